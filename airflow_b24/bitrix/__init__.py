@@ -1,0 +1,1 @@
+"""Bitrix24 REST: pure conversations, and one thin client which performs them."""

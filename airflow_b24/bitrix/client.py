@@ -1,0 +1,278 @@
+"""The thin part: two clients that perform flows over HTTP. The only module that knows httpx.
+
+They speak to httpx's transports, not to its clients: those follow environment variables, keep cookies and log the
+address of every request, and the address of a webhook is its password.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import Any, Final, Self, TypeVar, Unpack
+
+import httpx
+
+from airflow_b24.bitrix.auth import Auth, Origin
+from airflow_b24.bitrix.deadline import KEEPALIVE_S, MAX_CONNECTIONS, pool, within
+from airflow_b24.bitrix.flows import Flow, call
+from airflow_b24.bitrix.gate import Body, Gate, UnfitAnswerError, WindowPassedError
+from airflow_b24.bitrix.invoice import PayInvoice
+from airflow_b24.bitrix.invoices import pay_invoice
+from airflow_b24.bitrix.limits import now_s
+from airflow_b24.bitrix.listing import Listing
+from airflow_b24.bitrix.methods import is_write
+from airflow_b24.bitrix.options import Options
+from airflow_b24.bitrix.protocol import Answer, Lost, Response
+from airflow_b24.bitrix.session import HEADERS, Ask, Send, Session, Sleep, Step
+from airflow_b24.bitrix.trust import proxy_url, tls_context
+
+__all__ = ["AsyncClient", "Client", "Options", "now_s"]
+
+T = TypeVar("T")
+
+MAX_ANSWER: Final = 64 * 1024 * 1024
+_LIMITS: Final = httpx.Limits(
+    max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_S
+)
+_NEVER_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+)
+_FAILURES: Final = (
+    WindowPassedError,
+    UnfitAnswerError,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.StreamError,
+    OSError,
+    UnicodeError,
+)
+
+
+class _Settings:
+    """What both clients share: a session, and how a step becomes a request."""
+
+    def __init__(self, auth: Auth, options: Options) -> None:
+        self._timeout_s = options.get("timeout_s", 60.0)
+        if not 0 < self._timeout_s < float("inf"):
+            raise ValueError("timeout_s: give seconds above 0")
+        self._max_answer = options.get("max_answer", MAX_ANSWER)
+        self._session = Session(
+            auth,
+            pace=options.get("pace"),
+            allowed_hosts=options.get("allowed_hosts", ()),
+            clock=options.get("clock", time.monotonic),
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.origin})"
+
+    @property
+    def origin(self) -> Origin:
+        """Return where the portal is now."""
+        return self._session.origin
+
+    def _request(self, step: Send, trace: Callable[[str, Any], object]) -> httpx.Request:
+        extensions = {"timeout": httpx.Timeout(self._timeout_s).as_dict(), "trace": trace}
+        return _Request("POST", step.url.reveal(), headers=HEADERS, content=step.body, extensions=extensions)
+
+    def _body(self, response: httpx.Response) -> Body:
+        return Body(response.headers.get("content-encoding", ""), self._max_answer)
+
+
+class Client(_Settings):
+    """Performs flows, blocking. Threads may share one. Close it, or use it in a `with`; `transport` is for tests."""
+
+    def __init__(
+        self,
+        auth: Auth,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        transport: httpx.BaseTransport | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(auth, options)
+        self._sleep = sleep
+        self._transport = transport or _Transport(**_route(auth, options))
+
+    def run(self, flow: Flow[T]) -> T:
+        """Perform a flow and return its result; raises what the flow raises."""
+        steps = self._session.steps(flow)
+        try:
+            step = next(steps)
+            while True:
+                step = steps.send(self._take(step))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            steps.close()
+
+    def call(
+        self, method: str, arguments: Mapping[str, object] | None = None, *, write: bool | None = None
+    ) -> Response:
+        """Call one method. `write=None`: whatever is not known to read is a write. Raises BitrixError."""
+        return self.run(call(method, arguments, is_write(method, write)))
+
+    def pay_invoice(
+        self, invoice_id: int, *, pay_system_id: int | None = None, bx_rest_handler: str | None = None
+    ) -> Response:
+        """Mark a legacy invoice paid; see `invoices.pay_invoice`. `true` proves nothing: read it back."""
+        return self.run(pay_invoice(PayInvoice(invoice_id, pay_system_id, bx_rest_handler)))
+
+    def iterate(self, listing: Listing[T]) -> Iterator[T]:
+        """Read a list lazily, in order of id; a page is asked for when its first row is wanted."""
+        after: int | None = 0
+        while after is not None:
+            page = self.run(listing.page(after))
+            yield from page.rows
+            after = page.after
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _take(self, step: Step) -> object:
+        if isinstance(step, Sleep):
+            self._sleep(step.seconds)
+            return None
+        return step.question() if isinstance(step, Ask) else self._send(step)
+
+    def _send(self, step: Send) -> Answer | Lost:
+        gate = Gate(step.send_before)
+        try:
+            gate.check()
+            with within(self._timeout_s):
+                response = self._transport.handle_request(self._request(step, gate.pass_event))
+                try:
+                    body = self._body(response)
+                    for chunk in response.iter_bytes():
+                        body.add(chunk)
+                    return _answer(response, body)
+                finally:
+                    response.close()
+        except _FAILURES as error:
+            return gate.explain(error, never_sent=isinstance(error, _NEVER_SENT))
+
+
+class AsyncClient(_Settings):
+    """The same for asyncio; `arun` performs a flow. What may block (pace, tokens) runs in a thread."""
+
+    def __init__(
+        self,
+        auth: Auth,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        transport: httpx.AsyncBaseTransport | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(auth, options)
+        self._sleep = sleep
+        self._transport = transport or httpx.AsyncHTTPTransport(
+            trust_env=False, limits=_LIMITS, retries=0, **_route(auth, options)
+        )
+
+    async def arun(self, flow: Flow[T]) -> T:
+        """Perform a flow and return its result; raises what the flow raises."""
+        steps = self._session.steps(flow)
+        try:
+            step = next(steps)
+            while True:
+                step = steps.send(await self._take(step))
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            steps.close()
+
+    async def call(
+        self, method: str, arguments: Mapping[str, object] | None = None, *, write: bool | None = None
+    ) -> Response:
+        """Call one method, as `Client.call` does."""
+        return await self.arun(call(method, arguments, is_write(method, write)))
+
+    async def pay_invoice(
+        self, invoice_id: int, *, pay_system_id: int | None = None, bx_rest_handler: str | None = None
+    ) -> Response:
+        """Mark a legacy invoice paid, as `Client.pay_invoice` does."""
+        return await self.arun(pay_invoice(PayInvoice(invoice_id, pay_system_id, bx_rest_handler)))
+
+    async def iterate(self, listing: Listing[T]) -> AsyncIterator[T]:
+        """Read a list lazily, as `Client.iterate` does."""
+        after: int | None = 0
+        while after is not None:
+            page = await self.arun(listing.page(after))
+            for row in page.rows:
+                yield row
+            after = page.after
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def _take(self, step: Step) -> object:
+        if isinstance(step, Sleep):
+            await self._sleep(step.seconds)
+            return None
+        return await asyncio.to_thread(step.question) if isinstance(step, Ask) else await self._send(step)
+
+    async def _send(self, step: Send) -> Answer | Lost:
+        gate = Gate(step.send_before)
+        try:
+            gate.check()
+            async with asyncio.timeout(self._timeout_s):
+                response = await self._transport.handle_async_request(self._request(step, gate.apass_event))
+                try:
+                    body = self._body(response)
+                    async for chunk in response.aiter_bytes():
+                        body.add(chunk)
+                    return _answer(response, body)
+                finally:
+                    await response.aclose()
+        except _FAILURES as error:
+            return gate.explain(error, never_sent=isinstance(error, _NEVER_SENT))
+
+
+class _Request(httpx.Request):
+    """A request whose repr holds no address: it stands in frames which an error reporter may show."""
+
+    def __repr__(self) -> str:
+        return f"<POST to {self.url.host}>"
+
+
+class _Transport(httpx.HTTPTransport):
+    """httpx's transport, with connections that keep a total deadline."""
+
+    def __init__(self, verify: Any, proxy: str | None) -> None:
+        super().__init__(verify=verify, trust_env=False, limits=_LIMITS, retries=0)
+        address = httpx.Proxy(proxy) if proxy else None
+        self._pool = pool(
+            verify, proxy=str(address.url) if address else None, proxy_auth=address.raw_auth if address else None
+        )
+
+
+def _route(auth: Auth, options: Options) -> dict[str, Any]:
+    trust_env = options.get("trust_env", False)
+    context = tls_context(options.get("ca_bundle"), trust_env=trust_env)
+    return {"verify": context, "proxy": proxy_url(auth.origin, trust_env=trust_env)}
+
+
+def _answer(response: httpx.Response, body: Body) -> Answer:
+    return Answer(response.status_code, dict(response.headers), body.whole())

@@ -1,0 +1,81 @@
+"""Several calls in one: how commands are written into a batch, and how their answers are taken out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import quote
+
+from airflow_b24.bitrix.errors import BitrixError, ResponseError
+from airflow_b24.bitrix.protocol import Request, Response, read_envelope
+
+# docs: a batch holds 50 commands at most
+MAX_COMMANDS: Final = 50
+
+
+def encode(request: Request) -> str:
+    """Write a request as `method?query`, nested arguments in PHP's way. Raises ValueError naming the argument."""
+    pairs = (f"{quote(name, safe='[]')}={quote(text, safe='')}" for name, text in _flatten("", request.arguments))
+    return f"{request.method}?{'&'.join(pairs)}"
+
+
+def decode(result: object, requests: Mapping[str, Request], host: str = "") -> dict[str, Response | BitrixError]:
+    """Give each command its own outcome out of a batch's `result`."""
+    parts = result if isinstance(result, dict) else {}
+    tables = {name: _table(parts.get(name)) for name in ("result", "result_error", "result_total", "result_next")}
+    times = _table(parts.get("result_time"))
+    return {key: _outcome(key, request, tables, times, host) for key, request in requests.items()}
+
+
+def _outcome(
+    key: str, request: Request, tables: Mapping[str, Mapping[str, Any]], times: Mapping[str, Any], host: str
+) -> Response | BitrixError:
+    error = tables["result_error"].get(key)
+    if error is not None:
+        # docs: batch. The outer answer is a 200 whatever happened inside; an inner error has no status of its own.
+        body = error if isinstance(error, dict) else {"error": ""}
+        return read_envelope(request, body, status=400, host=host)
+    if key not in tables["result"]:
+        return ResponseError("NOT_EXECUTED", "the batch holds no answer for it", method=request.method, host=host)
+    body = {"result": tables["result"][key], "time": times.get(key)}
+    body |= {name: tables[f"result_{name}"].get(key) for name in ("next", "total")}
+    return read_envelope(request, body, status=200, host=host)
+
+
+def _table(value: object) -> dict[str, Any]:
+    # docs: batch. PHP writes an empty map as [], and one with the keys 0..n as a list.
+    if isinstance(value, list):
+        return {str(index): item for index, item in enumerate(value)}
+    return value if isinstance(value, dict) else {}
+
+
+def _flatten(prefix: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _flatten(f"{prefix}[{key}]" if prefix else str(key), item)
+    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        for index, item in enumerate(value):
+            yield from _flatten(f"{prefix}[{index}]", item)
+    elif value is not None:
+        yield _checked(prefix), _checked(_text(prefix, value), prefix)
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, (str, int)):
+        return str(value)
+    raise ValueError(f"{name}: {type(value).__name__} cannot be sent; give text, whole number, Decimal or date")
+
+
+def _checked(text: str, name: str = "") -> str:
+    # docs: batch. `$result[...]` is replaced by another command's answer, and by garbage where that is missing.
+    if "$" in text and any(f"${word}[" in text for word in ("result", "error", "total", "next", "time")):
+        raise ValueError(f"{name or text}: '$result[...]' would be replaced by the portal; read first, then ask")
+    return text

@@ -1,0 +1,178 @@
+"""Conversations with a portal as generators: they yield Request or Wait, and are sent a Response or a BitrixError.
+
+Whoever drives a flow performs what it yields; a flow neither sends nor sleeps, so it runs the same in both clients,
+in tests and in simulations. What did not run may be repeated, except a Request with `send_before`: it never is.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+from airflow_b24.bitrix.commands import MAX_COMMANDS, decode, encode
+from airflow_b24.bitrix.errors import AuthError, BitrixError, RefusedError, ResponseError
+from airflow_b24.bitrix.invoice import Invoice, PayInvoice, parse_invoice
+from airflow_b24.bitrix.limits import MAX_SLEEP_S
+from airflow_b24.bitrix.methods import is_read
+from airflow_b24.bitrix.protocol import BATCH, Request, Response, Wait
+
+T = TypeVar("T")
+Effect = Request | Wait
+Reply = Response | BitrixError | None
+Flow = Generator[Effect, Reply, T]
+
+
+def utc_now() -> datetime:
+    """Return the wall clock's time in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """How often one request may be refused, or answered unclearly, before it is given up, and the pauses between.
+
+    `first_s` doubles with each failure of a kind; jitter adds up to half.
+    """
+
+    refused: int = 6
+    unclear: int = 3
+    first_s: float = 0.5
+    jitter: Callable[[], float] = field(default=random.random, repr=False)  # noqa: S311 - spreads load, guards nothing
+    now: Callable[[], datetime] = field(default=utc_now, repr=False)
+
+    def allows(self, error: BitrixError, tried: int) -> bool:
+        """Say whether the n-th failure of this kind leaves another try."""
+        if isinstance(error, RefusedError):
+            return tried < self.refused
+        return isinstance(error, ResponseError) and tried < self.unclear
+
+    def pause_s(self, error: BitrixError, tried: int) -> float:
+        """Return the seconds to wait after the n-th failure of this kind."""
+        backoff = self.first_s * 2.0 ** (tried - 1) * (1 + self.jitter() / 2)
+        if error.retry_at is None:
+            return min(backoff, MAX_SLEEP_S)
+        return max((error.retry_at - self.now()).total_seconds(), backoff)
+
+
+REPEATS: Final = Repeats()
+QUICK: Final = Repeats(refused=2, unclear=3, first_s=0.1)
+"""For the read-back right after a pay: the next attempt reads again anyway."""
+
+
+def call(
+    method: str, arguments: Mapping[str, object] | None = None, write: bool = False, *, repeats: Repeats = REPEATS
+) -> Flow[Response]:
+    """Call one method. Reads are repeated; a write only when it was refused before running. Raises BitrixError."""
+    outcome = yield from attempt(Request(method, arguments or {}, write=write), repeats)
+    if isinstance(outcome, BitrixError):
+        raise outcome
+    return outcome
+
+
+def attempt(request: Request, repeats: Repeats = REPEATS) -> Flow[Response | BitrixError]:
+    """Perform one request, repeated as far as that is safe; an error is returned, not raised."""
+    tried: Counter[type[BitrixError]] = Counter()
+    renewed = False
+    while True:
+        outcome = yield request
+        if not isinstance(outcome, BitrixError):
+            return _response(outcome)
+        if request.send_before is not None:
+            return outcome
+        if isinstance(outcome, AuthError) and outcome.code == "expired_token" and not renewed:
+            renewed, request = True, replace(request, renew=True)
+            continue
+        tried[type(outcome)] += 1
+        request = replace(request, renew=False)
+        pause_s = repeats.pause_s(outcome, tried[type(outcome)])
+        if not repeats.allows(outcome, tried[type(outcome)]) or pause_s > MAX_SLEEP_S:
+            return outcome
+        yield Wait(pause_s)
+
+
+def _response(outcome: Reply) -> Response:
+    if not isinstance(outcome, Response):
+        raise TypeError(f"a Request must be answered with a Response or a BitrixError, not {outcome!r}")
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """What became of each pay (True, or why not) and each read, by invoice id; reads may be left out."""
+
+    pays: dict[int, bool | BitrixError]
+    reads: dict[int, Invoice | BitrixError]
+
+
+def exchange(pays: Sequence[PayInvoice], reads: Sequence[int], send_before: float | None = None) -> Flow[Exchanged]:
+    """Pay invoices, then read invoices back at once. Errors are values; nothing is raised for one.
+
+    A pay is sent once, not after `send_before` (an instant of `now_s`), and never repeated. `True` proves nothing:
+    the read does. Reads are skipped when not one pay can have run. Slots for all requests must be reserved before.
+    """
+    ids = [pay.invoice_id for pay in pays]
+    if len(set(ids)) != len(ids):
+        raise ValueError("pays: an invoice is named twice; pay it once")
+    paid = yield from _pay_all(pays, send_before)
+    if pays and all(isinstance(outcome, (RefusedError, AuthError)) for outcome in paid.values()):
+        return Exchanged(paid, {})
+    seen: dict[int, Invoice | BitrixError] = {}
+    for invoice_id in dict.fromkeys(reads):
+        seen[invoice_id] = yield from _read_back(invoice_id)
+    return Exchanged(paid, seen)
+
+
+def _pay_all(pays: Sequence[PayInvoice], send_before: float | None) -> Flow[dict[int, bool | BitrixError]]:
+    outcomes: dict[int, bool | BitrixError] = {}
+    shut: AuthError | None = None
+    for pay in pays:
+        # The door is shut for all of them: the others are not sent.
+        outcome = shut or (yield pay.request(send_before))
+        outcomes[pay.invoice_id] = outcome if isinstance(outcome, BitrixError) else _response(outcome).result is True
+        shut = shut or (outcome if isinstance(outcome, AuthError) else None)
+    return outcomes
+
+
+def _read_back(invoice_id: int) -> Flow[Invoice | BitrixError]:
+    request = Request("crm.invoice.get", {"id": invoice_id}, write=False, paced=False)
+    outcome = yield from attempt(request, QUICK)
+    return outcome if isinstance(outcome, BitrixError) else as_invoice(outcome, invoice_id)
+
+
+def as_invoice(response: Response, invoice_id: int) -> Invoice | BitrixError:
+    """Read the invoice out of an answer; another invoice's answer is an error."""
+    try:
+        invoice = parse_invoice(response.result)
+    except ResponseError as error:
+        return error
+    if invoice.id == invoice_id:
+        return invoice
+    return ResponseError("UNEXPECTED_VALUE", f"ID: asked for {invoice_id}, got {invoice.id}", method="crm.invoice.get")
+
+
+def batch(
+    commands: Mapping[str, tuple[str, Mapping[str, object]]], *, repeats: Repeats = REPEATS
+) -> Flow[dict[str, Response | BitrixError]]:
+    """Make many reading calls, 50 to a request; `commands` is {key: (method, arguments)}.
+
+    Each command has its own outcome; an error of the whole request is raised. Raises ValueError for a write.
+    """
+    requests = {key: _reading(method, arguments) for key, (method, arguments) in commands.items()}
+    keys = list(requests)
+    outcomes: dict[str, Response | BitrixError] = {}
+    for start in range(0, len(keys), MAX_COMMANDS):
+        chunk = {f"c{index}": requests[key] for index, key in enumerate(keys[start : start + MAX_COMMANDS])}
+        cmd = {name: encode(request) for name, request in chunk.items()}
+        response = yield from call(BATCH, {"halt": 0, "cmd": cmd}, repeats=repeats)
+        outcomes.update(zip(keys[start:], decode(response.result, chunk).values(), strict=False))
+    return outcomes
+
+
+def _reading(method: str, arguments: Mapping[str, object]) -> Request:
+    if not is_read(method):
+        raise ValueError(f"commands: {method} may write; call it on its own")
+    return Request(method, arguments, write=False)

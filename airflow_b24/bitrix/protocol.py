@@ -1,0 +1,242 @@
+"""What is asked, what may come back, and what it means. No I/O: bytes in, values or errors out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final, Literal, NoReturn
+
+from airflow_b24.bitrix.codes import GROUPS, ErrorGroup, classify
+from airflow_b24.bitrix.errors import (
+    ANSWER_LOST,
+    NOT_SENT,
+    REDIRECTED,
+    SEND_WINDOW_PASSED,
+    UNEXPECTED_RESULT,
+    UNREADABLE_ANSWER,
+    AuthError,
+    BitrixError,
+    RefusedError,
+    ResponseError,
+    UnknownOutcomeError,
+)
+
+__all__ = [
+    "ANSWERS_TRUE",
+    "BATCH",
+    "GROUPS",
+    "PAY_INVOICE",
+    "Answer",
+    "ErrorGroup",
+    "Lost",
+    "Request",
+    "Response",
+    "Time",
+    "Wait",
+    "classify",
+    "error_of",
+    "parse_json",
+    "read",
+    "read_envelope",
+    "redirected",
+]
+
+PAY_INVOICE: Final = "sale.paysystem.pay.invoice"
+BATCH: Final = "batch"
+
+_METHOD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One REST call. `send_before` is an instant of `limits.now_s`: not a byte leaves after it, and it is never repeated.
+
+    `renew` asks for a fresh access token first; `paced=False` says that its slot is reserved already.
+    """
+
+    method: str
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    write: bool = True
+    paced: bool = True
+    send_before: float | None = None
+    renew: bool = False
+
+    def __post_init__(self) -> None:
+        if not _METHOD.fullmatch(self.method) or self.method.lower().endswith((".json", ".xml")):
+            raise ValueError(f"method: {self.method!r} is no REST method; write it like 'crm.invoice.get'")
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Pause for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back over HTTP. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """No answer: nothing was sent (`not_sent`, `expired_window`), or it was and the answer is gone (`lost`)."""
+
+    kind: Literal["not_sent", "lost", "expired_window"]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """The `time` object of an answer. start, finish: Unix seconds; duration, processing, operating: seconds."""
+
+    start: float
+    finish: float
+    duration: float
+    processing: float
+    date_start: datetime
+    date_finish: datetime
+    # Only where the limiter is on: self-hosted portals leave them out.
+    operating: float | None = None
+    operating_reset_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A clear answer. JSON fractions in `result` are Decimal."""
+
+    result: Any
+    next: int | None = None
+    total: int | None = None
+    time: Time | None = None
+
+
+def read(
+    request: Request, outcome: Answer | Lost, *, host: str = "", scrub: Callable[[str], str] = str
+) -> Response | BitrixError:
+    """Say what an outcome means for this request; errors are returned, not raised. Redirects: see `redirected`.
+
+    `scrub` takes secrets out of what the portal or the network says before it becomes part of an error.
+    """
+    if isinstance(outcome, Lost):
+        return _lost(request, replace(outcome, detail=scrub(outcome.detail)), host)
+    body: Any = None
+    try:
+        body, why = parse_json(outcome.body), "not a JSON object"
+    except ValueError as error:
+        why = str(error)
+    if body is None or not isinstance(body, dict):
+        kind = classify("", outcome.status, write=request.write)
+        return kind(UNREADABLE_ANSWER, why, status=outcome.status, method=request.method, host=host)
+    return read_envelope(request, body, status=outcome.status, host=host, scrub=scrub)
+
+
+def read_envelope(
+    request: Request, body: Mapping[str, Any], *, status: int, host: str = "", scrub: Callable[[str], str] = str
+) -> Response | BitrixError:
+    """Read `{"result", "next"?, "total"?, "time"?}` or `{"error", "error_description"}`."""
+    if "error" in body or status == 429:
+        code, description = error_of(body)
+        kind = classify(code, status, write=request.write)
+        return kind(scrub(code), scrub(description), status=status, method=request.method, host=host)
+    result = body.get("result")
+    if status != 200 or "result" not in body or (request.method.lower() in ANSWERS_TRUE and result is not True):
+        return _unclear(request)(UNEXPECTED_RESULT, _seen(body), status=status, method=request.method, host=host)
+    return Response(result, _count(body.get("next")), _count(body.get("total")), _time(body.get("time")))
+
+
+# source-derived: there is no code path which answers anything but `true`.
+ANSWERS_TRUE: Final = frozenset({PAY_INVOICE, "sale.paysystem.pay.payment"})
+
+
+def redirected(request: Request, status: int, target: str | None, *, host: str, allowed: bool) -> BitrixError:
+    """Return the error for a 3xx: the caller may re-target to an allowed host, otherwise a person must."""
+    if allowed:
+        return RefusedError(
+            REDIRECTED, f"the portal has moved to {target}", status=status, method=request.method, host=host
+        )
+    fix = f"the portal redirects to {target or 'an address which cannot be read'}; if that is yours, change the connection"
+    return AuthError(REDIRECTED, fix, status=status, method=request.method, host=host)
+
+
+def error_of(body: Mapping[str, Any]) -> tuple[str, str]:
+    """Return code and description; codes come as text or as numbers, and the crm.invoice.* ones are empty."""
+    error: Any = body.get("error")
+    description: Any = body.get("error_description")
+    if isinstance(error, dict):  # docs: REST 3.0 error envelope
+        error, description = error.get("code"), error.get("message")
+    text = str(error)[:200] if isinstance(error, (str, int)) and not isinstance(error, bool) else ""
+    return text, str(description)[:1000] if isinstance(description, (str, int)) else ""
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse strict JSON, fractions as Decimal. Raises ValueError, whatever is wrong with the text."""
+    try:
+        return json.loads(body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None
+    except (ValueError, ArithmeticError):
+        # The original text holds a piece of the answer.
+        raise ValueError("not JSON" if body.strip() else "an empty answer") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _lost(request: Request, lost: Lost, host: str) -> BitrixError:
+    if lost.kind == "lost":
+        return _unclear(request)(ANSWER_LOST, lost.detail, method=request.method, host=host)
+    code = NOT_SENT if lost.kind == "not_sent" else SEND_WINDOW_PASSED
+    return RefusedError(code, lost.detail, method=request.method, host=host)
+
+
+def _unclear(request: Request) -> type[BitrixError]:
+    return UnknownOutcomeError if request.write else ResponseError
+
+
+def _seen(body: Mapping[str, Any]) -> str:
+    if "result" not in body:
+        return "an answer without `result`"
+    return f"a `result` of type {type(body['result']).__name__} where `true` was expected"
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _time(value: object) -> Time | None:
+    """Read `time`; a strange one is no reason to doubt the result beside it."""
+    if not isinstance(value, dict):
+        return None
+    try:
+        operating = value.get("operating")
+        return Time(
+            start=float(value["start"]),
+            finish=float(value["finish"]),
+            duration=float(value["duration"]),
+            processing=float(value["processing"]),
+            date_start=datetime.fromisoformat(value["date_start"]),
+            date_finish=datetime.fromisoformat(value["date_finish"]),
+            operating=None if operating is None else float(operating),
+            operating_reset_at=_instant(value.get("operating_reset_at")),
+        )
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return None
+
+
+def _instant(value: Any) -> datetime | None:
+    try:
+        return None if value is None else datetime.fromtimestamp(float(value), UTC)
+    except OSError:
+        raise ValueError("no instant") from None

@@ -1,0 +1,214 @@
+"""What lies between a flow and the network: pace, tokens, addresses, and what an answer means. No I/O here.
+
+A session turns a flow into steps; the two clients take the steps, each in its own way.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Generator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from airflow_b24.bitrix.auth import AddressError, Auth, OAuth, Origin, Secret, spellings
+from airflow_b24.bitrix.errors import OUT_OF_PACE, BitrixError, RefusedError
+from airflow_b24.bitrix.flows import Flow, Reply, utc_now
+from airflow_b24.bitrix.limits import MAX_SLEEP_S, Pace, Unpaced
+from airflow_b24.bitrix.protocol import Answer, Lost, Request, Response, Wait, read, redirected
+from airflow_b24.bitrix.redaction import REDACTOR, scrub
+
+T = TypeVar("T")
+
+HEADERS: Final = {
+    "Content-Type": "application/json",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip",
+    "User-Agent": "airflow-b24",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Step: sleep."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Step: ask somebody who may block (the pace, the tokens); the answer goes back in."""
+
+    question: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Step: POST these bytes once; an Answer or Lost goes back in."""
+
+    url: Secret
+    body: bytes = field(repr=False)
+    send_before: float | None
+
+
+Step = Sleep | Ask | Send
+
+
+class Session:
+    """One portal, as one client sees it: where it is now, and when its methods are free again."""
+
+    def __init__(
+        self,
+        auth: Auth,
+        *,
+        pace: Pace | None = None,
+        allowed_hosts: Collection[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._auth = auth
+        self._origin = auth.origin
+        self._pace = pace or Unpaced()
+        self._allowed = frozenset(host.lower() for host in allowed_hosts)
+        self._clock = clock
+        self._now = now
+        self._free_at: dict[str, datetime] = {}
+        self._expired: Secret | None = None
+        self._secrets = auth.secrets
+        REDACTOR.learn(self._secrets)
+
+    @property
+    def origin(self) -> Origin:
+        """Return where the portal is; a renamed one moves within the allowed hosts."""
+        return self._origin
+
+    def steps(self, flow: Flow[T]) -> Generator[Step, Any, T]:
+        """Turn a flow into steps; returns what the flow returns, raises what it raises."""
+        reply: Reply = None
+        try:
+            while True:
+                effect = flow.send(reply)
+                reply = yield from self._perform(effect)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            flow.close()
+
+    def _perform(self, effect: Request | Wait) -> Generator[Step, Any, Reply]:
+        if isinstance(effect, Wait):
+            yield Sleep(effect.seconds)
+            return None
+        late = yield from self._keep_pace(effect)
+        if late is not None:
+            return late
+        token = yield from self._token(effect)
+        if isinstance(token, BitrixError):
+            return token
+        url = Secret(f"{self._origin}{self._auth.path(effect.method)}")
+        outcome = yield Send(url, encode(effect, token), effect.send_before)
+        reply = self._judge(effect, outcome)
+        if token is not None and isinstance(reply, BitrixError) and reply.code == "expired_token":
+            self._expired = token
+        return reply
+
+    def _keep_pace(self, request: Request) -> Generator[Step, Any, BitrixError | None]:
+        if not request.paced or isinstance(self._pace, Unpaced):
+            return None
+        start = yield Ask(lambda: self._pace.reserve(1))
+        wait_s = start - self._clock()
+        if wait_s > MAX_SLEEP_S:
+            return RefusedError(
+                OUT_OF_PACE,
+                f"the next free slot is {wait_s:.0f} s away",
+                method=request.method,
+                host=self._origin.netloc,
+                retry_at=self._now() + timedelta(seconds=wait_s),
+            )
+        if wait_s > 0:
+            yield Sleep(wait_s)
+        return None
+
+    def _token(self, request: Request) -> Generator[Step, Any, Secret | BitrixError | None]:
+        auth = self._auth
+        if not isinstance(auth, OAuth):
+            return None
+        expired = self._expired if request.renew else None
+        answer = yield Ask(lambda: _fetch_token(auth, expired))
+        if isinstance(answer, Secret):
+            forms = spellings(answer.reveal())
+            self._secrets |= forms
+            REDACTOR.learn(forms)
+        token: Secret | BitrixError = answer
+        return token
+
+    def _judge(self, request: Request, outcome: Answer | Lost) -> Response | BitrixError:
+        if isinstance(outcome, Answer) and 300 <= outcome.status < 400:
+            return self._follow(request, outcome)
+        reply = read(request, outcome, host=self._origin.netloc, scrub=self._scrub)
+        if isinstance(reply, RefusedError) and isinstance(outcome, Answer):
+            reply.retry_at = self._free_after(request, outcome)
+        elif isinstance(reply, Response) and reply.time and reply.time.operating_reset_at:
+            self._free_at[request.method] = reply.time.operating_reset_at
+        return reply
+
+    def _free_after(self, request: Request, answer: Answer) -> datetime | None:
+        seconds = answer.headers.get("retry-after", "")
+        if seconds.isascii() and seconds.isdigit() and len(seconds) < 7:
+            return self._now() + timedelta(seconds=int(seconds))
+        # docs: limits. The refusal itself does not say until when; the last good answer did.
+        free_at = self._free_at.get(request.method) if answer.status == 429 else None
+        return free_at if free_at and free_at > self._now() else None
+
+    def _follow(self, request: Request, answer: Answer) -> BitrixError:
+        # docs: change of domain. A renamed portal answers 302; a POST must not be followed, but sent again there.
+        target = _origin_of(answer.headers.get("location", ""))
+        host = self._origin.netloc
+        allowed = target is not None and target != self._origin and target.netloc in self._allowed
+        if target is not None and allowed:
+            self._origin = target
+        named = self._scrub(str(target)) if target else None
+        return redirected(request, answer.status, named, host=host, allowed=allowed)
+
+    def _scrub(self, text: str) -> str:
+        return scrub(text, self._secrets)
+
+
+def encode(request: Request, token: Secret | None = None) -> bytes:
+    """Write the body. Raises ValueError naming the method when an argument cannot be written as JSON."""
+    # docs: how to call REST. The token travels as the parameter `auth`.
+    arguments = dict(request.arguments) if token is None else {**request.arguments, "auth": token.reveal()}
+    try:
+        return json.dumps(arguments, default=_plain, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        # The original error shows the arguments, the token among them.
+        fix = "give text, whole numbers, Decimal, dates, lists and objects"
+        raise ValueError(f"arguments: those of {request.method} cannot be written as JSON; {fix}") from None
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal) and value.is_finite():
+        return format(value, "f")
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError
+
+
+def _fetch_token(auth: OAuth, expired: Secret | None) -> Secret | BitrixError:
+    try:
+        return Secret(auth.tokens.refresh(expired.reveal()) if expired else auth.tokens.current())
+    except BitrixError as error:
+        return error
+
+
+def _origin_of(location: str) -> Origin | None:
+    try:
+        parts = urlsplit(location)
+        if parts.scheme in {"http", "https"} and "@" not in parts.netloc:
+            return Origin.of(parts, "Location")
+    except (AddressError, ValueError):
+        return None
+    return None

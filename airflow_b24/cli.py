@@ -1,0 +1,112 @@
+"""The command airflow-b24. What needs an Airflow connection is handed to `airflow b24`, which sees all of them."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from airflow_b24 import __version__
+
+HANDED_ON = {
+    "setup": "prepare a portal for paying: REST handler and pay systems (reads an administrator's webhook)",
+    "doctor": "check a connection and its portal, and say how to mend what is wrong",
+    "review": "list the payments that wait for a person, and why",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in HANDED_ON:
+        return _hand_on(given)
+    options = _parser().parse_args(given)
+    code: int = options.run(options)
+    return code
+
+
+def _hand_on(given: list[str]) -> int:
+    # Only Airflow's own command line may read connections that were made in its pages.
+    return subprocess.run([sys.executable, "-m", "airflow", "b24", *given], check=False).returncode  # noqa: S603
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("airflow-b24", description="Bitrix24 payments for Apache Airflow.")
+    parser.add_argument("--version", action="version", version=f"airflow-b24 {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    demo = commands.add_parser("demo", help="see it work: a local portal and bank, a real Airflow, one run")
+    demo.add_argument("--json", action="store_true", help="print the totals as one JSON object on the last line")
+    demo.set_defaults(run=_demo)
+    sandbox = commands.add_parser("sandbox", help="serve a local portal and bank to develop and test against")
+    sandbox.add_argument("--http-port", type=int, default=8024, help="default 8024; 0 takes any free one")
+    sandbox.add_argument("--https-port", type=int, default=8025, help="default 8025; 0 takes any free one")
+    sandbox.set_defaults(run=_sandbox)
+    init = commands.add_parser("init", help="write the example DAGs into a DAG folder")
+    init.add_argument("dags_folder", type=Path, metavar="DAGS_FOLDER")
+    init.set_defaults(run=_init)
+    for name, text in HANDED_ON.items():
+        commands.add_parser(name, help=text)
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from airflow_b24 import demo  # noqa: PLC0415 - the other commands need no server
+
+    return demo.run(as_json=options.json)
+
+
+def _sandbox(options: argparse.Namespace) -> int:
+    from airflow_b24.sandbox import seed, server  # noqa: PLC0415 - likewise
+
+    def ready(addresses: server.Addresses) -> None:
+        print(_invitation(addresses, seed.REST_SYSTEM, seed.webhook_path(), seed.BANK_API_KEY), flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="airflow-b24-sandbox-") as folder:
+        state = seed.demo(datetime.now(UTC).date())
+        ports = {"http_port": options.http_port, "https_port": options.https_port}
+        try:
+            server.run(state, folder=Path(folder), ready=ready, **ports)
+        except OSError as error:
+            print(f"--http-port, --https-port: {error.strerror}; give other ports, or 0 for any", file=sys.stderr)
+            return 2
+    return 0
+
+
+def _invitation(addresses: object, pay_system_id: int, path: str, key: str) -> str:
+    http, https, ca_file = (getattr(addresses, name) for name in ("http", "https", "ca_file"))
+    portal = f'{{"conn_type": "bitrix24", "password": "{http}{path}", "extra": {{"pay_system_id": {pay_system_id}}}}}'
+    bank = f'{{"conn_type": "http", "host": "{http}", "extra": {{"X-Api-Key": "{key}"}}}}'
+    return "\n".join(
+        (
+            f"Console   {http}/",
+            f"Portal    {http}{path}",
+            f"HTTPS     {https}{path}  (certificate authority: {ca_file})",
+            f"Bank      {http}/bank/payments  (header X-Api-Key: {key})",
+            "",
+            "For an Airflow on this machine:",
+            f"  export AIRFLOW_CONN_BITRIX24_DEFAULT='{portal}'",
+            f"  export AIRFLOW_CONN_BANK='{bank}'",
+            "",
+            "Ctrl-C stops it; nothing is kept.",
+        )
+    )
+
+
+def _init(options: argparse.Namespace) -> int:
+    from airflow_b24.examples import write_examples  # noqa: PLC0415 - likewise
+
+    written, kept = write_examples(options.dags_folder)
+    for path in written:
+        print(f"wrote {path}")
+    for path in kept:
+        print(f"kept  {path}: it differs from the example; move it away to get the new one")
+    print("Next: make the connections bitrix24_default and bank, run `airflow-b24 doctor`, then unpause the DAG.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

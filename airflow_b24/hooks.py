@@ -1,0 +1,151 @@
+"""Bitrix24Hook: an Airflow connection becomes a ready client and a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from airflow.configuration import AIRFLOW_HOME, conf
+from airflow.sdk import BaseHook
+from airflow.sdk.log import mask_secret
+from sqlalchemy import make_url
+
+from airflow_b24.bitrix.client import AsyncClient, Client, Options
+from airflow_b24.bitrix.errors import BitrixError
+from airflow_b24.bitrix.limits import LocalPace, Pace
+from airflow_b24.bitrix.paysystems import profile
+from airflow_b24.bitrix.protocol import Response
+from airflow_b24.connection import CONN_TYPE, Settings, read_settings
+from airflow_b24.ledger.pace import LedgerPace
+from airflow_b24.ledger.portals import portal_id
+from airflow_b24.ledger.settlement import Patience
+from airflow_b24.ledger.store import Store
+from airflow_b24.reconcile import reporting
+from airflow_b24.reconcile.desk import Desk, PaySystem
+
+
+class Bitrix24Hook(BaseHook):
+    """Talks to one Bitrix24 portal and keeps its ledger.
+
+    :param bitrix24_conn_id: the connection; its password is the inbound webhook's address
+    :param ledger_conn_id: a database connection for the ledger; without one `[bitrix24] ledger_url` counts, else an
+        SQLite file in AIRFLOW_HOME
+    """
+
+    conn_name_attr = "bitrix24_conn_id"
+    default_conn_name = "bitrix24_default"
+    conn_type = CONN_TYPE
+    hook_name = "Bitrix24"
+
+    def __init__(self, bitrix24_conn_id: str = default_conn_name, ledger_conn_id: str | None = None) -> None:
+        super().__init__()
+        self.bitrix24_conn_id = bitrix24_conn_id
+        self.ledger_conn_id = ledger_conn_id
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The connection, checked. Raises ValueError naming the field and the fix."""
+        return self._read(self.get_connection(self.bitrix24_conn_id))
+
+    def _read(self, connection: Any) -> Settings:
+        settings = read_settings(connection.password, connection.host, connection.extra_dejson)
+        # Airflow masks the whole password by itself; the secret inside it, and its other spellings, only if told.
+        for secret in settings.secrets:
+            mask_secret(secret)
+        return settings
+
+    @cached_property
+    def ledger(self) -> Store:
+        """The ledger, its tables up to date. Raises LedgerError when it cannot be used."""
+        return Store.open(ledger_url(self.ledger_conn_id))
+
+    @cached_property
+    def _client(self) -> Client:
+        return Client(self.settings.auth, **self._options(self._pace))
+
+    @cached_property
+    def _portal_id(self) -> int:
+        with self.ledger.transaction() as connection:
+            return portal_id(connection, self.settings.auth.origin.netloc)
+
+    @cached_property
+    def _pace(self) -> LedgerPace:
+        settings = self.settings
+        return LedgerPace(self.ledger, self._portal_id, per_second=settings.requests_per_second, burst=settings.burst)
+
+    def _options(self, pace: Pace) -> Options:
+        settings = self.settings
+        return {
+            "pace": pace,
+            "timeout_s": settings.timeout_s,
+            "ca_bundle": settings.ca_bundle,
+            "trust_env": settings.trust_env,
+            "allowed_hosts": settings.allowed_hosts,
+        }
+
+    def get_conn(self) -> Client:
+        """A ready client, paced together with every other worker that shares the ledger."""
+        return self._client
+
+    async def aget_conn(self) -> AsyncClient:
+        """The same for a running event loop, with a pace of its own process: a trigger has no ledger."""
+        settings = self._read(await self.aget_connection(self.bitrix24_conn_id))
+        # cached_property: from here on nothing asks for the connection again, which could block the loop.
+        self.__dict__["settings"] = settings
+        return AsyncClient(settings.auth, **self._options(_local_pace(settings)))
+
+    def call(self, method: str, arguments: Mapping[str, Any] | None = None) -> Response:
+        """Call any REST method; reads are repeated, a write only when it was refused before running."""
+        return self._client.call(method, arguments)
+
+    def desk(self) -> Desk:
+        """What settling and matching work with."""
+        patience = replace(Patience(), deadline_s=self.settings.timeout_s)
+        return Desk(self.ledger, self._client, self._portal_id, self._pace, patience)
+
+    def pay_system(self, pay_system_id: Any = None, bx_rest_handler: Any = None) -> PaySystem:
+        """The pay system to use: an argument beats the connection's extra, an id beats a handler.
+
+        Raises ValueError when there is neither.
+        """
+        if pay_system_id is None and bx_rest_handler is None:
+            pay_system_id, bx_rest_handler = self.settings.pay_system_id, self.settings.bx_rest_handler
+        if pay_system_id is None and bx_rest_handler is None:
+            raise ValueError(
+                "pay_system_id or bx_rest_handler: both are missing; give one to the operator, or put pay_system_id "
+                f"into the extra of connection {self.bitrix24_conn_id!r} (`airflow-b24 setup` prints it)"
+            )
+        return PaySystem(pay_system_id, bx_rest_handler)
+
+    def report(self) -> dict[str, Any]:
+        """Totals of everything in the ledger; see `reconcile.reporting.report`."""
+        totals = reporting.report(self.ledger)
+        self.log.info("Ledger: %s", totals)
+        return totals
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask the portal who we are; used by the Test button, writes nothing."""
+        try:
+            settings = self.settings
+            with Client(settings.auth, **self._options(_local_pace(settings))) as client:
+                who = client.run(profile())
+        except (BitrixError, ValueError) as error:
+            return False, str(error)
+        return True, f"Connected to {settings.auth.origin} as user {who.id} ({who.name})."
+
+
+def _local_pace(settings: Settings) -> LocalPace:
+    return LocalPace(burst=settings.burst, rate=settings.requests_per_second, margin=min(5, settings.burst - 1))
+
+
+def ledger_url(ledger_conn_id: str | None = None) -> str:
+    """Where the ledger is: the named connection, `[bitrix24] ledger_url`, or an SQLite file in AIRFLOW_HOME."""
+    if ledger_conn_id is not None:
+        return str(BaseHook.get_connection(ledger_conn_id).get_uri())
+    configured: str = conf.get("bitrix24", "ledger_url", fallback="")
+    if configured:
+        mask_secret(make_url(configured).password)
+        return configured
+    return f"sqlite:///{AIRFLOW_HOME}/airflow_b24.db"

@@ -1,0 +1,230 @@
+"""What to do next with a settlement: pure rules over a transition table that is data.
+
+    collecting -> ready
+    ready      -> sending | paid (by hand) | review
+    sending    -> paid | unknown | ready (refused before running) | review
+    unknown    -> paid | sending (after the quiet time, unpaid, nothing moved) | review
+    review     -> ready | paid (by hand)
+
+`paid` and `released` are final for the machine. Only a read-back proves a payment; the portal's `true` proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+
+class State(StrEnum):
+    COLLECTING = "collecting"
+    READY = "ready"
+    SENDING = "sending"
+    PAID = "paid"
+    UNKNOWN = "unknown"
+    REVIEW = "review"
+    RELEASED = "released"
+
+
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.COLLECTING: frozenset({State.READY, State.RELEASED}),
+    State.READY: frozenset({State.SENDING, State.PAID, State.REVIEW, State.RELEASED}),
+    State.SENDING: frozenset({State.PAID, State.UNKNOWN, State.READY, State.REVIEW}),
+    State.UNKNOWN: frozenset({State.PAID, State.SENDING, State.REVIEW}),
+    State.REVIEW: frozenset({State.READY, State.PAID, State.RELEASED}),
+    State.PAID: frozenset({State.RELEASED}),
+    State.RELEASED: frozenset(),
+}
+FINAL = frozenset({State.PAID, State.RELEASED})
+
+REASONS: Mapping[str, str] = {
+    "already_paid": "The invoice was already paid, and not provably with this money.",
+    "amount_changed": "The invoice's amount or currency is not what the payment was matched with.",
+    "cancelled": "The invoice is cancelled.",
+    "held": "The bank changed or took back the payment.",
+    "invoice_not_found": "The portal does not know the invoice.",
+    "landed_then_changed": "Our call may have landed and somebody changed the invoice since.",
+    "paid_other_amount": "The invoice is paid, but for another amount or currency than expected.",
+    "portal_refused": "The portal refused to pay the invoice.",
+    "true_but_unpaid": "The portal answered true, yet the invoice stays unpaid: check the pay system.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the ledger knows of one settlement at the moment of its claim."""
+
+    id: int
+    kind: str
+    invoice_id: int
+    invoice_number: str
+    origin: str
+    state: State
+    fence: int
+    expected: int
+    currency: str
+    exponent: int
+    claimed_at: datetime
+    sends: int = 0
+    in_flight: bool = False
+    answered: bool = False
+    hold: str | None = None
+    how: str | None = None
+    reason: str | None = None
+    snapshot: Mapping[str, str] | None = None
+    quiet_until: datetime | None = None
+    booked_on: date | None = None
+    document_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the portal shows of the invoice; `amount` in minor units, None when it is not exact in them."""
+
+    paid: bool
+    cancelled: bool
+    amount: int | None
+    currency: str
+    paid_on: date | None = None
+    voucher_number: str = ""
+    marks: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The call did not run. `retry_at` set or `repeatable`: it may be made again; else the invoice needs a person."""
+
+    code: str
+    text: str
+    repeatable: bool
+    reason: str = "portal_refused"
+    retry_at: datetime | None = None
+    cause: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No clear answer came: a call may have run."""
+
+    text: str
+    cause: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The portal answered `true`, which proves nothing."""
+
+
+Fact: TypeAlias = Seen | Refused | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The next state and why; `wait_until` set: the state stays and only a later attempt may send again."""
+
+    state: State
+    how: str | None = None
+    reason: str | None = None
+    in_flight: bool | None = None
+    answered: bool | None = None
+    wait_until: datetime | None = None
+    look_again: bool = False
+    evidence: Mapping[str, Any] | None = None
+
+
+def before_sending(row: Row, seen: Seen, now: datetime) -> Decision:
+    """Decide on a fresh read taken after the claim; `now` is the ledger's time."""
+    if row.state is State.UNKNOWN:
+        return _resolve(row, seen, now)
+    if seen.paid:
+        return _paid_by_others(row, seen)
+    return _obstacle(row, seen) or Decision(State.SENDING, evidence=_shown(seen))
+
+
+def after_sending(row: Row, answer: Answered | Refused | Unknown, seen: Fact) -> Decision:
+    """Decide on the portal's answer to our call and the read-back that followed it."""
+    if isinstance(answer, Refused):
+        return _refused(row, answer, seen)
+    if isinstance(seen, Seen) and seen.paid:
+        return _paid_by_us(row, seen)
+    told_true = isinstance(answer, Answered)
+    if not isinstance(seen, Seen):
+        return Decision(State.UNKNOWN, answered=told_true, wait_until=row.quiet_until, evidence={"read": str(seen)})
+    if told_true:
+        return Decision(State.REVIEW, reason="true_but_unpaid", answered=True, look_again=True, evidence=_shown(seen))
+    return Decision(State.UNKNOWN, wait_until=row.quiet_until, evidence=_shown(seen))
+
+
+def _resolve(row: Row, seen: Seen, now: datetime) -> Decision:
+    if seen.paid:
+        return _paid_by_us(row, seen)
+    if row.quiet_until is not None and now < row.quiet_until:
+        # Reading is free at once; sending again waits until the earlier call cannot land any more.
+        return Decision(State.UNKNOWN, wait_until=row.quiet_until, evidence=_shown(seen))
+    if row.answered:
+        return Decision(State.REVIEW, reason="true_but_unpaid", evidence=_shown(seen))
+    if dict(seen.marks or {}) != dict(row.snapshot or {}):
+        evidence = {**_shown(seen), "before": dict(row.snapshot or {})}
+        return Decision(State.REVIEW, reason="landed_then_changed", evidence=evidence)
+    return _obstacle(row, seen) or Decision(State.SENDING, evidence=_shown(seen))
+
+
+def _obstacle(row: Row, seen: Seen) -> Decision | None:
+    for found, reason in (
+        (row.hold is not None, "held"),
+        (seen.cancelled, "cancelled"),
+        (not _same_money(row, seen), "amount_changed"),
+    ):
+        if found:
+            return Decision(State.REVIEW, reason=reason, evidence=_shown(seen))
+    return None
+
+
+def _refused(row: Row, answer: Refused, seen: Fact) -> Decision:
+    evidence = {"code": answer.code, "text": answer.text}
+    if isinstance(seen, Seen) and seen.paid:
+        # Ours did not run, so somebody else paid in the same moment.
+        return _paid_by_others(row, seen)
+    if answer.repeatable:
+        return Decision(State.READY, in_flight=False, wait_until=answer.retry_at, evidence=evidence)
+    return Decision(State.REVIEW, reason=answer.reason, in_flight=False, evidence=evidence)
+
+
+def _paid_by_us(row: Row, seen: Seen) -> Decision:
+    if not _same_money(row, seen):
+        return Decision(State.REVIEW, reason="paid_other_amount", evidence=_shown(seen))
+    return Decision(State.PAID, how="sent", in_flight=False, evidence=_shown(seen))
+
+
+def _paid_by_others(row: Row, seen: Seen) -> Decision:
+    """Accountants pay by hand daily: with full proof the payment is consumed and nothing is sent."""
+    if row.hold is not None:
+        return Decision(State.REVIEW, reason="held", in_flight=False, evidence=_shown(seen))
+    if not _same_money(row, seen):
+        return Decision(State.REVIEW, reason="paid_other_amount", in_flight=False, evidence=_shown(seen))
+    if row.origin == "match" and not _fits_payment(row, seen):
+        return Decision(State.REVIEW, reason="already_paid", in_flight=False, evidence=_shown(seen))
+    return Decision(State.PAID, how="by_hand", in_flight=False, evidence=_shown(seen))
+
+
+def _fits_payment(row: Row, seen: Seen) -> bool:
+    dated = seen.paid_on is not None and row.booked_on is not None and seen.paid_on >= row.booked_on
+    return dated and seen.voucher_number in {"", row.document_number}
+
+
+def _same_money(row: Row, seen: Seen) -> bool:
+    return seen.amount == row.expected and seen.currency == row.currency
+
+
+def _shown(seen: Seen) -> dict[str, Any]:
+    return {
+        "paid": seen.paid,
+        "cancelled": seen.cancelled,
+        "amount": seen.amount,
+        "currency": seen.currency,
+        "paid_on": seen.paid_on and seen.paid_on.isoformat(),
+        "voucher_number": seen.voucher_number,
+        "marks": dict(seen.marks or {}),
+    }

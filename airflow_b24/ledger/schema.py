@@ -1,0 +1,236 @@
+"""The ledger's tables; amounts are whole minor units of the row's currency, times are UTC.
+
+A raw record is everything a source ever delivered, kept whole. It became a payment, was ignored by a named rule, or was
+quarantined. A payment is allocated to a settlement; a settlement is the one attempt-proof procedure for one invoice.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime, UTC on both sides of the database border."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        # SQLite keeps no zone: what went in as UTC comes out naive.
+        aware: datetime = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return aware
+
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMES)
+
+# SQLite numbers rows by itself only for a column typed exactly INTEGER.
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _table(name: str, *columns: Any) -> Table:
+    # The prefix lets the ledger share a PostgreSQL database with other tables.
+    return Table(f"b24_{name}", metadata, *columns)
+
+
+portal = _table("portal", Column("id", Id, primary_key=True), Column("created_at", UtcDateTime, nullable=False))
+
+# A renamed portal keeps its id and gains an alias, so that one invoice never becomes two keys.
+portal_alias = _table(
+    "portal_alias",
+    Column("alias", String(255), primary_key=True),
+    Column("portal_id", Id, ForeignKey("b24_portal.id"), nullable=False),
+)
+
+payment = _table(
+    "payment",
+    Column("id", Id, primary_key=True),
+    Column("account", String(255), nullable=False),
+    Column("key", String(320), nullable=False),
+    Column("occurrence", Integer, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("exponent", Integer, nullable=False),
+    Column("booked_on", Date, nullable=False),
+    Column("remittance", Text, nullable=False),
+    Column("payer_name", Text, nullable=False),
+    Column("payer_tax_id", Text, nullable=False),
+    Column("payer_account", Text, nullable=False),
+    Column("document_number", Text, nullable=False),
+    Column("allocated", BigInteger, nullable=False, server_default="0"),
+    Column("held", Boolean, nullable=False, server_default=text("false")),
+    Column("received_at", UtcDateTime, nullable=False),
+    UniqueConstraint("account", "key", "occurrence"),
+    CheckConstraint("amount > 0", name="positive"),
+    CheckConstraint("allocated >= 0 AND allocated <= amount", name="allocated"),
+)
+
+raw = _table(
+    "raw",
+    Column("id", Id, primary_key=True),
+    Column("source", String(255), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("occurrence", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("rule", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("payment_id", Id, ForeignKey("b24_payment.id")),
+    Column("deliveries", Integer, nullable=False, server_default="1"),
+    Column("received_at", UtcDateTime, nullable=False),
+    UniqueConstraint("source", "digest", "occurrence"),
+    CheckConstraint("verdict IN ('payment', 'ignored', 'quarantined')", name="verdict"),
+)
+
+settlement = _table(
+    "settlement",
+    Column("id", Id, primary_key=True),
+    Column("portal_id", Id, ForeignKey("b24_portal.id"), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("invoice_id", BigInteger, nullable=False),
+    Column("invoice_number", Text, nullable=False),
+    Column("origin", String(8), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("expected", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("exponent", Integer, nullable=False),
+    Column("allocated", BigInteger, nullable=False, server_default="0"),
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("sends", Integer, nullable=False, server_default="0"),
+    # A send of ours may still land: nothing has proved that it did not run.
+    Column("in_flight", Boolean, nullable=False, server_default=text("false")),
+    # The portal answered `true` to a send that no read-back has confirmed: never sent again.
+    Column("answered", Boolean, nullable=False, server_default=text("false")),
+    Column("hold", String(64)),
+    Column("how", String(16)),
+    Column("reason", String(64)),
+    Column("snapshot", JSON),
+    Column("evidence", JSON),
+    Column("quiet_until", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    CheckConstraint("kind IN ('legacy', 'smart')", name="kind"),
+    CheckConstraint("origin IN ('match', 'manual')", name="origin"),
+    CheckConstraint(
+        "state IN ('collecting', 'ready', 'sending', 'paid', 'unknown', 'review', 'released')", name="state"
+    ),
+    CheckConstraint(
+        "origin = 'manual' OR state IN ('collecting', 'review', 'released') OR allocated = expected", name="covered"
+    ),
+    CheckConstraint("state <> 'paid' OR how IN ('sent', 'by_hand')", name="how"),
+)
+# Only `released` frees an invoice: `paid` counts as live, so a second payment can never settle it again.
+Index(
+    "uq_b24_settlement_live",
+    settlement.c.portal_id,
+    settlement.c.kind,
+    settlement.c.invoice_id,
+    unique=True,
+    sqlite_where=settlement.c.state != "released",
+    postgresql_where=settlement.c.state != "released",
+)
+Index("ix_b24_settlement_due", settlement.c.portal_id, settlement.c.state, settlement.c.attempts, settlement.c.id)
+
+allocation = _table(
+    "allocation",
+    Column("id", Id, primary_key=True),
+    Column("settlement_id", Id, ForeignKey("b24_settlement.id"), nullable=False),
+    Column("payment_id", Id, ForeignKey("b24_payment.id"), nullable=False, index=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("settlement_id", "payment_id"),
+    CheckConstraint("amount > 0", name="positive"),
+)
+
+# What matching said of a payment; a new row only when its word changed. The newest row is the valid one.
+outcome = _table(
+    "outcome",
+    Column("id", Id, primary_key=True),
+    Column("payment_id", Id, ForeignKey("b24_payment.id"), nullable=False, index=True),
+    Column("mode", String(8), nullable=False),
+    Column("verdict", String(8), nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("invoices", JSON, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Column("decided_at", UtcDateTime, nullable=False),
+    CheckConstraint("verdict IN ('proven', 'review')", name="verdict"),
+)
+
+event = _table(
+    "event",
+    Column("id", Id, primary_key=True),
+    Column("settlement_id", Id, ForeignKey("b24_settlement.id"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("what", String(32), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    UniqueConstraint("settlement_id", "seq"),
+)
+
+case = _table(
+    "case",
+    Column("id", Id, primary_key=True),
+    Column("settlement_id", Id, ForeignKey("b24_settlement.id"), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("closed_at", UtcDateTime),
+)
+Index(
+    "uq_b24_case_open",
+    case.c.settlement_id,
+    case.c.kind,
+    unique=True,
+    sqlite_where=case.c.closed_at.is_(None),
+    postgresql_where=case.c.closed_at.is_(None),
+)
+
+cursor = _table(
+    "cursor",
+    Column("source", String(255), primary_key=True),
+    Column("watermark", Date, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+pace = _table(
+    "pace",
+    Column("portal_id", Id, ForeignKey("b24_portal.id"), primary_key=True),
+    Column("theoretical_arrival", Float(53), nullable=False),
+)

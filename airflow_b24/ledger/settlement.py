@@ -1,0 +1,218 @@
+"""The conversation that settles one invoice, as a generator: it yields effects and is sent their results.
+
+It performs nothing itself, so the same steps run against a database and a portal, or against a simulator that crashes,
+delays and interleaves them. The order is the safety:
+
+    Reserve   pace for every request of the settlement, so that nothing has to wait later
+    Claim     raise the fence: any earlier attempt that is still alive can no longer commit
+    Exchange  read the invoice                                                 (the pre-read)
+    Commit    `sending`, with a short send window, on disk before the first byte leaves
+    Exchange  pay, and read back at once
+    Commit    what the read-back proved
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from airflow_b24.ledger.decide import (
+    Answered,
+    Decision,
+    Fact,
+    Refused,
+    Row,
+    Seen,
+    State,
+    Unknown,
+    after_sending,
+    before_sending,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long things may take, in seconds; `quiet_s` after `sending` no call of ours can land any more."""
+
+    window_s: float = 5.0
+    deadline_s: float = 60.0
+    # The longest server run of one request: cloud portals cut at 60 s, on-premise ones may not.
+    server_run_s: float = 120.0
+    read_age_s: float = 10.0
+    rounds: int = 5
+    looks: tuple[float, ...] = (0.5, 1.0, 2.0)
+    longest_pause_s: float = 60.0
+
+    @property
+    def quiet_s(self) -> float:
+        return self.window_s + self.deadline_s + self.server_run_s
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Wait for the portal's pace to allow so many requests in a row."""
+
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Raise the fence and get the row; a `sending` left by another attempt becomes `unknown`. -> Row"""
+
+    settlement_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Read the row as it is now. -> Row"""
+
+    settlement_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Move the row if our fence still holds; `read_at` is the age check of a send. -> Committed"""
+
+    row: Row
+    decision: Decision
+    read_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """`row` is the moved row, None when another attempt holds the fence or the pre-read is too old."""
+
+    row: Row | None
+    send_before: float | None = None
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Ask the portal: pay if told to, then read the invoice. -> Exchanged"""
+
+    row: Row
+    pay: bool
+    send_before: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """The answer to the pay call, what the invoice shows, and when the exchange began (monotonic seconds)."""
+
+    answer: Answered | Refused | Unknown | None
+    seen: Fact
+    began: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait so many seconds."""
+
+    seconds: float
+
+
+Effect: TypeAlias = Reserve | Claim | Look | Commit | Exchange | Pause
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Where the settlement stands; `trouble` is set when this attempt could not bring it to an end."""
+
+    row: Row
+    retry_at: datetime | None = None
+    trouble: Refused | Unknown | None = None
+
+
+Conversation: TypeAlias = Generator[Effect, Any, Settled]
+Attempted: TypeAlias = tuple[Row, Refused | Unknown | None]
+
+READ_THEN_PAY_THEN_READ = 3
+
+
+def settle(settlement_id: int, patience: Patience) -> Conversation:
+    """Bring one settlement as far as it can go now; repeating it at any time, in any number, is safe by its id."""
+    for _ in range(patience.rounds):
+        yield Reserve(READ_THEN_PAY_THEN_READ)
+        row: Row = yield Claim(settlement_id)
+        if row.state not in {State.READY, State.UNKNOWN}:
+            return _report(row)
+        row, trouble = yield from _attempt(row, patience)
+        if trouble is None:
+            return _report(row)
+        pause = _pause(trouble, row, patience)
+        if pause is None:
+            break
+        yield Pause(pause)
+    return Settled(row, retry_at=_retry_at(trouble, row), trouble=trouble)
+
+
+def _attempt(row: Row, patience: Patience) -> Generator[Effect, Any, Attempted]:
+    """One claim's worth of work: the row afterwards, and the refusal or silence that calls for another claim."""
+    read: Exchanged = yield Exchange(row, pay=False)
+    if not isinstance(read.seen, Seen):
+        return row, read.seen
+    decision = before_sending(row, read.seen, row.claimed_at)
+    if decision.state is row.state:
+        return row, None
+    done: Committed = yield Commit(row, decision, read.began)
+    if done.stale:
+        return row, Refused("STALE_READ", "the pre-read grew too old", repeatable=True, retry_at=row.claimed_at)
+    if done.row is None:
+        return (yield Look(row.id)), None
+    if decision.state is State.SENDING:
+        return (yield from _send(done, patience))
+    return done.row, None
+
+
+def _send(sent: Committed, patience: Patience) -> Generator[Effect, Any, Attempted]:
+    row = sent.row
+    assert row is not None  # noqa: S101 - only a won commit may send
+    told: Exchanged = yield Exchange(row, pay=True, send_before=sent.send_before)
+    assert told.answer is not None  # noqa: S101 - a pay was asked for
+    decision = after_sending(row, told.answer, told.seen)
+    for pause in patience.looks:
+        if not decision.look_again:
+            break
+        # `true` and still unpaid: a replica may lag, so look a few times more; never send again.
+        yield Pause(pause)
+        again: Exchanged = yield Exchange(row, pay=False)
+        decision = after_sending(row, told.answer, again.seen)
+    done: Committed = yield Commit(row, decision)
+    refused = told.answer if isinstance(told.answer, Refused) and decision.state is State.READY else None
+    return (done.row or (yield Look(row.id))), (refused if done.row else None)
+
+
+def _report(row: Row) -> Settled:
+    """What stays open after a full attempt: `unknown` here, or `sending` in another attempt's hands."""
+    if row.state in {State.UNKNOWN, State.SENDING}:
+        return Settled(row, row.quiet_until, Unknown("the outcome of the call is not known yet"))
+    if row.state is State.READY:
+        return Settled(row, trouble=Unknown("another attempt is working on this settlement"))
+    return Settled(row)
+
+
+def _pause(trouble: Refused | Unknown, row: Row, patience: Patience) -> float | None:
+    """Seconds to wait before another claim in this very attempt, None when it should end."""
+    if isinstance(trouble, Unknown) or not trouble.repeatable or trouble.retry_at is None:
+        return None
+    wait = (trouble.retry_at - row.claimed_at).total_seconds()
+    return max(wait, 0.0) if wait <= patience.longest_pause_s else None
+
+
+def _retry_at(trouble: Refused | Unknown | None, row: Row) -> datetime | None:
+    if isinstance(trouble, Refused):
+        return trouble.retry_at
+    return row.quiet_until if row.state is State.UNKNOWN else None
+
+
+def applied(row: Row, decision: Decision) -> dict[str, Any]:
+    """The columns a decision changes; every store uses this, so that no two of them can differ."""
+    changes: dict[str, Any] = {"state": decision.state, "how": decision.how, "reason": decision.reason}
+    if decision.state is State.SENDING:
+        marks = (decision.evidence or {}).get("marks")
+        return {**changes, "in_flight": True, "answered": False, "sends": row.sends + 1, "snapshot": marks}
+    known = {"in_flight": decision.in_flight, "answered": decision.answered}
+    return {**changes, **{name: value for name, value in known.items() if value is not None}}

@@ -1,0 +1,119 @@
+"""One database behind the ledger: SQLite by default, PostgreSQL when workers span machines.
+
+Every writing transaction says so at its start (`BEGIN IMMEDIATE` on SQLite): a read lock that is upgraded later fails at
+once under contention, whatever the timeout. One ledger never lives on a network file system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
+
+from airflow_b24.ledger.errors import LedgerError
+
+BUSY_TIMEOUT_S = 30
+
+
+class Store:
+    """Transactions and time of one ledger; cheap to make, not to be carried across a fork."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, url: str | URL) -> Store:
+        """Connect and bring the tables up to date.
+
+        Raises LedgerError when the database cannot be reached: a caller must then send nothing. The password in `url`
+        never reaches an error.
+        """
+        from airflow_b24.ledger.migrations import upgrade  # noqa: PLC0415 - alembic is slow to import
+
+        store = cls(make_engine(url))
+        try:
+            upgrade(store)
+        except Exception as error:
+            if isinstance(error, LedgerError):
+                raise
+            where = store.engine.url.render_as_string(hide_password=True)
+            # The driver's own text may quote the address with its password.
+            raise LedgerError(f"ledger {where} cannot be opened ({type(error).__name__}): check ledger_url") from None
+        return store
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Write in one transaction, committed at the end of the block."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Read one consistent state; writes are undone."""
+        with self.engine.connect().execution_options(b24_read=True, **self._repeatable()) as connection:
+            yield connection
+
+    def _repeatable(self) -> dict[str, Any]:
+        return {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def utc_now(connection: Connection) -> datetime:
+    """The ledger's own time: one clock for all workers of a PostgreSQL ledger, the host's for SQLite."""
+    if connection.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    # now() is the transaction's start and 1.5 s stale after a lock wait; clock_timestamp() is not.
+    moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return moment.astimezone(UTC)
+
+
+def make_engine(url: str | URL) -> Engine:
+    address = _with_driver(make_url(url))
+    if address.get_backend_name() == "sqlite":
+        engine = create_engine(address, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if address.get_backend_name() == "postgresql":
+        engine = create_engine(address, pool_pre_ping=True)
+        event.listen(engine, "begin", _begin_postgresql)
+        return engine
+    raise LedgerError(f"ledger_url names {address.get_backend_name()!r}: use sqlite or postgresql")
+
+
+def _with_driver(url: URL) -> URL:
+    # Airflow writes postgres:// and psycopg2 names; psycopg 3 is the driver we ship with.
+    if url.drivername in {"postgres", "postgresql", "postgresql+psycopg2"}:
+        return url.set(drivername="postgresql+psycopg")
+    return url
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # pysqlite opens transactions by itself unless told not to; ours begin in _begin_sqlite.
+    connection.isolation_level = None
+    mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    if mode not in {"wal", "memory"} or connection.execute("PRAGMA synchronous").fetchone()[0] != 2:
+        raise LedgerError("the SQLite ledger's disk refuses write-ahead logging: put it on a local disk")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("b24_read")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    # `sending` must be on disk before the first byte leaves, whatever the server's default is.
+    connection.execute(text("SET LOCAL synchronous_commit TO on"))

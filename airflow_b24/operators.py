@@ -1,0 +1,223 @@
+"""The steps of a DAG: collect payments, match them, pay invoices, or call any REST method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import BaseOperator, Context
+
+from airflow_b24.bitrix.invoice import check_id
+from airflow_b24.bitrix.invoices import invoice_url
+from airflow_b24.hooks import Bitrix24Hook
+from airflow_b24.ledger.settlements import due
+from airflow_b24.links import INVOICE_URL, InvoiceLink
+from airflow_b24.reconcile.collecting import collect
+from airflow_b24.reconcile.matching import Mode, match_payments
+from airflow_b24.reconcile.settling import settle_matched, settle_plain
+from airflow_b24.results import paid_or_raise
+from airflow_b24.retries import default_policy, for_airflow
+from airflow_b24.sources import Source
+
+
+class _PortalOperator(BaseOperator):
+    """What all of ours share: the connection, the ledger, and retries at the time an error names."""
+
+    ui_color = "#d8f3fd"
+
+    def __init__(
+        self,
+        *,
+        bitrix24_conn_id: str = Bitrix24Hook.default_conn_name,
+        ledger_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.bitrix24_conn_id = bitrix24_conn_id
+        self.ledger_conn_id = ledger_conn_id
+        # After super().__init__: a default set before it is lost in `.partial()`, which passes None.
+        if getattr(self, "retry_policy", None) is None and (policy := default_policy()) is not None:
+            self.retry_policy = policy
+
+    @property
+    def hook(self) -> Bitrix24Hook:
+        """A hook on this task's connection and ledger."""
+        return Bitrix24Hook(self.bitrix24_conn_id, self.ledger_conn_id)
+
+    def execute(self, context: Context) -> Any:
+        """Do the operator's own part; errors leave in Airflow's words, without the chain that led to them."""
+        try:
+            return self._work(context)
+        except Exception as error:  # noqa: BLE001 - translated, never swallowed
+            translated = for_airflow(error)
+        raise translated
+
+    def _work(self, context: Context) -> Any:
+        raise NotImplementedError
+
+
+class PayInvoiceOperator(_PortalOperator):
+    """Marks one legacy invoice paid through a pay system, exactly once, and proves it by reading it back.
+
+    Returns `{"invoice_id", "settlement_id", "status", "number", "amount", "currency"}`; `status` is `paid` (our call,
+    proved), `already_paid` (by hand) or, when a `settlement_id` was given, `review`; a plain pay that needs a review
+    fails. Repeating is safe: by `settlement_id`, else by invoice. A lost answer is retried by reading, at a time the
+    error names; give the task `retries`.
+
+    :param invoice_id: the legacy invoice's id, a whole number ("5" is one, "5.0" is not)
+    :param pay_system_id: the pay system to pay through; wins over `bx_rest_handler`
+    :param bx_rest_handler: code of a REST handler, whose first pay system is used
+    :param settlement_id: what MatchPaymentsOperator returns beside the invoice's id
+    """
+
+    template_fields: Sequence[str] = ("invoice_id", "pay_system_id", "bx_rest_handler", "settlement_id")
+    operator_extra_links = (InvoiceLink(),)
+
+    def __init__(
+        self,
+        *,
+        invoice_id: int | str,
+        pay_system_id: int | str | None = None,
+        bx_rest_handler: str | None = None,
+        settlement_id: int | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.invoice_id = invoice_id
+        self.pay_system_id = pay_system_id
+        self.bx_rest_handler = bx_rest_handler
+        self.settlement_id = settlement_id
+
+    def _work(self, context: Context) -> dict[str, Any]:
+        invoice_id = check_id(self.invoice_id, "invoice_id")
+        matched = _given(self.settlement_id)
+        settlement_id = check_id(self.settlement_id, "settlement_id") if matched else None
+        hook = self.hook
+        pay_system = hook.pay_system(
+            self.pay_system_id if _given(self.pay_system_id) else None,
+            self.bx_rest_handler if _given(self.bx_rest_handler) else None,
+        )
+        context["ti"].xcom_push(key=INVOICE_URL, value=invoice_url(hook.settings.auth.origin, invoice_id))
+        desk = hook.desk()
+        if settlement_id is None:
+            settled = settle_plain(desk, invoice_id, pay_system)
+        else:
+            settled = settle_matched(desk, settlement_id, invoice_id, pay_system)
+        # For map_index_template: the number an accountant knows, also when the task fails.
+        cast_context: Any = context
+        cast_context["invoice_number"] = settled.row.invoice_number
+        result = paid_or_raise(settled, matched=matched)
+        self.log.info("Invoice %s: %s", settled.row.invoice_number, result["status"])
+        return result
+
+
+class CollectPaymentsOperator(_PortalOperator):
+    """Reads a payment source from where it stopped and keeps every record in the ledger.
+
+    Returns counts `{"received", "new", "repeated", "ignored", "quarantined", "amended"}`. Repeating is safe: a payment
+    is known by own account and id. A record that cannot be read is quarantined and stops no other.
+
+    :param source: what to read, e.g. an HttpSource
+    :param start_from: the first booking date (YYYY-MM-DD, in the account's zone) that counts; earlier payments are
+        ignored by the rule `before_start`
+    :param overlap: how far back each run reads again, for payments that arrive late
+    """
+
+    template_fields: Sequence[str] = ("start_from",)
+
+    def __init__(
+        self, *, source: Source, start_from: str, overlap: timedelta = timedelta(days=7), **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.start_from = start_from
+        self.overlap = overlap
+
+    def _work(self, context: Context) -> dict[str, int]:
+        source = self.source.rendered(lambda value: self.render_template(value, context))
+        start_from = _start_day(self.start_from)
+        today = datetime.now(ZoneInfo(source.record_fields.time_zone)).date()
+        counts = collect(
+            self.hook.ledger,
+            source.name,
+            source.read,
+            source.record_fields,
+            start_from=start_from,
+            today=today,
+            overlap=self.overlap,
+        )
+        self.log.info("Collected from %s: %s", source.name, counts)
+        return counts
+
+
+class MatchPaymentsOperator(_PortalOperator):
+    """Matches payments in the ledger with the portal's invoices; only a named proof counts, the rest is for a person.
+
+    Returns what can be paid now, `[{"invoice_id": int, "settlement_id": int}]`, for `PayInvoiceOperator.partial(...)
+    .expand_kwargs`; in `shadow` it records what it would do and returns `[]`. Repeating is safe by payment and invoice.
+
+    :param mode: "shadow" or "pay"
+    :param max_items: at most so many; the rest comes with the next run
+    """
+
+    template_fields: Sequence[str] = ("mode",)
+
+    def __init__(self, *, mode: str = "shadow", max_items: int = 500, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mode = mode
+        self.max_items = max_items
+
+    def _work(self, context: Context) -> list[dict[str, int]]:
+        mode = _mode(self.mode)
+        desk = self.hook.desk()
+        counts = match_payments(desk, mode, datetime.now(ZoneInfo("UTC")).date())
+        ready = due(desk.store, desk.portal_id, self.max_items) if mode == "pay" else []
+        self.log.info("Matched (%s): %s; %s to settle now", mode, counts, len(ready))
+        return ready
+
+
+class Bitrix24Operator(_PortalOperator):
+    """Calls any REST method and returns its `result`.
+
+    Reads are repeated on a passing fault; a write only when the portal refused it before running. A write whose answer
+    is lost fails without being repeated by Airflow's `retries` blindly: give it none, or make the method repeatable.
+
+    :param method: for example "crm.company.list"
+    :param arguments: the method's parameters, as the portal writes them
+    """
+
+    template_fields: Sequence[str] = ("method", "arguments")
+    template_fields_renderers = {"arguments": "json"}  # noqa: RUF012 - Airflow's way
+
+    def __init__(self, *, method: str, arguments: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.method = method
+        self.arguments = arguments
+
+    def _work(self, context: Context) -> Any:
+        return self.hook.call(self.method, self.arguments).result
+
+
+def _given(value: Any) -> bool:
+    # A template that renders to nothing means: not given.
+    return value is not None and value not in {"", "None"}
+
+
+def _start_day(value: str) -> date:
+    try:
+        return date.fromisoformat(str(value).strip())
+    except ValueError:
+        raise ValueError(
+            f"start_from: {str(value)[:40]!r} is no date; give the first booking date that counts, for example "
+            "2026-12-01 (in the example DAG: the param start_from), so that a first run never pays old history"
+        ) from None
+
+
+def _mode(value: str) -> Mode:
+    if value == "shadow":
+        return "shadow"
+    if value == "pay":
+        return "pay"
+    raise ValueError(f'mode: {str(value)[:40]!r} is not known; give "shadow" (only look) or "pay"')

@@ -1,0 +1,1 @@
+"""Readers that turn what a bank sends into payments."""

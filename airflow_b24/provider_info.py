@@ -1,0 +1,82 @@
+"""What Airflow shows of this provider: the connection form, the operators' link, the commands, the settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def _text(label: str, description: str) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": ["string", "null"]}}
+
+
+def _number(label: str, description: str, **limits: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": ["integer", "null"], **limits}}
+
+
+def _modules(*names: str) -> list[dict[str, Any]]:
+    return [{"integration-name": "Bitrix24", "python-modules": [f"airflow_b24.{name}" for name in names]}]
+
+
+CONNECTION_FORM: dict[str, Any] = {
+    "connection-type": "bitrix24",
+    "hook-name": "Bitrix24",
+    "hook-class-name": "airflow_b24.hooks.Bitrix24Hook",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "login", "port"],
+        "relabeling": {"password": "Webhook address (or OAuth access token)", "host": "Portal address (OAuth only)"},
+        "placeholders": {
+            "password": "https://your-portal.bitrix24.com/rest/1/secret/",
+            "host": "leave empty for a webhook",
+        },
+    },
+    "conn-fields": {
+        "pay_system_id": _number(
+            "Pay system id", "Pays unless a task names another; `airflow-b24 setup` prints it", minimum=1
+        ),
+        "bx_rest_handler": _text("REST handler", "Code of a REST handler, used when no pay system id is given"),
+        "ca_bundle": _text("CA bundle", "A private certificate authority to trust: a path or PEM text"),
+        "timeout": _number("Timeout", "Seconds for one request in all; 60 if empty", minimum=1, maximum=600),
+        "requests_per_second": _number("Requests per second", "The portal's limit: 2, Enterprise 5", minimum=1),
+        "burst": _number("Burst", "The portal's bucket: 50, Enterprise 250", minimum=3),
+        "allowed_hosts": _text("Allowed hosts", "Where a renamed portal may answer, separated by commas"),
+        "trust_env": {
+            "label": "Use the environment's proxy",
+            "description": "Off by default: the address of a webhook is its password",
+            "schema": {"type": ["boolean", "null"], "default": False},
+        },
+    },
+}
+
+PROVIDER_INFO: dict[str, Any] = {
+    "package-name": "airflow-b24",
+    "name": "Bitrix24",
+    "description": "Matches incoming payments with Bitrix24 invoices and marks the right one paid, exactly once.",
+    "integrations": [
+        {
+            "integration-name": "Bitrix24",
+            "external-doc-url": "https://apidocs.bitrix24.com/",
+            "tags": ["service"],
+        }
+    ],
+    "hooks": _modules("hooks"),
+    "operators": _modules("operators"),
+    "connection-types": [CONNECTION_FORM],
+    "extra-links": ["airflow_b24.links.InvoiceLink"],
+    "cli": ["airflow_b24.commands.airflow_commands"],
+    "config": {
+        "bitrix24": {
+            "description": "The ledger of airflow-b24.",
+            "options": {
+                "ledger_url": {
+                    "description": "SQLAlchemy address of the ledger: SQLite on a local disk, or PostgreSQL when "
+                    "workers run on several machines. Empty: airflow_b24.db in AIRFLOW_HOME.",
+                    "version_added": "0.1.0",
+                    "type": "string",
+                    "sensitive": True,
+                    "example": "postgresql://airflow:***@db/airflow_b24",
+                    "default": "",
+                }
+            },
+        }
+    },
+}

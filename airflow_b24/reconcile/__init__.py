@@ -1,0 +1,1 @@
+"""The one place without Airflow that knows both sides: collect, match, settle, report."""

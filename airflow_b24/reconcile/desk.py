@@ -1,0 +1,33 @@
+"""What every step of a reconciliation needs at hand: one portal, its client and the ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from airflow_b24.bitrix.client import Client
+from airflow_b24.bitrix.limits import Pace
+from airflow_b24.ledger.settlement import Patience
+from airflow_b24.ledger.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class PaySystem:
+    """How invoices are marked paid; when both are given the id wins."""
+
+    pay_system_id: int | None = None
+    bx_rest_handler: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One portal as the ledger knows it; `sleep` and the clocks are arguments so that tests need no real time."""
+
+    store: Store
+    client: Client
+    portal_id: int
+    pace: Pace
+    patience: Patience = field(default_factory=Patience)
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic

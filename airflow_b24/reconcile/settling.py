@@ -1,0 +1,149 @@
+"""Settle: performs the effects of the ledger's conversation against the real store and the real portal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow_b24.bitrix.errors import OUT_OF_PACE, RefusedError, RequestError
+from airflow_b24.bitrix.flows import exchange
+from airflow_b24.bitrix.invoice import Invoice, PayInvoice
+from airflow_b24.bitrix.invoices import get_invoice
+from airflow_b24.bitrix.limits import MAX_SLEEP_S, now_s
+from airflow_b24.ledger import cases, settlements
+from airflow_b24.ledger.decide import Refused, Row, State
+from airflow_b24.ledger.settlement import (
+    Claim,
+    Commit,
+    Committed,
+    Conversation,
+    Effect,
+    Exchange,
+    Exchanged,
+    Look,
+    Pause,
+    Reserve,
+    Settled,
+    settle,
+)
+from airflow_b24.ledger.settlements import Plain
+from airflow_b24.reconcile.desk import Desk, PaySystem
+from airflow_b24.reconcile.translating import answer, fact, price
+
+REVERSED = "reversed"
+LEGACY = "legacy"
+
+
+def settle_matched(desk: Desk, settlement_id: int, invoice_id: int, pay_system: PaySystem) -> Settled:
+    """Settle a matched invoice; safe to repeat by `settlement_id`. Raises ValueError when the two ids do not belong."""
+    row = settlements.look(desk.store, settlement_id)
+    if row.invoice_id != invoice_id:
+        raise ValueError(
+            f"settlement_id={settlement_id} is of invoice {row.invoice_id}, not of invoice_id={invoice_id}"
+        )
+    return _confirmed(desk, row) if row.state is State.PAID else _settle(desk, row, pay_system)
+
+
+def settle_plain(desk: Desk, invoice_id: int, pay_system: PaySystem) -> Settled:
+    """Pay an invoice that somebody named, at the price it has now; safe to repeat by invoice."""
+    with desk.store.snapshot() as connection:
+        known = settlements.live(connection, desk.portal_id, LEGACY, invoice_id)
+    if known is None:
+        invoice = desk.client.run(get_invoice(invoice_id))
+        known = settlements.open_plain(desk.store, _plain(desk, invoice))
+    row = settlements.look(desk.store, known)
+    if row.state is State.PAID:
+        return _confirmed(desk, row)
+    if row.state is State.REVIEW:
+        invoice = desk.client.run(get_invoice(invoice_id))
+        plain = _plain(desk, invoice)
+        settlements.reopen_plain(desk.store, row, plain.expected, plain.currency, plain.exponent)
+    return _settle(desk, row, pay_system)
+
+
+def _settle(desk: Desk, row: Row, pay_system: PaySystem) -> Settled:
+    pay = PayInvoice(row.invoice_id, pay_system.pay_system_id, pay_system.bx_rest_handler)
+    return drive(settle(row.id, desk.patience), desk, pay)
+
+
+def drive(conversation: Conversation, desk: Desk, pay: PayInvoice) -> Settled:
+    """Perform what the conversation asks for until it returns. Raises LedgerError, or RefusedError when out of pace."""
+    reply: Any = None
+    while True:
+        try:
+            effect = conversation.send(reply)
+        except StopIteration as done:
+            settled: Settled = done.value
+            return settled
+        reply = _perform(effect, desk, pay)
+
+
+def _perform(effect: Effect, desk: Desk, pay: PayInvoice) -> Any:
+    match effect:
+        case Reserve():
+            return _reserve(desk, effect.requests)
+        case Claim():
+            return settlements.claim(desk.store, effect.settlement_id)
+        case Look():
+            return settlements.look(desk.store, effect.settlement_id)
+        case Commit():
+            return _commit(desk, effect)
+        case Exchange():
+            return _exchange(desk, effect, pay)
+        case Pause():
+            return desk.sleep(effect.seconds)
+
+
+def _reserve(desk: Desk, requests: int) -> None:
+    wait = desk.pace.reserve(requests) - desk.clock()
+    if wait > MAX_SLEEP_S:
+        retry_at = datetime.now(UTC) + timedelta(seconds=wait)
+        raise RefusedError(OUT_OF_PACE, "the portal's request budget is used up", retry_at=retry_at)
+    if wait > 0:
+        desk.sleep(wait)
+
+
+def _commit(desk: Desk, effect: Commit) -> Committed:
+    # The window opens before the commit: a process that stalls in between must not send with a fresh deadline.
+    began = now_s()
+    sending = effect.decision.state is State.SENDING
+    if sending and (effect.read_at is None or began - effect.read_at > desk.patience.read_age_s):
+        return Committed(None, stale=True)
+    row = settlements.move(desk.store, effect.row, effect.decision, desk.patience)
+    return Committed(row, send_before=began + desk.patience.window_s)
+
+
+def _exchange(desk: Desk, effect: Exchange, pay: PayInvoice) -> Exchanged:
+    began = now_s()
+    invoice_id = effect.row.invoice_id
+    pays = [pay] if effect.pay else []
+    got = desk.client.run(exchange(pays, [invoice_id], effect.send_before))
+    told = answer(got.pays[invoice_id]) if effect.pay else None
+    return Exchanged(told, fact(got.reads.get(invoice_id)), began)
+
+
+def _plain(desk: Desk, invoice: Invoice) -> Plain:
+    money = price(invoice)
+    if money is None:
+        shown = f"{invoice.price} {invoice.currency}"
+        raise RequestError("PRICE", f"invoice_id={invoice.id}: its price {shown} is not exact in minor units")
+    return Plain(
+        portal_id=desk.portal_id,
+        kind=LEGACY,
+        invoice_id=invoice.id,
+        invoice_number=invoice.number,
+        expected=money.minor,
+        currency=money.currency,
+        exponent=money.exponent,
+    )
+
+
+def _confirmed(desk: Desk, row: Row) -> Settled:
+    """A paid row met again: an invoice reversed on the portal since is a case for a person, never paid anew."""
+    invoice = desk.client.run(get_invoice(row.invoice_id))
+    if invoice.paid:
+        return Settled(row)
+    with desk.store.transaction() as connection:
+        cases.open_case(connection, row.id, REVERSED, {"status_id": invoice.status_id})
+    text = f"invoice {row.invoice_number} was paid and is unpaid on the portal now: a person must decide"
+    return Settled(row, trouble=Refused("REVERSED", text, repeatable=False, reason=REVERSED))

@@ -1,0 +1,80 @@
+"""The border between the portal's words and the ledger's; neither side knows the other."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow_b24.bitrix.errors import AuthError, BitrixError, RefusedError, RequestError
+from airflow_b24.bitrix.invoice import Invoice
+from airflow_b24.ledger.decide import Answered, Fact, Refused, Seen, Unknown
+from airflow_b24.payments.errors import PaymentError
+from airflow_b24.payments.money import Money, parse_money
+
+# A refusal without a time of its own: the bucket frees two requests a second.
+SOON = timedelta(seconds=2)
+
+# Only these speak of the invoice; every other refusal speaks of our settings and will be repeated once they are mended.
+INVOICE_REFUSALS = {
+    "ERROR_INTERNAL_INVOICE_NOT_FOUND": "invoice_not_found",
+    "ERROR_PROCESS_REQUEST_RESULT": "portal_refused",
+}
+
+# source-derived: `D` is the one status that always means cancelled; the portal refuses the other ones by itself.
+CANCELLED = "D"
+
+
+def price(invoice: Invoice) -> Money | None:
+    """The invoice's price, None when it is not exact in minor units or its currency is not known."""
+    try:
+        return parse_money(invoice.price, invoice.currency, "PRICE")
+    except PaymentError:
+        return None
+
+
+def seen(invoice: Invoice) -> Seen:
+    """The invoice as the ledger looks at it, with the marks a landed call of ours would move."""
+    money = price(invoice)
+    return Seen(
+        paid=invoice.paid,
+        cancelled=invoice.status_id == CANCELLED,
+        amount=money.minor if money else None,
+        currency=invoice.currency,
+        paid_on=invoice.paid_at.date() if invoice.paid_at else None,
+        voucher_number=invoice.voucher_number,
+        marks={
+            "PRICE": str(invoice.price),
+            "STATUS_ID": invoice.status_id,
+            "PAY_SYSTEM_ID": str(invoice.pay_system_id or ""),
+            "PAY_VOUCHER_DATE": invoice.voucher_date.isoformat() if invoice.voucher_date else "",
+            "DATE_STATUS": invoice.status_changed_at,
+        },
+    )
+
+
+def fact(read: Invoice | BitrixError | None) -> Fact:
+    """What a read told: the invoice, that it was refused, or nothing clear."""
+    if read is None:
+        return Unknown("not read")
+    if isinstance(read, Invoice):
+        return seen(read)
+    return refusal(read) or Unknown(str(read), read)
+
+
+def answer(told: bool | BitrixError) -> Answered | Refused | Unknown:
+    """What the portal's answer to a pay call means."""
+    if isinstance(told, BitrixError):
+        return refusal(told) or Unknown(str(told), told)
+    return Answered() if told else Unknown("the portal did not answer true")
+
+
+def refusal(error: BitrixError) -> Refused | None:
+    """A call that certainly did not run, None for every other error."""
+    if isinstance(error, RefusedError):
+        retry_at = error.retry_at or datetime.now(UTC) + SOON
+        return Refused(error.code, str(error), repeatable=True, retry_at=retry_at, cause=error)
+    if isinstance(error, AuthError):
+        return Refused(error.code, str(error), repeatable=True, cause=error)
+    if isinstance(error, RequestError):
+        reason = INVOICE_REFUSALS.get(error.code)
+        return Refused(error.code, str(error), repeatable=reason is None, reason=reason or "", cause=error)
+    return None

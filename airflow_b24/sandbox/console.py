@@ -1,0 +1,195 @@
+"""The console: one page for people, which shows what the portal and the bank hold right now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from html import escape
+from itertools import islice
+from typing import Any
+
+from airflow_b24.sandbox.invoice import Invoice
+from airflow_b24.sandbox.php import to_text
+from airflow_b24.sandbox.state import JournalEntry, State
+
+REFRESH_S = 4
+_SHOWN = 100
+
+_STYLE = """
+:root{--ink:#1d2733;--soft:#667587;--line:#e3e8ee;--card:#fff;--page:#f4f6f9;--blue:#2067b0;
+--good:#13794b;--good-bg:#e2f5ea;--warn:#8f5a00;--warn-bg:#fdf1d8;--bad:#b3261e;--bad-bg:#fce8e6;--idle-bg:#eaeff5}
+@media(prefers-color-scheme:dark){:root{--ink:#e5ebf2;--soft:#93a1b1;--line:#2b3644;--card:#1a222c;--page:#11171e;
+--blue:#6cb0f5;--good:#73d6a1;--good-bg:#173527;--warn:#f0c271;--warn-bg:#3a2d13;--bad:#f49a93;--bad-bg:#431f1d;
+--idle-bg:#27323f}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--page);color:var(--ink);font:15px/1.45 system-ui,"Segoe UI",Roboto,sans-serif}
+main{max-width:1180px;margin:0 auto;padding:28px 20px 60px}
+h1{font-size:24px;margin:0}h2{font-size:17px;margin:34px 0 4px}p{margin:4px 0 12px;color:var(--soft)}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(170px,1fr));gap:12px;margin-top:18px}
+.card,.sheet{background:var(--card);border:1px solid var(--line);border-radius:12px}
+.card{padding:14px 16px}.card b{display:block;font-size:22px;font-variant-numeric:tabular-nums}
+.card span{color:var(--soft);font-size:13px}
+.sheet{overflow-x:auto}table{border-collapse:collapse;width:100%}
+th,td{padding:9px 14px;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
+tr:last-child td{border-bottom:0}th{font-size:12px;font-weight:600;color:var(--soft);white-space:nowrap}
+td.num,th.num{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}td.day{white-space:nowrap}
+td.text{min-width:240px;overflow-wrap:anywhere}small{color:var(--soft)}
+.pill{display:inline-block;padding:1px 10px;border-radius:99px;font-size:13px;white-space:nowrap}
+.good{background:var(--good-bg);color:var(--good)}.warn{background:var(--warn-bg);color:var(--warn)}
+.bad{background:var(--bad-bg);color:var(--bad)}.idle{background:var(--idle-bg);color:var(--ink)}
+meter{width:100%;height:12px}
+"""
+
+
+def page(state: State, now: datetime) -> str:
+    """The page as HTML: no scripts, nothing from elsewhere, everything escaped."""
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Sandbox: portal and bank</title>
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<meta http-equiv="refresh" content="{REFRESH_S}">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<style>{_STYLE}</style></head><body><main>
+<h1>Sandbox: portal and bank</h1>
+<p>A practice portal and a practice bank on this computer. No real money, no real customers.
+As of {_moment(state, now)}; this page renews itself.</p>
+{_cards(state, now)}
+<h2>Invoices</h2><p>What the portal's own books say, newest first.</p>{_invoices(state)}
+<h2>Incoming payments</h2><p>What the bank reports, in the order it was delivered.</p>{_payments(state)}
+<h2>Recent requests</h2><p>What programs asked the portal to do, latest first.</p>{_requests(state)}
+</main></body></html>"""
+
+
+def _cards(state: State, now: datetime) -> str:
+    invoices = list(state.invoices.values())
+    unpaid = [invoice for invoice in invoices if not invoice.paid and not invoice.cancelled]
+    double = sum(len(invoice.executed_pays) > 1 for invoice in invoices)
+    cards = (
+        _card(str(len(unpaid)), f"unpaid invoices, {_sum(unpaid)}"),
+        _card(str(sum(invoice.paid for invoice in invoices)), "paid invoices"),
+        _card(str(double), "invoices paid more than once", "bad" if double else ""),
+        _card(str(len(state.bank.records)), "records from the bank"),
+        _card(str(state.requests), f"requests, {state.refused} refused as too many"),
+        _gauge(state.bucket.level(now), state.bucket.burst),
+    )
+    return f'<div class="cards">{"".join(cards)}</div>'
+
+
+def _gauge(level: float, burst: float) -> str:
+    return (
+        f'<div class="card"><b>{level:.0f} of {burst:.0f}</b><span>request allowance in use</span>'
+        f'<meter min="0" max="{burst:.0f}" value="{level:.1f}"></meter></div>'
+    )
+
+
+def _card(figure: str, label: str, tone: str = "") -> str:
+    shown = f'<span class="pill {tone}">{escape(figure)}</span>' if tone else escape(figure)
+    return f'<div class="card"><b>{shown}</b><span>{escape(label)}</span></div>'
+
+
+def _sum(invoices: Iterable[Invoice]) -> str:
+    totals: dict[str, Decimal] = {}
+    for invoice in invoices:
+        totals[invoice.currency] = totals.get(invoice.currency, Decimal(0)) + invoice.price
+    return ", ".join(f"{_amount(total)} {currency}" for currency, total in totals.items()) or "nothing owed"
+
+
+def _amount(value: Decimal) -> str:
+    return f"{value:,.2f}".replace(",", "\N{NO-BREAK SPACE}")
+
+
+def _moment(state: State, at: datetime) -> str:
+    return escape(at.astimezone(state.zone).strftime("%d.%m.%Y %H:%M:%S"))
+
+
+def _table(heads: Mapping[str, str], rows: Iterable[str], empty: str) -> str:
+    cells = "".join(f'<th class="{style}">{escape(head)}</th>' for head, style in heads.items())
+    body = "".join(rows) or f'<tr><td colspan="{len(heads)}"><small>{escape(empty)}</small></td></tr>'
+    return f'<div class="sheet"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _row(*cells: tuple[str, str]) -> str:
+    return "<tr>" + "".join(f'<td class="{style}">{cell}</td>' for cell, style in cells) + "</tr>"
+
+
+def _pill(text: str, tone: str) -> str:
+    return f'<span class="pill {tone}">{escape(text)}</span>'
+
+
+def _invoices(state: State) -> str:
+    heads = {"Invoice": "", "Customer": "", "Amount": "num", "State": "", "Paid on": "", "How": "", "Bank document": ""}
+    names = {company.get("ID", ""): company.get("TITLE", "") for company in state.companies}
+    newest = sorted(state.invoices.values(), key=lambda invoice: -invoice.id)
+    rows = (_invoice(state, invoice, names) for invoice in newest[:_SHOWN])
+    return _table(heads, rows, "No invoices yet.")
+
+
+def _invoice(state: State, invoice: Invoice, names: Mapping[str, str]) -> str:
+    billed = f"<br><small>of {invoice.billed_on:%d.%m.%Y}</small>" if invoice.billed_on else ""
+    voucher = f" of {invoice.voucher_date:%d.%m.%Y}" if invoice.voucher_date else ""
+    return _row(
+        (f"{escape(invoice.number)}{billed}", "day"),
+        (escape(names.get(str(invoice.company_id), "")), ""),
+        (escape(f"{_amount(invoice.price)} {invoice.currency}"), "num"),
+        (_state(invoice), ""),
+        (_moment(state, invoice.paid_at) if invoice.paid_at else "", "day"),
+        (_how(state, invoice), ""),
+        (escape(invoice.voucher_number + voucher).strip(), ""),
+    )
+
+
+def _state(invoice: Invoice) -> str:
+    if len(invoice.executed_pays) > 1:
+        return _pill(f"paid {len(invoice.executed_pays)} times", "bad")
+    if invoice.paid:
+        return _pill("paid", "good")
+    return _pill("cancelled", "idle") if invoice.cancelled else _pill("not paid", "warn")
+
+
+def _how(state: State, invoice: Invoice) -> str:
+    if not invoice.paid:
+        return ""
+    user = state.users.get(invoice.paid_by or 0)
+    name = f"{user.name} {user.last_name}".strip() if user else "unknown"
+    return escape(f"{'by program' if invoice.executed_pays else 'by hand'}, {name}")
+
+
+def _payments(state: State) -> str:
+    heads = {"Booked on": "", "Payer": "", "Amount": "num", "Purpose": "", "Document": "", "Kind": ""}
+    rows = (_payment(record) for record in state.bank.records[-_SHOWN:])
+    return _table(heads, rows, "The bank has nothing yet.")
+
+
+def _payment(record: Mapping[str, Any]) -> str:
+    payer = record.get("payer")
+    name = to_text(payer.get("name")) if isinstance(payer, Mapping) else ""
+    tax_id = to_text(payer.get("tax_id")) if isinstance(payer, Mapping) else ""
+    incoming = record.get("direction") == "credit"
+    kind = _pill("money in", "good") if incoming else _pill("money out", "idle")
+    pending = "" if record.get("status") == "booked" else " " + _pill("not booked yet", "warn")
+    return _row(
+        (escape(to_text(record.get("booked_on"))), "day"),
+        (f"{escape(name)}<br><small>{escape(tax_id)}</small>", ""),
+        (escape(f"{to_text(record.get('amount'))} {to_text(record.get('currency'))}"), "num"),
+        (escape(to_text(record.get("purpose"))), "text"),
+        (escape(to_text(record.get("document_number"))), ""),
+        (kind + pending, ""),
+    )
+
+
+def _requests(state: State) -> str:
+    heads = {"Time": "", "Method": "", "Outcome": "", "Took": "num"}
+    rows = (_request(state, entry) for entry in islice(reversed(state.journal), 40))
+    return _table(heads, rows, "Nobody has asked anything yet.")
+
+
+def _request(state: State, entry: JournalEntry) -> str:
+    several = f" <small>{entry.commands} commands</small>" if entry.commands else ""
+    fine = entry.status == 200 and not entry.error
+    outcome = _pill("done", "good") if fine else _pill(entry.error or f"HTTP {entry.status}", "bad")
+    return _row(
+        (_moment(state, entry.at), "day"),
+        (escape(entry.method) + several, ""),
+        (outcome, ""),
+        (f"{entry.duration_s * 1000:.0f} ms", "num"),
+    )

@@ -1,0 +1,126 @@
+"""The control surface below `/sandbox/`: the portal's books, scripted faults, and doors for a person's hands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_b24.sandbox.faults import read_rule
+from airflow_b24.sandbox.invoice import FIELDS, ExecutedPay, Invoice
+from airflow_b24.sandbox.knobs import change_settings
+from airflow_b24.sandbox.person import edit_invoice, put_invoice
+from airflow_b24.sandbox.state import JournalEntry, State
+from airflow_b24.sandbox.values import write
+from airflow_b24.sandbox.wire import Answer, Request, json_answer
+
+PREFIX = "/sandbox/"
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_KINDS = {field.attribute: field.kind for field in FIELDS.values()}
+
+
+def trusted(request: Request) -> bool:
+    """Whether a browser or tool on this machine asks: a loopback Host, and no write from another origin."""
+    host = request.headers.get("host", "")
+    if urlsplit(f"//{host}").hostname not in _LOOPBACK:
+        return False
+    if request.verb in {"GET", "HEAD"}:
+        return True
+    origin = request.headers.get("origin")
+    site = request.headers.get("sec-fetch-site", "none")
+    return (origin is None or urlsplit(origin).netloc == host) and site in {"none", "same-origin"}
+
+
+def answer(state: State, request: Request, now: datetime) -> Answer:
+    """Read or change the sandbox; 400 names the field and the fix, 403 is for strangers."""
+    if not trusted(request):
+        return json_answer({"error": "Host, Origin: only this machine may ask; use http://127.0.0.1"}, 403)
+    try:
+        return json_answer(_route(state, request, now))
+    except LookupError as error:
+        return json_answer({"error": str(error.args[0])}, 404)
+    except ValueError as error:
+        return json_answer({"error": str(error)}, 400)
+
+
+def _route(state: State, request: Request, now: datetime) -> object:
+    place = request.path.removeprefix(PREFIX).strip("/")
+    head, _, tail = place.partition("/")
+    if tail.isdecimal() and (request.verb, head) == ("POST", "invoices"):
+        return _invoice(edit_invoice(state, int(tail), _documents(request)[0], now), state)
+    act = _PLACES.get((request.verb, place))
+    if act is None:
+        raise LookupError(f"{request.verb} {request.path}: no such place in the sandbox")
+    return act(state, request, now)
+
+
+def _add_faults(state: State, request: Request, _: datetime) -> object:
+    state.faults.rules.extend([read_rule(rule) for rule in _documents(request)])
+    return {"rules": len(state.faults.rules)}
+
+
+def _clear_faults(state: State, _: Request, __: datetime) -> object:
+    state.faults.rules.clear()
+    return {"rules": 0}
+
+
+def _add_payments(state: State, request: Request, now: datetime) -> object:
+    return [state.bank.add(record, now.astimezone(state.zone).date()) for record in _documents(request)]
+
+
+def _add_invoices(state: State, request: Request, now: datetime) -> object:
+    return [_invoice(put_invoice(state, each, now), state) for each in _documents(request)]
+
+
+def _documents(request: Request) -> list[Mapping[str, Any]]:
+    try:
+        document = json.loads(request.body)
+    except (ValueError, RecursionError):
+        raise ValueError("body: not JSON; send one object or a list of them") from None
+    listed = document if isinstance(document, list) else [document]
+    if not listed or not all(isinstance(each, Mapping) for each in listed):
+        raise ValueError("body: send one JSON object or a list of them")
+    return listed
+
+
+def books(state: State) -> dict[str, object]:
+    """What really happened on the portal, which its REST would not tell."""
+    invoices = [_invoice(invoice, state) for invoice in state.invoices.values()]
+    double = sum(len(invoice.executed_pays) > 1 for invoice in state.invoices.values())
+    return {"invoices": invoices, "requests": state.requests, "refused": state.refused, "double_paid": double}
+
+
+def _invoice(invoice: Invoice, state: State) -> dict[str, object]:
+    def text(attribute: str) -> str:
+        return write(getattr(invoice, attribute), _KINDS[attribute], state.zone)
+
+    plain = ("id", "number", "currency", "paid", "status_id", "cancelled", "pay_system_id", "company_id", "comments")
+    return {name: getattr(invoice, name) for name in plain} | {
+        "price": text("price"),
+        "date_payed": text("paid_at"),
+        "emp_payed_id": invoice.paid_by,
+        "voucher_number": invoice.voucher_number,
+        "voucher_date": text("voucher_date"),
+        "ps_fields": dict(invoice.ps_fields),
+        "executed_pays": len(invoice.executed_pays),
+        "pays": [_entry(pay) for pay in invoice.executed_pays],
+    }
+
+
+def _entry(record: JournalEntry | ExecutedPay) -> dict[str, object]:
+    shown = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in shown.items()}
+
+
+_PLACES: Mapping[tuple[str, str], Callable[[State, Request, datetime], object]] = {
+    ("GET", "books"): lambda state, _, __: books(state),
+    ("GET", "requests"): lambda state, _, __: [_entry(entry) for entry in state.journal],
+    ("POST", "faults"): _add_faults,
+    ("DELETE", "faults"): _clear_faults,
+    ("POST", "payments"): _add_payments,
+    ("POST", "invoices"): _add_invoices,
+    ("POST", "settings"): lambda state, request, _: change_settings(state, _documents(request)[0]),
+}

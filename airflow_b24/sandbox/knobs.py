@@ -1,0 +1,47 @@
+"""The sandbox's settings, changed while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from airflow_b24.sandbox.state import Settings, State
+
+_RATES = ("rate_burst", "rate_per_s", "operating_limit_s", "bank_page_size")
+
+
+def change_settings(state: State, document: Mapping[str, Any]) -> dict[str, object]:
+    """Change knobs, all or none; the answer shows all of them."""
+    shown = _shown(state)
+    for name, value in document.items():
+        if name not in shown:
+            raise ValueError(f"{name}: no such setting; use {', '.join(shown)}")
+        if not _fits(name, value, shown[name]):
+            raise ValueError(f"{name}: {value!r} does not fit; send a value like {shown[name]!r}")
+    for name, value in document.items():
+        _set(state, name, value)
+    return _shown(state)
+
+
+def _fits(name: str, value: Any, shown: object) -> bool:
+    if isinstance(shown, (bool, str)):
+        return type(value) is type(shown) and (name != "language" or value in {"en", "ru"})
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+
+
+def _shown(state: State) -> dict[str, object]:
+    knobs = {field.name: getattr(state.settings, field.name) for field in fields(Settings)}
+    rates = (state.bucket.burst, state.bucket.per_s, state.operating.limit_s, state.bank.page_size)
+    return knobs | dict(zip(_RATES, rates, strict=True))
+
+
+def _set(state: State, name: str, value: Any) -> None:
+    places: dict[str, tuple[Any, str]] = {
+        "rate_burst": (state.bucket, "burst"),
+        "rate_per_s": (state.bucket, "per_s"),
+        "operating_limit_s": (state.operating, "limit_s"),
+        "bank_page_size": (state.bank, "page_size"),
+    }
+    target, attribute = places.get(name, (state.settings, name))
+    setattr(target, attribute, max(1, int(value)) if name == "bank_page_size" else value)

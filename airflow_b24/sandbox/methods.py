@@ -1,0 +1,90 @@
+"""The table of REST methods, and the small ones which tell about the portal itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from airflow_b24.sandbox import companies, invoices, paysystems
+from airflow_b24.sandbox.listing import Result
+from airflow_b24.sandbox.php import either_case, is_empty, to_text
+from airflow_b24.sandbox.state import Turn, User
+from airflow_b24.sandbox.wire import RestError
+
+ALL_SCOPES = ("crm", "im", "pay_system", "user")
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What a method does and the scope it needs; an empty scope means any."""
+
+    run: Callable[[Turn], Result]
+    scope: str = ""
+    counts: bool = False
+
+
+def _scope(turn: Turn) -> Result:
+    every = not is_empty(either_case(turn.arguments, "full"))
+    return Result(list(ALL_SCOPES) if every else sorted(turn.caller.scopes))
+
+
+def _person(user: User) -> dict[str, object]:
+    return {"ID": str(user.id), "ADMIN": user.admin, "NAME": user.name, "LAST_NAME": user.last_name}
+
+
+def _profile(turn: Turn) -> Result:
+    return Result(_person(turn.caller.user) | {"PERSONAL_GENDER": "", "TIME_ZONE": ""})
+
+
+def _current_user(turn: Turn) -> Result:
+    return Result(_person(turn.caller.user) | {"ACTIVE": True, "EMAIL": "", "UF_DEPARTMENT": [1]})
+
+
+def _is_admin(turn: Turn) -> Result:
+    return Result(turn.caller.user.admin)
+
+
+def _server_time(turn: Turn) -> Result:
+    return Result(turn.now.astimezone(turn.state.zone).isoformat(timespec="seconds"))
+
+
+def _method_get(turn: Turn) -> Result:
+    name = to_text(either_case(turn.arguments, "name")).lower()
+    exists = name == "batch" or name in METHODS
+    scope = METHODS[name].scope if name in METHODS else ""
+    return Result({"isExisting": exists, "isAvailable": exists and (not scope or scope in turn.caller.scopes)})
+
+
+def _app_info(turn: Turn) -> Result:
+    if not turn.caller.application:
+        raise RestError(403, "ACCESS_DENIED", "Access denied! Application context required")
+    return Result({"ID": 1, "CODE": "sandbox.app", "VERSION": 1, "STATUS": "L", "INSTALLED": True})
+
+
+METHODS: Mapping[str, Method] = {
+    "scope": Method(_scope),
+    "profile": Method(_profile),
+    "user.current": Method(_current_user, "user"),
+    "user.admin": Method(_is_admin),
+    "method.get": Method(_method_get),
+    "server.time": Method(_server_time),
+    "app.info": Method(_app_info),
+    "crm.invoice.get": Method(invoices.get, "crm"),
+    "crm.invoice.list": Method(invoices.list_, "crm", counts=True),
+    "crm.invoice.add": Method(invoices.add, "crm"),
+    "crm.invoice.update": Method(invoices.update, "crm"),
+    "crm.invoice.status.list": Method(invoices.statuses, "crm"),
+    "crm.status.list": Method(invoices.statuses, "crm"),
+    "crm.status.entity.types": Method(invoices.entity_types, "crm"),
+    "crm.company.list": Method(companies.companies, "crm", counts=True),
+    "crm.requisite.list": Method(companies.requisites, "crm", counts=True),
+    "crm.requisite.bankdetail.list": Method(companies.bank_details, "crm", counts=True),
+    "crm.paysystem.list": Method(paysystems.crm_list, "crm"),
+    "crm.persontype.list": Method(paysystems.person_types, "crm"),
+    "sale.paysystem.pay.invoice": Method(paysystems.pay_invoice, "pay_system"),
+    "sale.paysystem.settings.invoice.get": Method(paysystems.invoice_settings, "pay_system"),
+    "sale.paysystem.list": Method(paysystems.list_, "pay_system"),
+    "sale.paysystem.add": Method(paysystems.add, "pay_system"),
+    "sale.paysystem.handler.list": Method(paysystems.handlers, "pay_system"),
+    "sale.paysystem.handler.add": Method(paysystems.add_handler, "pay_system"),
+}

@@ -1,0 +1,153 @@
+"""The portal's REST endpoint: one request in, one answer out, and what it did to the state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from airflow_b24.sandbox import batch, faults
+from airflow_b24.sandbox.access import authenticate, check_scope
+from airflow_b24.sandbox.listing import Result
+from airflow_b24.sandbox.methods import METHODS, Method
+from airflow_b24.sandbox.php import either_case, to_int
+from airflow_b24.sandbox.state import Caller, JournalEntry, State, Turn
+from airflow_b24.sandbox.wire import Answer, Call, Request, RestError, json_answer, read_call
+
+_CORS = {"access-control-allow-origin": "*"}
+
+
+@dataclass(slots=True)
+class _Visit:
+    """One request on its way through: what it asks, what was decided, how long it takes."""
+
+    state: State
+    call: Call
+    now: datetime
+    path: str
+    spent_s: float = 0.0
+    error: str = ""
+    commands: list[batch.Command] = field(default_factory=list)
+
+
+def answer(state: State, request: Request, now: datetime) -> Answer:
+    """Answer a request below `/rest/`; a refusal of the bucket changes nothing, all else is journaled."""
+    call = read_call(request)
+    visit = _Visit(state, call, now, request.path, state.settings.latency_s)
+    try:
+        given = _serve(visit)
+    except RestError as error:
+        visit.error = error.code or error.description
+        given = json_answer(error.document(), error.status, xml=call.xml)
+    given = replace(given, delay_s=visit.spent_s, headers={**given.headers, **_CORS})
+    _journal(visit, given)
+    return given
+
+
+def _serve(visit: _Visit) -> Answer:
+    state, call = visit.state, visit.call
+    # docs: the limiter stands in front of the portal; what it refuses never reaches it.
+    if state.settings.rate_limit and not state.bucket.admits(visit.now):
+        raise RestError(503, "QUERY_LIMIT_EXCEEDED", "Too many requests")
+    # source-derived: an unknown method is reported before auth is looked at.
+    if call.method != "batch" and call.method not in METHODS:
+        raise RestError(404, "ERROR_METHOD_NOT_FOUND", "Method not found!")
+    caller = authenticate(state, call, visit.now)
+    visit.commands = batch.commands(call.arguments) if call.method == "batch" else []
+    if visit.commands == [] and call.method != "batch":
+        check_scope(caller, METHODS[call.method].scope, in_batch=False)
+    inner = [(command.method, command.arguments) for command in visit.commands]
+    plan = state.faults.plan((call.method, call.arguments), inner)
+    if plan.whole and plan.whole.kind in faults.FRONT:
+        visit.error = plan.whole.kind
+        return faults.front(plan.whole, visit.path)
+    return faults.spoil(plan.whole, _run(visit, caller, plan))
+
+
+def _run(visit: _Visit, caller: Caller, plan: faults.Plan) -> Answer:
+    rule = plan.commands.get(-1)
+    if visit.call.method == "batch":
+        faults.refuse(rule)
+        document = _batch(visit, caller, plan)
+        visit.spent_s += _slowness(rule)
+        return _success(visit, caller, "batch", document)
+    command = batch.Command("", visit.call.method, visit.call.arguments)
+    result = _execute(visit, caller, command, rule)
+    return _success(visit, caller, visit.call.method, _envelope(result))
+
+
+def _envelope(result: Result) -> dict[str, object]:
+    counts = {"next": result.next, "total": result.total}
+    return {"result": result.value} | {name: count for name, count in counts.items() if count is not None}
+
+
+def _success(visit: _Visit, caller: Caller, method: str, document: dict[str, object]) -> Answer:
+    start = visit.now
+    whole = document | {"time": _time(visit, caller, method, start, visit.spent_s)}
+    return json_answer(whole, xml=visit.call.xml)
+
+
+def _batch(visit: _Visit, caller: Caller, plan: faults.Plan) -> dict[str, object]:
+    def execute(index: int, command: batch.Command) -> batch.Done:
+        if command.method not in METHODS:
+            raise RestError(404, "ERROR_METHOD_NOT_FOUND", "Method not found!")
+        check_scope(caller, METHODS[command.method].scope, in_batch=True)
+        began_s = visit.spent_s
+        result = _execute(visit, caller, command, plan.commands.get(index))
+        start = visit.now + timedelta(seconds=began_s)
+        took = _time(visit, caller, command.method, start, visit.spent_s - began_s)
+        return batch.Done(result.value, took, result.total, result.next)
+
+    outcomes = batch.run(visit.commands, batch.halts(visit.call.arguments), execute)
+    return {"result": outcomes.document()}
+
+
+def _execute(visit: _Visit, caller: Caller, command: batch.Command, rule: faults.Rule | None) -> Result:
+    state, method = visit.state, METHODS[command.method]
+    used_s = state.operating.spent_s(caller.credential, command.method, visit.now)
+    # docs: checked before execution, so what is refused did not run.
+    if state.settings.operating and used_s >= state.operating.limit_s:
+        raise RestError(429, "OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit.")
+    faults.refuse(rule)
+    result = method.run(Turn(state, caller, command.arguments, visit.now, rule))
+    seconds = _work_s(state, method, command) + _slowness(rule)
+    visit.spent_s += seconds
+    state.operating.add(caller.credential, command.method, visit.now, seconds)
+    return result
+
+
+def _slowness(rule: faults.Rule | None) -> float:
+    return rule.seconds if rule and rule.kind == "slow" else 0.0
+
+
+def _work_s(state: State, method: Method, command: batch.Command) -> float:
+    counted = method.counts and to_int(either_case(command.arguments, "start")) >= 0
+    return state.settings.work_s + (state.settings.count_s if counted else 0.0)
+
+
+def _time(visit: _Visit, caller: Caller, method: str, start: datetime, seconds: float) -> dict[str, object]:
+    state, finish = visit.state, start + timedelta(seconds=seconds)
+    # source-derived: `start` is an integer in current portals, a float in older ones.
+    began = int(start.timestamp()) if state.settings.integer_time else start.timestamp()
+    times: dict[str, object] = {
+        "start": began,
+        "finish": finish.timestamp(),
+        "duration": finish.timestamp() - began,
+        "processing": seconds,
+        "date_start": start.astimezone(state.zone).isoformat(timespec="seconds"),
+        "date_finish": finish.astimezone(state.zone).isoformat(timespec="seconds"),
+    }
+    if state.settings.operating:
+        resets_at = state.operating.resets_at(caller.credential, method, visit.now)
+        times["operating_reset_at"] = int(resets_at.timestamp())
+        times["operating"] = state.operating.spent_s(caller.credential, method, visit.now)
+    return times
+
+
+def _journal(visit: _Visit, given: Answer) -> None:
+    state = visit.state
+    known = visit.call.method if visit.call.method in METHODS or visit.call.method == "batch" else "(unknown)"
+    status, error = given.status, "connection cut" if given.cut else visit.error
+    state.requests += 1
+    state.refused += status in {429, 503} and error in {"QUERY_LIMIT_EXCEEDED", "OPERATION_TIME_LIMIT"}
+    commands = len(visit.commands)
+    state.journal.append(JournalEntry(visit.now, known, status, error, visit.spent_s, commands))

@@ -1,0 +1,187 @@
+"""Everything the sandbox knows: the portal's tables, its settings, the bank, the faults and the journal."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+
+from airflow_b24.sandbox.bank import Bank
+from airflow_b24.sandbox.bucket import Bucket, OperatingTime
+from airflow_b24.sandbox.faults import Faults, Rule
+from airflow_b24.sandbox.invoice import Invoice
+from airflow_b24.sandbox.php import Arguments
+
+MOSCOW = timezone(timedelta(hours=3))
+JOURNAL_LENGTH = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An employee; `invoice_rights` holds any of read, add, update."""
+
+    id: int
+    name: str
+    last_name: str
+    admin: bool = False
+    crm_admin: bool = False
+    invoice_rights: frozenset[str] = frozenset({"read", "add", "update"})
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An incoming webhook; its secret is its password."""
+
+    user_id: int
+    secret: str = field(repr=False)
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An OAuth access token of an application."""
+
+    value: str = field(repr=False)
+    user_id: int
+    scopes: frozenset[str]
+    expires_at: datetime
+
+
+@dataclass(slots=True)
+class Application:
+    """The portal's one OAuth application, with the refresh token that is good now."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    user_id: int
+    scopes: frozenset[str]
+    refreshes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A REST payment handler: what makes a pay system really pay."""
+
+    id: int
+    name: str
+    code: str
+    sort: int = 100
+    settings: Arguments = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PaySystem:
+    """A pay system; its kind (rest, bill, gateway) follows from `action_file`."""
+
+    id: int
+    name: str
+    action_file: str
+    registry: str = "CRM_INVOICE"
+    person_type_id: int = 2
+    active: bool = True
+    sort: int = 100
+    xml_id: str = ""
+    description: str = ""
+    settings: Arguments = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """An invoice status; its sort relative to P and D decides what it means."""
+
+    id: str
+    name: str
+    sort: int
+    system: bool
+    semantics: str = ""
+
+
+STATUSES = (
+    Status("N", "Черновик", 100, system=True),
+    Status("S", "Отправлен клиенту", 110, system=False),
+    Status("P", "Оплачен", 130, system=True, semantics="S"),
+    Status("D", "Не оплачен", 140, system=True, semantics="F"),
+)
+
+
+@dataclass(slots=True)
+class Settings:
+    """Knobs of the sandbox; seconds are simulated server work, 0 means as fast as it goes."""
+
+    rate_limit: bool = True
+    latency_s: float = 0.0
+    work_s: float = 0.0
+    count_s: float = 0.0
+    operating: bool = True
+    integer_time: bool = False
+    language: str = "en"
+    crm_module: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One REST request, without anything secret; status 0 means the connection was cut."""
+
+    at: datetime
+    method: str
+    status: int
+    error: str = ""
+    duration_s: float = 0.0
+    commands: int = 0
+
+
+@dataclass(slots=True)
+class State:
+    """The whole sandbox; every change to it happens inside one request."""
+
+    settings: Settings = field(default_factory=Settings)
+    zone: timezone = MOSCOW
+    users: dict[int, User] = field(default_factory=dict)
+    webhooks: list[Webhook] = field(default_factory=list)
+    tokens: dict[str, Token] = field(default_factory=dict, repr=False)
+    application: Application | None = None
+    invoices: dict[int, Invoice] = field(default_factory=dict)
+    custom_fields: tuple[str, ...] = ()
+    statuses: tuple[Status, ...] = STATUSES
+    handlers: dict[str, Handler] = field(default_factory=dict)
+    pay_systems: dict[int, PaySystem] = field(default_factory=dict)
+    companies: list[dict[str, str]] = field(default_factory=list)
+    requisites: list[dict[str, str]] = field(default_factory=list)
+    bank_details: list[dict[str, str]] = field(default_factory=list)
+    bank: Bank = field(default_factory=Bank)
+    faults: Faults = field(default_factory=Faults)
+    bucket: Bucket = field(default_factory=Bucket)
+    operating: OperatingTime = field(default_factory=OperatingTime)
+    journal: deque[JournalEntry] = field(default_factory=lambda: deque(maxlen=JOURNAL_LENGTH))
+    requests: int = 0
+    refused: int = 0
+
+    def sorts(self) -> dict[str, int]:
+        """The sort of each invoice status."""
+        return {status.id: status.sort for status in self.statuses}
+
+    def number_is_taken(self, number: str, invoice_id: int) -> bool:
+        """Whether another legacy invoice has this account number."""
+        return any(each.number == number and each.id != invoice_id for each in self.invoices.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and with which scopes; `credential` is a label, never the secret."""
+
+    user: User
+    scopes: frozenset[str]
+    credential: str
+    application: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One execution of one method, in portal time."""
+
+    state: State
+    caller: Caller
+    arguments: Arguments
+    now: datetime
+    fault: Rule | None = None

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from airflow_b24.bitrix.auth import OAuth, Webhook
+from airflow_b24.bitrix.errors import AuthError, RefusedError, RequestError
+from airflow_b24.bitrix.flows import attempt, call
+from airflow_b24.bitrix.protocol import Answer, Lost, Request, Response
+from airflow_b24.bitrix.session import Ask, Send, Session, Sleep, encode
+
+SECRET = "k1x7v9q2m4z8t6w3"
+WEBHOOK = Webhook.parse(f"https://portal.example/rest/1/{SECRET}/")
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+TRUE = Answer(200, {}, b'{"result":true}')
+READ = Request("crm.invoice.get", {"id": 2}, write=False)
+WRITE = Request("x.add", write=True, send_before=5.0)
+
+
+def refusal(status: int, code: str, **headers: str) -> Answer:
+    return Answer(status, headers, json.dumps({"error": code}).encode())
+
+
+def steps_of(session: Session, request: Request, outcomes: Sequence[Answer | Lost]) -> tuple[list[Any], Any]:
+    """Take a session's steps for one request as a client does, with scripted outcomes for what it sends."""
+    steps, taken, script = session.steps(attempt(request)), [], iter(outcomes)
+    try:
+        step = next(steps)
+        while True:
+            taken.append(step)
+            answer = next(script) if isinstance(step, Send) else step.question() if isinstance(step, Ask) else None
+            step = steps.send(answer)
+    except StopIteration as stop:
+        return taken, stop.value
+
+
+def sent(steps: list[Any]) -> list[Send]:
+    return [step for step in steps if isinstance(step, Send)]
+
+
+class SlowPace:
+    def __init__(self, *starts: float) -> None:
+        self.starts = list(starts)
+
+    def reserve(self, n: int) -> float:
+        assert n == 1
+        return self.starts.pop(0)
+
+
+class RotatingTokens:
+    def __init__(self) -> None:
+        self.token = "token-0-abcdef"
+        self.expired: list[str] = []
+
+    def current(self) -> str:
+        return self.token
+
+    def refresh(self, expired: str) -> str:
+        self.expired.append(expired)
+        self.token = f"token-{len(self.expired)}-abcdef"
+        return self.token
+
+
+def session(**settings: Any) -> Session:
+    return Session(settings.pop("auth", WEBHOOK), clock=lambda: 1000.0, now=lambda: NOW, **settings)
+
+
+def test_a_request_goes_to_the_webhooks_address() -> None:
+    steps, result = steps_of(session(), READ, [TRUE])
+    assert [step.url.reveal() for step in steps] == [f"https://portal.example/rest/1/{SECRET}/crm.invoice.get"]
+    assert json.loads(steps[0].body) == {"id": 2}
+    assert result == Response(True)
+
+
+def test_a_step_shows_no_secret() -> None:
+    steps, _ = steps_of(session(), READ, [TRUE])
+    assert SECRET not in repr(steps)
+
+
+def test_a_slot_is_booked_and_waited_for() -> None:
+    steps, _ = steps_of(session(pace=SlowPace(1002.5)), READ, [TRUE])
+    assert [type(step) for step in steps] == [Ask, Sleep, Send]
+    assert steps[1] == Sleep(2.5)
+
+
+def test_a_slot_in_the_past_is_not_waited_for() -> None:
+    steps, _ = steps_of(session(pace=SlowPace(999.0)), READ, [TRUE])
+    assert [type(step) for step in steps] == [Ask, Send]
+
+
+def test_a_request_whose_slot_is_reserved_books_none() -> None:
+    steps, _ = steps_of(session(pace=SlowPace()), Request("x.get", write=False, paced=False), [TRUE])
+    assert [type(step) for step in steps] == [Send]
+
+
+def test_a_slot_far_away_is_a_refusal_with_its_time() -> None:
+    steps, error = steps_of(session(pace=SlowPace(1060.5)), WRITE, [])
+    assert sent(steps) == []
+    assert isinstance(error, RefusedError)
+    assert error.retry_at == NOW + timedelta(seconds=60.5)
+
+
+def test_each_repeat_books_a_slot_of_its_own() -> None:
+    pace = SlowPace(0.0, 0.0, 0.0)
+    refused = refusal(503, "QUERY_LIMIT_EXCEEDED")
+    _, result = steps_of(session(pace=pace), READ, [refused, refused, TRUE])
+    assert result == Response(True)
+    assert pace.starts == []
+
+
+def test_a_token_travels_in_the_body() -> None:
+    auth = OAuth.at("https://portal.example", RotatingTokens())
+    steps, _ = steps_of(session(auth=auth), READ, [TRUE])
+    assert sent(steps)[0].url.reveal() == "https://portal.example/rest/crm.invoice.get"
+    assert json.loads(sent(steps)[0].body) == {"id": 2, "auth": "token-0-abcdef"}
+    assert "token-0" not in repr(steps)
+
+
+def test_the_token_that_expired_is_the_one_that_is_replaced() -> None:
+    tokens = RotatingTokens()
+    auth = OAuth.at("https://portal.example", tokens)
+    steps, result = steps_of(session(auth=auth), READ, [refusal(401, "expired_token"), TRUE])
+    assert [json.loads(step.body)["auth"] for step in sent(steps)] == ["token-0-abcdef", "token-1-abcdef"]
+    assert tokens.expired == ["token-0-abcdef"]
+    assert result == Response(True)
+
+
+def test_a_write_with_a_window_refreshes_nothing() -> None:
+    tokens = RotatingTokens()
+    auth = OAuth.at("https://portal.example", tokens)
+    _, error = steps_of(session(auth=auth), WRITE, [refusal(401, "expired_token")])
+    assert isinstance(error, AuthError)
+    assert tokens.expired == []
+
+
+def test_a_token_that_cannot_be_had_is_an_error_value() -> None:
+    class NoTokens(RotatingTokens):
+        def current(self) -> str:
+            raise AuthError("NOT_INSTALLED", "authorise the app")
+
+    steps, error = steps_of(session(auth=OAuth.at("https://portal.example", NoTokens())), READ, [])
+    assert sent(steps) == []
+    assert isinstance(error, AuthError)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_renamed_portal_is_found_again_within_the_allowed_hosts(status: int) -> None:
+    moved = Answer(status, {"location": f"https://new.example/rest/1/{SECRET}/x"}, b"<html>")
+    here = session(allowed_hosts=["NEW.example"])
+    steps, result = steps_of(here, READ, [moved, TRUE])
+    assert [step.url.reveal().split("/")[2] for step in sent(steps)] == ["portal.example", "new.example"]
+    assert result == Response(True)
+    assert str(here.origin) == "https://new.example"
+
+
+def test_a_write_with_a_window_is_not_sent_to_the_new_address() -> None:
+    moved = Answer(302, {"location": "https://new.example/"}, b"")
+    steps, error = steps_of(session(allowed_hosts=["new.example"]), WRITE, [moved])
+    assert len(sent(steps)) == 1
+    assert isinstance(error, RefusedError)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://evil.example/rest/1/x/",
+        "http://new.example/",
+        "https://new.example:8443/",
+        "https://user@new.example/",
+        "https://new.example.evil.example/",
+        "https://evil.example\\@new.example/",
+        "//new.example/",
+        "/login",
+        "https://[bad/",
+        "https://portal.example/elsewhere",
+        f"https://{SECRET}.evil.example/",
+        "",
+    ],
+)
+def test_a_secret_follows_no_other_redirect(location: str) -> None:
+    here = session(allowed_hosts=["new.example"])
+    steps, error = steps_of(here, READ, [Answer(302, {"location": location}, b"")])
+    assert len(sent(steps)) == 1
+    assert isinstance(error, AuthError)
+    assert SECRET not in str(error)
+    assert str(here.origin) == "https://portal.example"
+
+
+def test_retry_after_is_obeyed() -> None:
+    _, error = steps_of(session(), WRITE, [refusal(503, "QUERY_LIMIT_EXCEEDED", **{"retry-after": "7"})])
+    assert error.retry_at == NOW + timedelta(seconds=7)
+
+
+@pytest.mark.parametrize("value", ["", "-1", "soon", "9999999", "²"])
+def test_a_strange_retry_after_is_ignored(value: str) -> None:
+    _, error = steps_of(session(), WRITE, [refusal(503, "QUERY_LIMIT_EXCEEDED", **{"retry-after": value})])
+    assert error.retry_at is None
+
+
+@pytest.mark.parametrize(("minutes", "known"), [(5, True), (-5, False)])
+def test_a_spent_method_is_free_again_when_its_last_answer_said_so(minutes: int, known: bool) -> None:
+    free_at = NOW + timedelta(minutes=minutes)
+    time = {"start": 1, "finish": 1, "duration": 0, "processing": 0, "operating": 400.5}
+    time |= {"date_start": NOW.isoformat(), "date_finish": NOW.isoformat(), "operating_reset_at": free_at.timestamp()}
+    good = Answer(200, {}, json.dumps({"result": 1, "time": time}).encode())
+    here = session()
+    steps_of(here, WRITE, [good])
+    _, error = steps_of(here, WRITE, [refusal(429, "OPERATION_TIME_LIMIT")])
+    assert error.retry_at == (free_at if known else None)
+    _, other = steps_of(here, Request("y.add", send_before=1.0), [refusal(429, "OPERATION_TIME_LIMIT")])
+    assert other.retry_at is None
+
+
+def test_what_the_portal_repeats_of_the_secret_is_masked() -> None:
+    body = json.dumps({"error": f"E_{SECRET}", "error_description": f"bad /rest/1/{SECRET}/"}).encode()
+    _, error = steps_of(session(), READ, [Answer(400, {}, body)])
+    assert isinstance(error, RequestError)
+    assert SECRET not in f"{error} {error!r} {vars(error)}"
+
+
+def test_arguments_are_written_as_json() -> None:
+    request = Request("x.add", {"a": Decimal("1E+2"), "b": date(2026, 11, 22), "c": [None, True, "ё\ud800"]})
+    assert json.loads(encode(request)) == {"a": "100", "b": "2026-11-22", "c": [None, True, "ё\ud800"]}
+
+
+@pytest.mark.parametrize("value", [float("nan"), Decimal("Infinity"), b"x", object(), {1, 2}])
+def test_an_argument_without_a_form_is_refused_before_anything_is_sent(value: object) -> None:
+    with pytest.raises(ValueError, match=r"arguments: those of x\.add"):
+        encode(Request("x.add", {"a": value}))
+
+
+def test_a_flow_is_closed_when_its_driver_gives_up() -> None:
+    closed = []
+
+    def flow() -> Any:
+        try:
+            yield from call("scope")
+        finally:
+            closed.append(True)
+
+    steps = session().steps(flow())
+    next(steps)
+    steps.close()
+    assert closed == [True]

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+import random
+import time
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_b24.payments.matching import Outcome, Proven, Unproven, match
+from airflow_b24.payments.model import Invoice, Payment
+from airflow_b24.payments.money import Money
+from airflow_b24.payments.reasons import REASONS, RULES
+
+OURS, PAYER, STRANGER = "40702810900000000001", "7701234567", "7709999999"
+DAY = date(2026, 3, 12)
+
+
+def invoice(**changes: object) -> Invoice:
+    usual = Invoice(
+        kind="legacy", id=1, number="45", amount=Money(11800, "RUB"), issued_on=DAY, payer_tax_ids=frozenset({PAYER}),
+        own_accounts=frozenset({OURS}), own_company=7, paid=False, paid_on=None, cancelled=False, voucher_number="",
+    )  # fmt: skip
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def payment(text: str = "счет № 45 от 12.03.2026", **changes: object) -> Payment:
+    usual = Payment(
+        account=OURS, key="id:1", occurrence=0, amount=Money(11800, "RUB"), booked_on=date(2026, 3, 20), remittance=text,
+        payer_tax_id=PAYER, document_number="501",
+    )  # fmt: skip
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def said(outcome: Outcome) -> str:
+    return outcome.rule if isinstance(outcome, Proven) else outcome.reason
+
+
+PAID = {"paid": True, "paid_on": date(2026, 3, 20)}
+PROOFS = [
+    ("number_and_tax_id", payment("счет 45"), invoice()),
+    ("number_and_tax_id", payment(), invoice()),
+    ("number_and_tax_id", payment(payer_tax_id="77 0123 4567"), invoice(payer_tax_ids=frozenset({STRANGER, "7701-234567"}))),
+    ("number_and_tax_id", payment("счет 45 of 03/12/2026"), invoice()),
+    ("number_and_tax_id", payment(), invoice(issued_on=None)),
+    ("number_and_date", payment(payer_tax_id=""), invoice()),
+    ("number_and_date", payment(payer_tax_id="0"), invoice()),
+    ("number_and_date", payment(), invoice(payer_tax_ids=frozenset())),
+    ("number_and_tax_id", payment("счет 0045"), invoice(number="№ 45")),
+    ("number_and_tax_id", payment("счет 45, 2"), invoice()),
+    ("number_and_tax_id", payment("INV-45"), invoice(number="inv-045")),
+    ("number_and_tax_id", payment(), invoice(own_accounts=None)),
+    ("number_and_tax_id", payment(), invoice(**PAID)),
+    ("number_and_tax_id", payment(), invoice(**PAID, voucher_number=" 501 ")),
+]  # fmt: skip
+DOUBTS = [
+    ("suspicious_text", payment("счет 4\u200b5"), invoice()),
+    ("no_reference", payment("за услуги"), invoice()),
+    ("unknown_reference", payment("счет 46"), invoice()),
+    ("unknown_reference", payment("счет 4"), invoice()),
+    ("unknown_reference", payment("счет 451"), invoice()),
+    ("unknown_reference", payment("счет 45"), invoice(number="")),
+    ("several_invoices", payment("счета 45 и 46"), invoice()),
+    ("cancelled", payment(), invoice(cancelled=True)),
+    ("already_settled", payment(), invoice(settled=True)),
+    ("already_settled", payment(), invoice(**PAID, settled=True)),
+    ("already_paid", payment(), invoice(paid=True)),
+    ("already_paid", payment(), invoice(paid=True, paid_on=date(2026, 3, 19))),
+    ("already_paid", payment(), invoice(**PAID, voucher_number="502")),
+    ("price_not_exact", payment(), invoice(amount=None)),
+    ("wrong_currency", payment(amount=Money(11800, "EUR")), invoice()),
+    ("wrong_amount", payment(amount=Money(11801, "RUB")), invoice()),
+    ("wrong_amount", payment(amount=Money(11799, "RUB")), invoice()),
+    ("wrong_amount", payment(amount=Money(0, "RUB")), invoice(amount=Money(0, "RUB"))),
+    ("payee_mismatch", payment(account="40702810900000000002"), invoice()),
+    ("payee_mismatch", payment(), invoice(own_accounts=frozenset())),
+    ("payer_mismatch", payment(payer_tax_id=STRANGER), invoice()),
+    ("date_mismatch", payment("счет 45 от 13.03.2026"), invoice()),
+    ("date_mismatch", payment("счет 45 от 31.02.2026"), invoice()),
+    ("date_mismatch", payment("счет 45 от 12.03.2026, счет 45 от 13.03.2026"), invoice()),
+    ("one_identifier", payment("счет 45", payer_tax_id=""), invoice()),
+    ("one_identifier", payment("счет 45 of 03/12/2026", payer_tax_id=""), invoice()),
+    ("one_identifier", payment(payer_tax_id=""), invoice(issued_on=None)),
+    ("one_identifier", payment("счет 45", payer_tax_id="0"), invoice(payer_tax_ids=frozenset({"0"}))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "money", "due"), PROOFS)
+def test_two_identifiers_with_exact_money_prove(rule: str, money: Payment, due: Invoice) -> None:
+    (outcome,) = match([money], [due])
+    assert (said(outcome), isinstance(outcome, Proven)) == (rule, True)
+
+
+@pytest.mark.parametrize(("reason", "money", "due"), DOUBTS)
+def test_any_doubt_goes_to_a_person_with_its_reason(reason: str, money: Payment, due: Invoice) -> None:
+    (outcome,) = match([money], [due])
+    assert (said(outcome), isinstance(outcome, Unproven)) == (reason, True)
+
+
+def test_every_reason_and_rule_has_a_sentence_and_a_test() -> None:
+    assert {reason for reason, _, _ in DOUBTS} | {"ambiguous", "competing_payments"} == set(REASONS)
+    assert {rule for rule, _, _ in PROOFS} == set(RULES)
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        invoice(id=2, payer_tax_ids=frozenset({STRANGER}), amount=Money(1, "EUR")),
+        invoice(id=2, issued_on=date(2025, 3, 12), paid=True, paid_on=date(2025, 3, 20)),
+        invoice(id=2, cancelled=True),
+        invoice(kind="smart"),
+        invoice(id=2, number="0045"),
+        invoice(amount=Money(11801, "RUB")),
+    ],
+)
+def test_a_number_shared_with_any_other_invoice_is_ambiguous(twin: Invoice) -> None:
+    (outcome,) = match([payment()], [invoice(), twin])
+    assert isinstance(outcome, Unproven)
+    assert outcome.reason == "ambiguous"
+    assert set(outcome.invoices) == {invoice(), twin}
+
+
+def test_an_invoice_given_twice_is_still_one() -> None:
+    assert said(match([payment()], [invoice(), invoice()])[0]) == "number_and_tax_id"
+
+
+@pytest.mark.parametrize(
+    "text", ["счета 45 и 46", "счет 45, 46", "счет 45, invoice 46", "счет 45; счет № 46 от 12.03.2026"]
+)
+def test_naming_another_known_invoice_is_never_a_proof(text: str) -> None:
+    (outcome,) = match([payment(text)], [invoice(), invoice(id=2, number="46", amount=Money(1, "RUB"))])
+    assert isinstance(outcome, Unproven)
+    assert (outcome.reason, [due.number for due in outcome.invoices]) == ("several_invoices", ["45", "46"])
+
+
+def test_payments_that_prove_one_invoice_all_go_to_a_person() -> None:
+    rivals = [payment(), payment("счет 45", key="id:2"), payment("за услуги", key="id:3")]
+    assert [said(outcome) for outcome in match(rivals, [invoice()])] == [
+        "competing_payments",
+        "competing_payments",
+        "no_reference",
+    ]
+
+
+def test_unknown_accounts_prove_only_where_one_company_owns_all_invoices() -> None:
+    unknown = invoice(own_accounts=None)
+    assert said(match([payment()], [unknown, invoice(id=2, number="46")])[0]) == "number_and_tax_id"
+    assert said(match([payment()], [unknown, invoice(id=2, number="46", own_company=8)])[0]) == "payee_mismatch"
+
+
+def test_hints_are_open_invoices_of_the_amount_with_those_of_the_payer_first() -> None:
+    others = [invoice(id=n, number=f"A{n}", payer_tax_ids=frozenset({STRANGER})) for n in range(2, 12)]
+    closed = [invoice(id=20, number="B1", paid=True), invoice(id=21, number="B2", amount=Money(1, "RUB")), invoice(id=22, number="B3", amount=Money(11800, "EUR"))]  # fmt: skip
+    (outcome,) = match([payment("за услуги")], [*others, *closed, invoice(id=99, number="Z")])
+    assert isinstance(outcome, Unproven)
+    assert [due.id for due in outcome.invoices] == [99, 2, 3, 4, 5]
+
+
+def test_evidence_is_json_that_quotes_the_payer_and_names_what_was_equal() -> None:
+    (outcome,) = match([payment("Оплата по счёту № 45 от 12.03.2026")], [invoice()])
+    assert json.loads(json.dumps(outcome.evidence)) == {
+        "text": "счёту № 45 от 12.03.2026",
+        "number": "45",
+        "amount": "equal: 118.00 RUB",
+        "invoice_date": "equal: 2026-03-12",
+        "payer_tax_id": "equal: 7701234567",
+    }
+
+
+TEXTS = st.sampled_from(
+    [
+        "счет 45",
+        "счет 46",
+        "счет 45 от 12.03.2026",
+        "счет 45 от 13.03.2026",
+        "счета 45 и 46",
+        "invoice 45, 46",
+        "INV-46",
+        "x",
+        "счет 4\u200b5",
+    ]
+)
+AMOUNTS = st.sampled_from([Money(11800, "RUB"), Money(11801, "RUB"), Money(11800, "EUR")])
+TAX_IDS = st.sampled_from(["", "0", PAYER, STRANGER])
+INVOICES = st.lists(
+    st.builds(
+        invoice, kind=st.sampled_from(["legacy", "smart"]), id=st.integers(1, 6), number=st.sampled_from(["45", "045", "46", "INV-46", "47"]),
+        amount=AMOUNTS | st.none(), issued_on=st.sampled_from([None, DAY]), payer_tax_ids=st.frozensets(TAX_IDS),
+        own_accounts=st.sampled_from([None, frozenset({OURS})]), own_company=st.sampled_from([7, 7, 8]), paid=st.booleans(),
+        paid_on=st.sampled_from([None, date(2026, 3, 20)]), cancelled=st.booleans(), settled=st.booleans(),
+    ),
+    max_size=4,
+    unique_by=lambda due: (due.kind, due.id),
+)  # fmt: skip
+PAYMENTS = st.lists(
+    st.builds(payment, TEXTS, amount=AMOUNTS, payer_tax_id=TAX_IDS, key=st.uuids().map(str)), max_size=5
+)
+
+
+@given(PAYMENTS, INVOICES)
+def test_proven_means_exact_money_live_invoice_and_one_payment_for_it(
+    payments: list[Payment], invoices: list[Invoice]
+) -> None:
+    outcomes = match(payments, invoices)
+    proven = [
+        (money, outcome.invoice)
+        for money, outcome in zip(payments, outcomes, strict=True)
+        if isinstance(outcome, Proven)
+    ]
+    assert len({(due.kind, due.id) for _, due in proven}) == len(proven)
+    for money, due in proven:
+        assert money.amount == due.amount
+        assert not due.cancelled
+        assert not due.settled
+        assert "\u200b" not in money.remittance
+        assert [other.id for other in invoices if other.number.lstrip("0") == due.number.lstrip("0")] == [due.id]
+        assert money.payer_tax_id in due.payer_tax_ids or "12.03.2026" in money.remittance
+
+
+@given(PAYMENTS, INVOICES, st.randoms(use_true_random=False))
+def test_order_and_repetition_change_nothing(
+    payments: list[Payment], invoices: list[Invoice], shuffler: random.Random
+) -> None:
+    expected = dict(zip((money.key for money in payments), match(payments, invoices), strict=True))
+    shuffler.shuffle(payments)
+    shuffler.shuffle(invoices)
+    assert dict(zip((money.key for money in payments), match(payments, invoices), strict=True)) == expected
+
+
+def test_time_is_linear_even_when_all_invoices_share_a_number_and_an_amount() -> None:
+    same = [invoice(id=n) for n in range(5_000)]
+    payments = [payment("счет 45" if n % 2 else "за услуги", key=str(n)) for n in range(5_000)]
+    began = time.perf_counter()
+    outcomes = match(payments, same)
+    # Linear work takes about 0.1 s; 25 million comparisons take far longer.
+    assert time.perf_counter() - began < 3
+    assert {said(outcome) for outcome in outcomes} == {"ambiguous", "no_reference"}

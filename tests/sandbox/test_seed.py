@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date
+
+import pytest
+
+from airflow_b24.sandbox import seed
+
+TODAY = date(2026, 11, 22)
+STATE = seed.demo(TODAY)
+RECORDS = {record["id"]: record for record in STATE.bank.records}
+
+
+def test_every_payment_has_one_expectation_and_the_bank_delivers_one_twice() -> None:
+    delivered = Counter(record["id"] for record in STATE.bank.records)
+    assert set(delivered) == {story.payment_id for story in seed.DEMO}
+    assert sorted(delivered.values())[-2:] == [1, 2]
+
+
+def test_the_bank_does_not_send_the_name_of_the_story() -> None:
+    assert not [record for record in STATE.bank.records if {"scenario", "name", "end"} & set(record)]
+
+
+def test_all_four_ends_and_all_the_stories_are_there() -> None:
+    assert {story.end for story in seed.DEMO} == {"paid", "by_hand", "review", "ignored"}
+    assert {story.scenario for story in seed.DEMO} >= {
+        *("number_and_tax_id", "number_and_date", "wrong_amount", "unknown_reference", "two_invoices_named"),
+        *("two_invoices_fit", "duplicate_delivery", "paid_by_hand", "second_payment", "cancelled_invoice"),
+        *("answer_lost", "rate_limit", "debit", "pending", "malformed_amount", "true_but_unpaid"),
+    }
+
+
+@pytest.mark.parametrize("story", [s for s in seed.DEMO if s.end == "paid"], ids=lambda story: story.scenario)
+def test_a_payment_that_must_settle_names_its_open_invoice_amount_and_payer(story: seed.Expectation) -> None:
+    record, invoice = RECORDS[story.payment_id], STATE.invoices[story.invoice_id or 0]
+    assert invoice.number in record["purpose"]
+    assert record["amount"] == str(invoice.price)
+    assert not invoice.paid
+    tax_ids = {row["RQ_INN"] for row in STATE.requisites if row["ENTITY_ID"] == str(invoice.company_id)}
+    assert record["payer"]["tax_id"] in tax_ids or f"{invoice.billed_on:%d.%m.%Y}" in record["purpose"]
+
+
+def test_the_malformed_record_is_a_json_number() -> None:
+    record = next(RECORDS[story.payment_id] for story in seed.DEMO if story.scenario == "malformed_amount")
+    assert record["amount"] == 118.5
+
+
+def test_paid_by_hand_is_proved_by_date_and_document_and_the_second_payment_is_not() -> None:
+    stories = {story.scenario: story for story in seed.DEMO}
+    ours, other = (STATE.invoices[stories[name].invoice_id] for name in ("paid_by_hand", "second_payment"))
+    mine, late = (RECORDS[stories[name].payment_id] for name in ("paid_by_hand", "second_payment"))
+    assert ours.paid_at.date().isoformat() >= mine["booked_on"]
+    assert ours.voucher_number == mine["document_number"]
+    assert other.paid_at.date().isoformat() < late["booked_on"]
+    assert other.voucher_number != late["document_number"]
+
+
+def test_numbers_are_unique_and_the_day_is_the_one_given() -> None:
+    for today in (TODAY, date(2027, 1, 2), date(2028, 2, 29)):
+        state = seed.demo(today)
+        assert len({invoice.number for invoice in state.invoices.values()}) == len(state.invoices)
+        assert all(record["booked_on"] < today.isoformat() for record in state.bank.records)
+
+
+def test_the_faults_of_the_demo_fit_their_invoices() -> None:
+    kinds = {(rule.kind, int(rule.match["INVOICE_ID"]), rule.times) for rule in STATE.faults.rules}
+    assert kinds == {("lost_after", 113, 1), ("refused", 114, 3), ("unpaid", 117, 1000)}
+
+
+def test_secrets_are_long_and_differ() -> None:
+    secrets = [seed.ADMIN_SECRET, seed.TECHNICAL_SECRET, seed.CRM_ONLY_SECRET, seed.READER_SECRET, seed.BANK_API_KEY]
+    assert len(set(secrets)) == len(secrets)
+    assert min(map(len, secrets)) >= 16
