@@ -107,7 +107,9 @@ def may_pay_invoices() -> Flow[bool]:
     # source-derived: rights are looked at before arguments, the same rights as those of paying.
     try:
         yield from call("sale.paysystem.settings.invoice.get")
-    except RequestError:
+    except RequestError as error:
+        if error.code != "ERROR_CHECK_FAILURE":
+            raise
         return True
     except AuthError as error:
         if error.code != "ACCESS_DENIED" or error.status != 403:
@@ -122,9 +124,7 @@ def add_handler(name: str, code: str, settings: Mapping[str, object]) -> Flow[in
     return _add("sale.paysystem.handler.add", arguments)
 
 
-def add_pay_system(
-    name: str, handler: str, person_type_id: int, *, active: bool = True, xml_id: str = ""
-) -> Flow[int]:
+def add_pay_system(name: str, handler: str, person_type_id: int, *, active: bool = True, xml_id: str = "") -> Flow[int]:
     """Create a pay system for legacy invoices and return its id. NOT safe to repeat: each call makes another one."""
     arguments: dict[str, object] = {
         "NAME": name,
