@@ -14,7 +14,8 @@ from airflow_b24.preparation import HANDLER_CODE, PreparationError, prepare
 from airflow_b24.sandbox import paysystems, seed
 from airflow_b24.sandbox.faults import Rule
 from airflow_b24.sandbox.server import Addresses, serving
-from airflow_b24.sandbox.state import State, Webhook as Credential
+from airflow_b24.sandbox.state import State
+from airflow_b24.sandbox.state import Webhook as Credential
 
 Open = Callable[..., Client]
 

@@ -102,6 +102,16 @@ def invoice_pay_system_ids() -> Flow[frozenset[int]]:
     return frozenset(rows)
 
 
+def invoice_status_types() -> Flow[frozenset[str]]:
+    """Read which kinds of statuses exist: INVOICE_STATUS is there only where legacy invoices are switched on.
+
+    SMART_INVOICE_STAGE_<category> stands for smart invoices.
+    """
+    # source-derived: the switch is not shown anywhere else.
+    names = yield from _rows("crm.status.entity.types", lambda row: str(row.get("ID") or ""))
+    return frozenset(names)
+
+
 def may_pay_invoices() -> Flow[bool]:
     """Say whether our user may pay legacy invoices, by a question which is refused either way and changes nothing."""
     # source-derived: rights are looked at before arguments, the same rights as those of paying.

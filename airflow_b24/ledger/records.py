@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from airflow_b24.ledger import cursors, payments
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.schema import raw
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
+
+
+AMENDED = {"verdict": "quarantined", "rule": "amended", "detail": "the bank sent this payment before, different"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +57,25 @@ def ingest(store: Store, source: str, records: Iterable[Record], watermark: date
 
 
 def _keep(connection: Connection, source: str, record: Record) -> str:
-    key = {"source": source, "digest": record.digest, "occurrence": record.occurrence}
-    row = {**key, "body": record.body, "verdict": record.verdict, "rule": record.rule, "detail": record.detail}
-    if not insert_if_absent(connection, raw, {**row, "received_at": utc_now(connection)}):
-        again = update(raw).where(*(raw.c[name] == value for name, value in key.items()))
-        connection.execute(again.values(deliveries=raw.c.deliveries + 1))
-        return "repeated"
+    row = {"verdict": record.verdict, "rule": record.rule, "detail": record.detail}
+    known = {"source": source, "digest": record.digest, "occurrence": record.occurrence}
+    this = and_(*(raw.c[name] == value for name, value in known.items()))
+    new = {**known, **row, "body": record.body, "received_at": utc_now(connection)}
+    if not insert_if_absent(connection, raw, new):
+        connection.execute(update(raw).where(this).values(deliveries=raw.c.deliveries + 1))
+        if record.payment is None or not _was_set_aside(connection, this):
+            return "repeated"
     if record.payment is None:
         return record.verdict
     payment_id, fate = payments.record(connection, record.payment)
-    changes: dict[str, Any] = {"payment_id": payment_id}
-    if fate == "amended":
-        changes |= {
-            "verdict": "quarantined",
-            "rule": "amended",
-            "detail": "the bank sent this payment before, different",
-        }
-    connection.execute(update(raw).where(*(raw.c[name] == value for name, value in key.items())).values(**changes))
+    row = {**row, **AMENDED} if fate == "amended" else row
+    connection.execute(update(raw).where(this).values(payment_id=payment_id, **row))
     return fate
+
+
+def _was_set_aside(connection: Connection, this: ColumnElement[bool]) -> bool:
+    # A mapping that was mended since reads the same record as a payment: then it is one.
+    return connection.execute(select(raw.c.payment_id).where(this)).scalar_one() is None
 
 
 def set_aside(connection: Connection) -> list[dict[str, Any]]:

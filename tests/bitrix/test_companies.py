@@ -17,7 +17,7 @@ def requisite(row_id: int, company: int, **fields: object) -> dict[str, object]:
 
 
 def detail(row_id: int, owner: int, **fields: object) -> dict[str, object]:
-    return {"ID": str(row_id), "ENTITY_TYPE_ID": "8", "ENTITY_ID": str(owner), **fields}
+    return {"ID": str(row_id), "ENTITY_ID": str(owner), **fields}
 
 
 def test_tax_ids_of_every_country_are_gathered_by_company(talk: Talk) -> None:
@@ -41,7 +41,7 @@ def test_accounts_are_found_through_the_requisites(talk: Talk) -> None:
     effects, found = talk(bank_accounts([5, 6]), Response(owners), Response([]), Response(details), Response([]))
     assert found == {5: frozenset({"40702810", "DE893704"}), 6: frozenset()}
     assert effects[2].method == "crm.requisite.bankdetail.list"
-    assert effects[2].arguments["filter"] == {"ENTITY_TYPE_ID": 8, "@ENTITY_ID": [40, 41], ">ID": 0}
+    assert effects[2].arguments["filter"] == {"@ENTITY_ID": [40, 41], ">ID": 0}
 
 
 def test_many_companies_are_asked_for_in_parts(talk: Talk) -> None:
@@ -59,6 +59,12 @@ def test_no_companies_need_no_request(talk: Talk) -> None:
 def test_a_stranger_among_the_answers_is_an_error(talk: Talk, row: dict[str, object]) -> None:
     with pytest.raises(ResponseError, match="was not asked for"):
         talk(requisites([5]), Response([row]))
+
+
+def test_a_stranger_among_the_accounts_is_an_error(talk: Talk) -> None:
+    owners = [Response([requisite(40, 5)]), Response([])]
+    with pytest.raises(ResponseError, match="99 was not asked for"):
+        talk(bank_accounts([5]), *owners, Response([detail(1, 99, RQ_ACC_NUM="1")]))
 
 
 @pytest.mark.parametrize("company", [0, True, "x", 5.0])

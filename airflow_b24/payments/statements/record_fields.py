@@ -38,8 +38,9 @@ _PLAIN_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 class RecordFields:
     """How to read one record: a jmespath expression for each fact, None where the source has none.
 
-    Without `id`, a payment is told by its content. `direction` is compared with `credit` and `status` with `booked`,
-    whatever the case; None means that the source sends only credits, or only booked ones. `own_account` and
+    Without `id`, a payment is told by its content. `direction` is one of the words `credit` or `debit`, `status` one of
+    `booked` or `pending`, whatever the case; a word in neither list is quarantined, for nobody knows what it means.
+    None means that the source sends only credits, or only booked ones. `own_account` and
     `own_currency` stand in where a record names none. `time_zone` is the account's: a time with an offset is booked on
     its date there. `numbers_are_exact` accepts amounts sent as JSON numbers with a fraction. A fault raises MappingError.
     """
@@ -57,7 +58,9 @@ class RecordFields:
     direction: str | None = None
     status: str | None = None
     credit: tuple[str, ...] = ("credit",)
+    debit: tuple[str, ...] = ("debit",)
     booked: tuple[str, ...] = ("booked",)
+    pending: tuple[str, ...] = ("pending",)
     own_account: str | None = None
     own_currency: str | None = None
     time_zone: str = "UTC"
@@ -66,7 +69,7 @@ class RecordFields:
     def __post_init__(self) -> None:
         for field in EXPRESSIONS:
             _check_expression(field, getattr(self, field))
-        for field in ("credit", "booked"):
+        for field in ("credit", "debit", "booked", "pending"):
             words = getattr(self, field)
             if not isinstance(words, tuple) or not words or not all(isinstance(word, str) for word in words):
                 raise MappingError(field, "not a tuple of words", f'write {field}=("{field}",)', words)

@@ -92,18 +92,22 @@ def _select(record: object, fields: RecordFields) -> dict[str, object]:
 
 
 def _ignored_by(values: Mapping[str, object], fields: RecordFields) -> Literal["not_a_credit", "not_booked"] | None:
-    if fields.status is not None and not _is_one_of("status", values["status"], fields.booked):
+    if fields.status is not None and not _is_first("status", values["status"], "booked", "pending", fields):
         return "not_booked"
-    if fields.direction is not None and not _is_one_of("direction", values["direction"], fields.credit):
+    if fields.direction is not None and not _is_first("direction", values["direction"], "credit", "debit", fields):
         return "not_a_credit"
     return None
 
 
-def _is_one_of(field: str, value: object, words: tuple[str, ...]) -> bool:
-    text = _text(field, value)
+def _is_first(field: str, value: object, yes: str, no: str, fields: RecordFields) -> bool:
+    text = _text(field, value).casefold()
     if not text:
         raise PaymentError(field, "missing", f"check RecordFields.{field}, or set it to None", value)
-    return text.casefold() in {word.casefold() for word in words}
+    for words, found in ((yes, True), (no, False)):
+        if text in {word.casefold() for word in getattr(fields, words)}:
+            return found
+    # A word nobody listed may be money: it is put before a person, not dropped.
+    raise PaymentError(field, "a word that is not listed", f"add it to RecordFields.{yes} or RecordFields.{no}", value)
 
 
 def _payment(values: Mapping[str, object], fields: RecordFields) -> Payment | Ignored:

@@ -17,7 +17,14 @@ from airflow_b24.payments.statements.records import Ignored, Quarantined, identi
 from airflow_b24.payments.statements.strict_json import JsonFloat, decode_json
 
 USUAL = RecordFields()
-CHOOSY = RecordFields(direction="direction", status="status", credit=("CRDT", "credit"), booked=("BOOK",))
+CHOOSY = RecordFields(
+    direction="direction",
+    status="status",
+    credit=("CRDT", "credit"),
+    debit=("DBIT",),
+    booked=("BOOK",),
+    pending=("PDNG",),
+)
 RECORD: dict[str, object] = {
     "id": "op-1",
     "account": "40702810900000000001",
@@ -68,6 +75,14 @@ def test_debits_and_pending_records_are_ignored_by_a_named_rule(
     changes: dict[str, object], fields: RecordFields, rule: str
 ) -> None:
     assert read_record({**RECORD, **changes}, fields) == Ignored(rule)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("field", "word"), [("direction", "RVSL"), ("status", "FUTR")])
+def test_a_word_nobody_listed_is_put_before_a_person_because_it_may_be_money(field: str, word: str) -> None:
+    read = read_record({**RECORD, "direction": "CRDT", "status": "BOOK", field: word}, CHOOSY)
+    assert isinstance(read, Quarantined)
+    assert read.field == field
+    assert word in read.problem
 
 
 def test_words_of_direction_and_status_are_compared_whatever_the_case() -> None:
