@@ -17,7 +17,6 @@ from airflow_b24.ledger.schema import raw
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
 
-
 AMENDED = {"verdict": "quarantined", "rule": "amended", "detail": "the bank sent this payment before, different"}
 
 

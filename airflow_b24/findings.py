@@ -1,0 +1,51 @@
+"""Findings: what one check of a portal found, and how a portal's refusal becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeVar
+
+from airflow_b24.bitrix.errors import ADVICE, BitrixError
+
+T = TypeVar("T")
+State = Literal["ok", "problem", "warning", "not checkable"]
+
+SETUP: Final = (
+    "Run `airflow b24 setup` with an administrator's webhook and put the pay system it prints into the extra."
+)
+_FIRST: Final = "Mend the findings above, then run this again."
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check; `fix` is empty only when all is well."""
+
+    check: str
+    state: State
+    text: str
+    fix: str = ""
+
+
+def ask(question: Callable[[], T]) -> T | BitrixError:
+    """Ask a portal; what it refuses is a value."""
+    try:
+        return question()
+    except BitrixError as error:
+        return error
+
+
+def skipped(*checks: str) -> list[Finding]:
+    """Return findings for checks which cannot be made because an earlier one failed."""
+    return [Finding(check, "not checkable", "It depends on a finding above.", _FIRST) for check in checks]
+
+
+def failed(check: str, error: BitrixError, state: State = "not checkable") -> Finding:
+    """Return the finding that a portal answered a check with an error."""
+    said = ": ".join(part for part in (error.method, error.code, error.description) if part)
+    advice = ADVICE.get(error.code, error.advice)
+    # "Nothing ran: add the scope": here, where nothing was to be run, only the second half speaks.
+    fix = advice.partition(": ")[2] or advice
+    if "CERTIFICATE_VERIFY_FAILED" in error.description:
+        fix = "put your certificate authority (a PEM file's path, or its text) into extra.ca_bundle."
+    return Finding(check, state, f"{' '.join(said.split())}.", fix[0].upper() + fix[1:])

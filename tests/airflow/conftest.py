@@ -1,0 +1,152 @@
+"""A real Airflow in a temporary home, and a sandbox portal and bank it talks to over HTTP."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Airflow reads these when it is imported, and any of our modules here imports it.
+assert "airflow.configuration" not in sys.modules, "Airflow was imported before its temporary home was made"
+HOME = Path(tempfile.mkdtemp(prefix="airflow-b24-tests-"))
+DAGS = HOME / "dags"
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+for _name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
+    del os.environ[_name]
+os.environ |= {
+    "AIRFLOW_HOME": str(HOME),
+    "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(HOME / "logs"),
+}
+
+from airflow_b24.examples import write_examples  # noqa: E402 - after the temporary home
+from airflow_b24.ledger.store import Store  # noqa: E402
+from airflow_b24.sandbox import control, seed, server  # noqa: E402
+from airflow_b24.sandbox.faults import Rule  # noqa: E402
+from airflow_b24.sandbox.invoice import Invoice  # noqa: E402
+from airflow_b24.sandbox.state import State, Webhook  # noqa: E402
+
+TODAY = datetime.now(UTC).date()
+# Percent-encoding changes both, so that each has two spellings to leak in.
+WEBHOOK_SECRET, BANK_KEY = "canary+webhook~0001", "canary bank/key+0001"
+
+
+def pytest_pycollect_makemodule() -> None:
+    """Leave the whole folder out, with a reason, where Airflow is not installed."""
+    pytest.importorskip("airflow.sdk", reason="Airflow is not installed")
+
+
+@dataclass
+class World:
+    """A portal, a bank and a ledger of one test, and Airflow's connections to them."""
+
+    state: State
+    addresses: server.Addresses
+    ledger_url: str
+    setenv: Callable[[str, str], None]
+
+    def connect(self, secret: str = WEBHOOK_SECRET, bank_key: str = BANK_KEY, **extra: Any) -> None:
+        """Set the connections `bitrix24_default` and `bank`; `extra` adds to the portal's or, with None, takes away."""
+        ca_file = str(self.addresses.ca_file)
+        # The tests' own pace is no subject here.
+        usual = {"pay_system_id": seed.REST_SYSTEM, "ca_bundle": ca_file, "requests_per_second": 1000, "burst": 1000}
+        given = {name: value for name, value in {**usual, **extra}.items() if value is not None}
+        password = self.addresses.https + seed.webhook_path(secret=secret.replace("+", "%2B"))
+        self.connection("bitrix24_default", {"conn_type": "bitrix24", "password": password, "extra": given})
+        bank = {"X-Api-Key": bank_key, "verify": ca_file}
+        self.connection("bank", {"conn_type": "http", "host": self.addresses.https, "extra": bank})
+
+    def connection(self, name: str, fields: dict[str, Any] | str) -> None:
+        """Set one connection by its environment variable."""
+        self.setenv(f"AIRFLOW_CONN_{name.upper()}", fields if isinstance(fields, str) else json.dumps(fields))
+
+    def bill(self, invoice_id: int, price: str = "118.00", **more: Any) -> Invoice:
+        """Put an open invoice on the portal."""
+        invoice = Invoice(invoice_id, f"2026/{invoice_id}", Decimal(price), company_id=21, status_id="S")
+        invoice.my_company_id = seed.OWN_COMPANY
+        invoice.billed_on = TODAY
+        for name, value in more.items():
+            setattr(invoice, name, value)
+        self.state.invoices[invoice_id] = invoice
+        return invoice
+
+    def payment(self, invoice_id: int, amount: str = "118.00", **more: Any) -> None:
+        """Let the bank report a payment that proves itself: number and tax id."""
+        payer = {"name": "ООО «Северный ветер»", "tax_id": "7711000219", "account": "40702810000000000021"}
+        words = {"id": f"P{invoice_id}", "amount": amount, "payer": payer, "purpose": f"Оплата по счету № 2026/{invoice_id}"}
+        self.state.bank.add({**words, **more}, TODAY)
+
+    def fault(self, kind: str, **rule: Any) -> None:
+        """Script a fault; see `sandbox.faults.Rule`."""
+        self.state.faults.rules.append(Rule(kind, **rule))
+
+    def pays(self) -> dict[int, int]:
+        """The portal's own books: how many pays ran, by invoice; those without any are left out."""
+        books: Any = control.books(self.state)
+        return {row["id"]: row["executed_pays"] for row in books["invoices"] if row["executed_pays"]}
+
+    def store(self) -> Store:
+        """The ledger of this test."""
+        return Store.open(self.ledger_url)
+
+
+@pytest.fixture
+def empty() -> State:
+    """A portal ready for paying, without invoices; no limits but the test's own."""
+    state = seed.portal(TODAY)
+    _open(state)
+    return state
+
+
+@pytest.fixture
+def state(empty: State) -> State:
+    """What the portal and the bank hold; a test module may override it."""
+    return empty
+
+
+@pytest.fixture
+def world(state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A served sandbox, a new ledger, and connections to both."""
+    ledger_url = f"sqlite:///{tmp_path}/ledger.db"
+    monkeypatch.setenv("AIRFLOW__BITRIX24__LEDGER_URL", ledger_url)
+    with server.serving(state, tmp_path) as addresses:
+        made = World(state, addresses, ledger_url, monkeypatch.setenv)
+        made.connect()
+        yield made
+
+
+def _open(state: State) -> None:
+    state.settings.rate_limit = False
+    state.bank.api_key = BANK_KEY
+    state.webhooks.append(Webhook(seed.TECHNICAL, WEBHOOK_SECRET, frozenset({"crm", "pay_system"})))
+
+
+@pytest.fixture
+def demo_day() -> State:
+    """The demo's day, without the portal's rate limit."""
+    state = seed.demo(TODAY)
+    _open(state)
+    return state
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> Path:
+    """The example DAGs in a DAG folder and a migrated metadata database, once for all; returns AIRFLOW_HOME."""
+    write_examples(DAGS)
+    migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
+    done = subprocess.run(migrate, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return HOME

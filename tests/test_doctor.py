@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_b24.bitrix.auth import Webhook
+from airflow_b24.bitrix.client import Client
+from airflow_b24.bitrix.limits import LocalPace
+from airflow_b24.doctor import examine
+from airflow_b24.findings import Finding
+from airflow_b24.ledger.store import Store
+from airflow_b24.reconcile.desk import PaySystem
+from airflow_b24.sandbox import methods, seed
+from airflow_b24.sandbox.faults import Rule
+from airflow_b24.sandbox.listing import Result
+from airflow_b24.sandbox.server import Addresses, serving
+from airflow_b24.sandbox.state import State
+
+TECHNICAL = (seed.TECHNICAL, seed.TECHNICAL_SECRET)
+ADMINISTRATOR = (seed.ADMINISTRATOR, seed.ADMIN_SECRET)
+CRM_ONLY = (seed.TECHNICAL, seed.CRM_ONLY_SECRET)
+READER = (seed.READER, seed.READER_SECRET)
+
+Examine = Callable[..., dict[str, Finding]]
+
+
+@pytest.fixture
+def state() -> State:
+    state = seed.demo(date(2026, 11, 22))
+    state.faults.rules.clear()
+    return state
+
+
+@pytest.fixture
+def portal(state: State, tmp_path: Path) -> Iterator[Addresses]:
+    with serving(state, tmp_path) as addresses:
+        yield addresses
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Store]:
+    store = Store.open(f"sqlite:///{tmp_path}/ledger.db")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def examination(portal: Addresses, ledger: Store) -> Iterator[Examine]:
+    """Examine the sandbox as one of its users; every text is looked through for the secret."""
+    with ExitStack() as stack:
+
+        def run(
+            who: tuple[int, str] = TECHNICAL,
+            pay_system: PaySystem | None = PaySystem(seed.REST_SYSTEM),
+            open_store: Callable[[], Store] = lambda: ledger,
+            **options: Any,
+        ) -> dict[str, Finding]:
+            options = {"ca_bundle": str(portal.ca_file)} | options
+            client = stack.enter_context(
+                Client(Webhook.parse(portal.https + seed.webhook_path(*who)), sleep=lambda _: None, **options)
+            )
+            found = examine(client, pay_system, open_store)
+            assert who[1] not in repr(found)
+            assert [each for each in found if (each.state == "ok") == bool(each.fix)] == []
+            return {each.check: each for each in found}
+
+        yield run
+
+
+def states(found: dict[str, Finding]) -> dict[str, str]:
+    return {check: finding.state for check, finding in found.items() if finding.state != "ok"}
+
+
+def test_a_portal_prepared_for_a_technical_user_is_all_well(examination: Examine) -> None:
+    found = examination()
+
+    assert states(found) == {}
+    assert "(Airflow Робот)" in found["user"].text
+    assert found["it really pays"].text == "It is built on a REST handler, for invoices."
+    assert "verified certificate" in found["reachable"].text
+
+
+def test_an_examination_changes_neither_portal_nor_ledger(examination: Examine, state: State, ledger: Store) -> None:
+    before = repr((state.invoices, state.pay_systems, state.handlers))
+    tables = "b24_portal", "b24_payment", "b24_settlement"
+
+    examination(ADMINISTRATOR)
+    examination()
+
+    assert repr((state.invoices, state.pay_systems, state.handlers)) == before
+    with ledger.snapshot() as connection:
+        assert [connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() for table in tables] == [0, 0, 0]
+
+
+def test_an_administrators_webhook_is_a_warning(examination: Examine) -> None:
+    found = examination(ADMINISTRATOR)
+
+    assert states(found) == {"user": "warning"}
+    assert found["it really pays"].text == "'Банк через Airflow' is built on a REST handler, for invoices."
+
+
+@pytest.mark.parametrize(
+    ("who", "system", "state", "said"),
+    [
+        (ADMINISTRATOR, PaySystem(seed.BILL_SYSTEM), "problem", "'bill', which is no REST handler: the portal would"),
+        (ADMINISTRATOR, PaySystem(seed.GATEWAY_SYSTEM), "problem", "'yandexcheckout', which is no REST handler"),
+        (ADMINISTRATOR, PaySystem(seed.ORDER_SYSTEM), "problem", "belongs to ORDER"),
+        (ADMINISTRATOR, PaySystem(999), "problem", "No pay system is pay system 999"),
+        (ADMINISTRATOR, PaySystem(None, "nobody"), "problem", "No pay system is the REST handler 'nobody'"),
+        (ADMINISTRATOR, PaySystem(None, seed.HANDLER), "problem", "33 belongs to ORDER"),
+        (TECHNICAL, PaySystem(seed.BILL_SYSTEM), "problem", "not built on a REST handler"),
+        (TECHNICAL, PaySystem(seed.GATEWAY_SYSTEM), "problem", "not built on a REST handler"),
+        (TECHNICAL, PaySystem(seed.ORDER_SYSTEM), "not checkable", "not shown to this user"),
+        (TECHNICAL, PaySystem(999), "problem", "Pay system with ID=999 not found"),
+        (TECHNICAL, PaySystem(None, "nobody"), "problem", "Incorrect rest handler code"),
+        (TECHNICAL, PaySystem(None, seed.HANDLER), "not checkable", "not shown to this user"),
+    ],
+)
+def test_a_pay_system_that_does_not_pay_is_found_out_as_far_as_the_user_may_see(
+    examination: Examine, who: tuple[int, str], system: PaySystem, state: str, said: str
+) -> None:
+    found = examination(who, system)
+
+    assert found["pay system"].state == "ok"
+    assert (found["it really pays"].state, said in found["it really pays"].text) == (state, True)
+
+
+def test_without_an_invoice_to_try_it_on_a_technical_user_is_told_that_this_is_not_checkable(
+    examination: Examine, state: State
+) -> None:
+    state.invoices.clear()
+    found = examination()
+
+    unknown = {"it really pays", "payers' tax ids", "own bank accounts"}
+    assert states(found) == dict.fromkeys(unknown, "not checkable")
+    assert "administrator" in found["it really pays"].fix
+
+
+@pytest.mark.parametrize("system", [None, PaySystem(), PaySystem(None, " "), PaySystem(0)])
+def test_a_connection_without_a_usable_pay_system_is_a_problem_mended_by_setup(
+    examination: Examine, system: PaySystem | None
+) -> None:
+    found = examination(pay_system=system)
+
+    assert states(found) == {"pay system": "problem", "it really pays": "not checkable"}
+    assert "setup" in found["pay system"].fix
+
+
+def test_a_missing_scope_is_named_and_what_depends_on_it_is_not_checkable(examination: Examine) -> None:
+    found = examination(CRM_ONLY)
+
+    assert states(found) == {"scopes": "problem", "right to pay": "not checkable", "it really pays": "not checkable"}
+    assert "pay_system" in found["scopes"].fix
+
+
+def test_a_user_without_rights_on_invoices_is_told_where_they_are_given(examination: Examine, state: State) -> None:
+    state.users[seed.READER] = replace(state.users[seed.READER], invoice_rights=frozenset())
+    found = examination(READER)
+
+    assert (found["reading invoices"].state, found["right to pay"].state) == ("problem", "problem")
+    assert "Access permissions" in found["reading invoices"].fix
+    assert found["it really pays"].state == "not checkable"
+
+
+def test_a_user_who_may_only_read_may_not_pay(examination: Examine) -> None:
+    found = examination(READER)
+
+    assert states(found) == {"right to pay": "problem", "it really pays": "not checkable"}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "legacy", "smart"),
+    [
+        (["INVOICE_STATUS", "SMART_INVOICE_STAGE_3"], "ok", "warning"),
+        (["SMART_INVOICE_STAGE_3"], "warning", "warning"),
+        (["DEAL_STAGE"], "warning", "ok"),
+    ],
+)
+def test_kinds_of_invoices_are_told_apart(
+    examination: Examine, monkeypatch: pytest.MonkeyPatch, kinds: list[str], legacy: str, smart: str
+) -> None:
+    answer = methods.Method(lambda _: Result([{"ID": kind} for kind in kinds]), "crm")
+    monkeypatch.setitem(methods.METHODS, "crm.status.entity.types", answer)  # type: ignore[arg-type]
+    found = examination()
+
+    assert (found["legacy invoices"].state, found["smart invoices"].state) == (legacy, smart)
+
+
+def test_a_portal_with_smart_invoices_alone_has_nothing_to_pay(
+    examination: Examine, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state.invoices.clear()
+    answer = methods.Method(lambda _: Result([{"ID": "SMART_INVOICE_STAGE_3"}]), "crm")
+    monkeypatch.setitem(methods.METHODS, "crm.status.entity.types", answer)  # type: ignore[arg-type]
+
+    assert examination()["legacy invoices"].state == "problem"
+
+
+def test_payers_without_tax_ids_are_a_warning(examination: Examine, state: State) -> None:
+    covered = examination()["payers' tax ids"]
+    for row in state.requisites:
+        row["RQ_INN"] = ""
+    state.bank_details.clear()
+    found = examination()
+
+    assert covered.text.partition(" of ")[0] != "0"
+    assert states(found) == {"payers' tax ids": "warning", "own bank accounts": "warning"}
+    assert found["payers' tax ids"].text.startswith("0 of ")
+
+
+def test_a_private_authority_that_is_not_trusted_is_mended_with_a_ca_bundle(examination: Examine) -> None:
+    found = examination(ca_bundle=None)
+
+    assert found["reachable"].state == "problem"
+    assert "extra.ca_bundle" in found["reachable"].fix
+    rest = set(found) - {"reachable", "pay system", "ledger"}
+    assert {found[check].state for check in rest} == {"not checkable"}
+
+
+def test_a_wrong_secret_is_a_problem_without_the_secret(examination: Examine) -> None:
+    found = examination((seed.TECHNICAL, "wrongsecret0000000001"))
+
+    assert "INVALID_CREDENTIALS" in found["reachable"].text
+    assert "new inbound webhook" in found["reachable"].fix
+
+
+@pytest.mark.parametrize(
+    ("method", "checks"),
+    [
+        ("scope", {"scopes", "reading invoices", "legacy invoices", "it really pays"}),
+        ("crm.invoice.list", {"reading invoices", "payers' tax ids", "own bank accounts", "it really pays"}),
+        ("crm.status.entity.types", {"legacy invoices", "smart invoices"}),
+        ("crm.requisite.list", {"payers' tax ids", "own bank accounts"}),
+        ("sale.paysystem.list", {"it really pays"}),
+        ("sale.paysystem.settings.invoice.get", {"right to pay"}),
+        ("crm.paysystem.list", {"it really pays"}),
+    ],
+)
+def test_a_portal_that_answers_nonsense_is_a_finding_and_never_an_exception(
+    examination: Examine, state: State, method: str, checks: set[str]
+) -> None:
+    state.faults.rules.append(Rule("html_500_after", method, times=1000))
+    found = examination()
+
+    assert {found[check].state for check in checks} == {"not checkable"}
+    assert "problem" not in states(found).values()
+
+
+def test_a_ledger_that_cannot_be_opened_is_a_problem(examination: Examine, tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/missing/ledger.db"
+    found = examination(open_store=lambda: Store.open(address))
+
+    assert states(found) == {"ledger": "problem"}
+
+
+def test_a_ledger_without_its_tables_is_a_problem(examination: Examine, ledger: Store) -> None:
+    with ledger.transaction() as connection:
+        connection.exec_driver_sql("ALTER TABLE b24_portal RENAME TO other")
+
+    assert examination()["ledger"].text == "It cannot be written (OperationalError)."
+
+
+def test_many_open_invoices_are_read_up_to_a_limit(
+    examination: Examine, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_b24.doctor.OPEN_INVOICES_READ", 3)
+    found = examination(pace=LocalPace(burst=1000, margin=0))
+
+    assert found["reading invoices"].text == "At least 3 open legacy invoices can be read."
+    assert found["payers' tax ids"].text.split(" open ")[0].endswith(" of 3")
