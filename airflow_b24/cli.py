@@ -42,8 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--json", action="store_true", help="print the totals as one JSON object on the last line")
     demo.set_defaults(run=_demo)
     sandbox = commands.add_parser("sandbox", help="serve a local portal and bank to develop and test against")
-    sandbox.add_argument("--http-port", type=int, default=8024, help="default 8024; 0 takes any free one")
-    sandbox.add_argument("--https-port", type=int, default=8025, help="default 8025; 0 takes any free one")
+    sandbox.add_argument("--http-port", type=_port, default=8024, help="default 8024; 0 takes any free one")
+    sandbox.add_argument("--https-port", type=_port, default=8025, help="default 8025; 0 takes any free one")
     sandbox.set_defaults(run=_sandbox)
     init = commands.add_parser("init", help="write the example DAGs into a DAG folder")
     init.add_argument("dags_folder", type=Path, metavar="DAGS_FOLDER")
@@ -51,6 +51,13 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in HANDED_ON.items():
         commands.add_parser(name, help=text)
     return parser
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError("give a number up to 65535, 0 for any free one")
+    return number
 
 
 def _demo(options: argparse.Namespace) -> int:

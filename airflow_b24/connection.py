@@ -66,13 +66,13 @@ def read_settings(password: str | None, host: str | None, extra: Mapping[str, An
         auth=auth,
         secrets=secrets,
         pay_system_id=_optional(extra, "pay_system_id", lambda value: check_id(value, "extra.pay_system_id")),
-        bx_rest_handler=_optional(extra, "bx_rest_handler", str),
-        ca_bundle=_optional(extra, "ca_bundle", str),
+        bx_rest_handler=_text(extra, "bx_rest_handler", "give the code of a REST handler"),
+        ca_bundle=_text(extra, "ca_bundle", "give a path or PEM text"),
         timeout_s=_number(extra, "timeout", 60.0, most=600),
         trust_env=_switch(extra, "trust_env"),
         allowed_hosts=_hosts(extra.get("allowed_hosts")),
         requests_per_second=_number(extra, "requests_per_second", RATE, most=1000),
-        burst=int(_number(extra, "burst", BURST, most=100_000)),
+        burst=_burst(extra),
     )
 
 
@@ -98,6 +98,15 @@ def _optional(extra: Mapping[str, Any], name: str, read: Any) -> Any:
     return None if value is None or value == "" else read(value)
 
 
+def _text(extra: Mapping[str, Any], name: str, fix: str) -> str | None:
+    value = extra.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"extra.{name}: {str(value)[:40]!r} is not usable; {fix}")
+    return value.strip()
+
+
 def _number(extra: Mapping[str, Any], name: str, default: float, *, most: float) -> float:
     value = extra.get(name)
     if value is None or value == "":
@@ -111,8 +120,16 @@ def _number(extra: Mapping[str, Any], name: str, default: float, *, most: float)
     return number
 
 
+def _burst(extra: Mapping[str, Any]) -> int:
+    number = _number(extra, "burst", BURST, most=100_000)
+    # A settlement reserves three requests in a row.
+    if number < 3 or not float(number).is_integer():
+        raise ValueError(f"extra.burst: {number:g} is not usable; give a whole number, at least 3")
+    return int(number)
+
+
 def _switch(extra: Mapping[str, Any], name: str) -> bool:
-    value = extra.get(name, False)
+    value = extra.get(name) or False
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in {"true", "false", ""}:

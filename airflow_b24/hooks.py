@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from airflow.configuration import AIRFLOW_HOME, conf
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from airflow_b24.bitrix.client import AsyncClient, Client, Options
 from airflow_b24.bitrix.errors import BitrixError
+from airflow_b24.bitrix.invoice import PayInvoice
 from airflow_b24.bitrix.limits import LocalPace, Pace
 from airflow_b24.bitrix.paysystems import profile
 from airflow_b24.bitrix.protocol import Response
@@ -24,6 +25,8 @@ from airflow_b24.ledger.settlement import Patience
 from airflow_b24.ledger.store import Store
 from airflow_b24.reconcile import reporting
 from airflow_b24.reconcile.desk import Desk, PaySystem
+
+SSL_EXTRAS = frozenset({"sslcert", "sslkey", "sslmode", "sslrootcert"})
 
 
 class Bitrix24Hook(BaseHook):
@@ -85,6 +88,19 @@ class Bitrix24Hook(BaseHook):
             "allowed_hosts": settings.allowed_hosts,
         }
 
+    def close(self) -> None:
+        """Close the client and the ledger, as far as they were opened; `with Bitrix24Hook() as hook:` does it too."""
+        for name in ("_client", "_pace", "ledger"):
+            opened = self.__dict__.pop(name, None)
+            if hasattr(opened, "close"):
+                opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
     def get_conn(self) -> Client:
         """A ready client, paced together with every other worker that shares the ledger."""
         return self._client
@@ -108,7 +124,7 @@ class Bitrix24Hook(BaseHook):
     def pay_system(self, pay_system_id: Any = None, bx_rest_handler: Any = None) -> PaySystem:
         """The pay system to use: an argument beats the connection's extra, an id beats a handler.
 
-        Raises ValueError when there is neither.
+        Raises ValueError when there is neither, or when one is no id or code.
         """
         if pay_system_id is None and bx_rest_handler is None:
             pay_system_id, bx_rest_handler = self.settings.pay_system_id, self.settings.bx_rest_handler
@@ -117,7 +133,9 @@ class Bitrix24Hook(BaseHook):
                 "pay_system_id or bx_rest_handler: both are missing; give one to the operator, or put pay_system_id "
                 f"into the extra of connection {self.bitrix24_conn_id!r} (`airflow-b24 setup` prints it)"
             )
-        return PaySystem(pay_system_id, bx_rest_handler)
+        # Checked here, before anything is asked of the portal.
+        checked = PayInvoice(1, pay_system_id, bx_rest_handler)
+        return PaySystem(checked.pay_system_id, checked.bx_rest_handler)
 
     def report(self) -> dict[str, Any]:
         """Totals of everything in the ledger; see `reconcile.reporting.report`."""
@@ -143,9 +161,25 @@ def _local_pace(settings: Settings) -> LocalPace:
 def ledger_url(ledger_conn_id: str | None = None) -> str:
     """Where the ledger is: the named connection, `[bitrix24] ledger_url`, or an SQLite file in AIRFLOW_HOME."""
     if ledger_conn_id is not None:
-        return str(BaseHook.get_connection(ledger_conn_id).get_uri())
+        return _database(BaseHook.get_connection(ledger_conn_id)).render_as_string(hide_password=False)
     configured: str = conf.get("bitrix24", "ledger_url", fallback="")
     if configured:
         mask_secret(make_url(configured).password)
         return configured
     return f"sqlite:///{AIRFLOW_HOME}/airflow_b24.db"
+
+
+def _database(connection: Any) -> URL:
+    # Not Connection.get_uri(): it writes SQLite's path as a host, and extras as a parameter no driver knows.
+    if connection.conn_type == "sqlite":
+        return URL.create("sqlite", database=connection.host or connection.schema)
+    known = {name: str(value) for name, value in connection.extra_dejson.items() if name in SSL_EXTRAS}
+    return URL.create(
+        connection.conn_type,
+        username=connection.login,
+        password=connection.password,
+        host=connection.host,
+        port=connection.port,
+        database=connection.schema,
+        query=known,
+    )

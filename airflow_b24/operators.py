@@ -94,17 +94,16 @@ class PayInvoiceOperator(_PortalOperator):
         invoice_id = check_id(self.invoice_id, "invoice_id")
         matched = _given(self.settlement_id)
         settlement_id = check_id(self.settlement_id, "settlement_id") if matched else None
-        hook = self.hook
-        pay_system = hook.pay_system(
-            self.pay_system_id if _given(self.pay_system_id) else None,
-            self.bx_rest_handler if _given(self.bx_rest_handler) else None,
-        )
-        context["ti"].xcom_push(key=INVOICE_URL, value=invoice_url(hook.settings.auth.origin, invoice_id))
-        desk = hook.desk()
-        if settlement_id is None:
-            settled = settle_plain(desk, invoice_id, pay_system)
-        else:
-            settled = settle_matched(desk, settlement_id, invoice_id, pay_system)
+        with self.hook as hook:
+            pay_system = hook.pay_system(
+                self.pay_system_id if _given(self.pay_system_id) else None,
+                self.bx_rest_handler if _given(self.bx_rest_handler) else None,
+            )
+            context["ti"].xcom_push(key=INVOICE_URL, value=invoice_url(hook.settings.auth.origin, invoice_id))
+            if settlement_id is None:
+                settled = settle_plain(hook.desk(), invoice_id, pay_system)
+            else:
+                settled = settle_matched(hook.desk(), settlement_id, invoice_id, pay_system)
         # For map_index_template: the number an accountant knows, also when the task fails.
         cast_context: Any = context
         cast_context["invoice_number"] = settled.row.invoice_number
@@ -139,15 +138,16 @@ class CollectPaymentsOperator(_PortalOperator):
         source = self.source.rendered(lambda value: self.render_template(value, context))
         start_from = _start_day(self.start_from)
         today = datetime.now(ZoneInfo(source.record_fields.time_zone)).date()
-        counts = collect(
-            self.hook.ledger,
-            source.name,
-            source.read,
-            source.record_fields,
-            start_from=start_from,
-            today=today,
-            overlap=self.overlap,
-        )
+        with self.hook as hook:
+            counts = collect(
+                hook.ledger,
+                source.name,
+                source.read,
+                source.record_fields,
+                start_from=start_from,
+                today=today,
+                overlap=self.overlap,
+            )
         self.log.info("Collected from %s: %s", source.name, counts)
         return counts
 
@@ -171,9 +171,10 @@ class MatchPaymentsOperator(_PortalOperator):
 
     def _work(self, context: Context) -> list[dict[str, int]]:
         mode = _mode(self.mode)
-        desk = self.hook.desk()
-        counts = match_payments(desk, mode, datetime.now(ZoneInfo("UTC")).date())
-        ready = due(desk.store, desk.portal_id, self.max_items) if mode == "pay" else []
+        with self.hook as hook:
+            desk = hook.desk()
+            counts = match_payments(desk, mode, datetime.now(ZoneInfo("UTC")).date())
+            ready = due(desk.store, desk.portal_id, self.max_items) if mode == "pay" else []
         self.log.info("Matched (%s): %s; %s to settle now", mode, counts, len(ready))
         return ready
 
@@ -197,12 +198,13 @@ class Bitrix24Operator(_PortalOperator):
         self.arguments = arguments
 
     def _work(self, context: Context) -> Any:
-        return self.hook.call(self.method, self.arguments).result
+        with self.hook as hook:
+            return hook.call(self.method, self.arguments).result
 
 
 def _given(value: Any) -> bool:
     # A template that renders to nothing means: not given.
-    return value is not None and value not in {"", "None"}
+    return value not in (None, "", "None")
 
 
 def _start_day(value: str) -> date:

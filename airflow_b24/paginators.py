@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,6 +11,10 @@ from urllib.parse import urljoin, urlsplit
 import jmespath
 
 from airflow_b24.payments.errors import SourceFormatError
+
+# RFC 8288: an address may hold commas and semicolons, `rel` may stand without quotes and name several relations.
+LINK = re.compile(r"<([^>]*)>([^<]*)")
+RELATION = re.compile(r""";\s*rel\s*=\s*"?([^";,]*)""", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ class PageNumberPaginator:
 
 @dataclass(frozen=True, slots=True)
 class OffsetPaginator:
-    """Records are counted from an offset; a page shorter than `limit` is the end."""
+    """Records are counted from an offset; an empty page is the end, for a server may give fewer than `limit`."""
 
     limit: int
     offset_param: str = "offset"
@@ -103,9 +108,8 @@ class OffsetPaginator:
 
     def next(self, asked: Ask, page: Page) -> Ask | None:
         """Return the request behind the records already read."""
-        if page.records < self.limit:
-            return None
-        return Ask({**asked.params, self.offset_param: asked.params[self.offset_param] + page.records})
+        offset = asked.params[self.offset_param] + page.records
+        return Ask({**asked.params, self.offset_param: offset}) if page.records else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +139,10 @@ class HeaderLinkPaginator:
     def next(self, asked: Ask, page: Page) -> Ask | None:
         """Return the request to the address the header named."""
         header = {name.lower(): value for name, value in page.headers.items()}.get("link", "")
-        for part in header.split(","):
-            address, _, words = part.partition(";")
-            if 'rel="next"' in words.replace(" ", ""):
-                return _moved(asked, Ask({}, _same_host(page.url, address.strip(" <>"))))
+        for address, words in LINK.findall(header):
+            relation = RELATION.search(words)
+            if relation and "next" in relation.group(1).lower().split():
+                return _moved(asked, Ask({}, _same_host(page.url, address)))
         return None
 
 

@@ -1,20 +1,24 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from airflow_b24.bitrix.auth import Webhook
 from airflow_b24.bitrix.client import Client
 from airflow_b24.bitrix.limits import LocalPace
 from airflow_b24.doctor import examine
 from airflow_b24.findings import Finding
-from airflow_b24.ledger.store import Store
+from airflow_b24.ledger.schema import event
+from airflow_b24.ledger.schema import portal as portal_table
+from airflow_b24.ledger.store import Store, make_engine
 from airflow_b24.reconcile.desk import PaySystem
 from airflow_b24.sandbox import methods, seed
 from airflow_b24.sandbox.faults import Rule
@@ -25,45 +29,61 @@ from airflow_b24.sandbox.state import State
 TECHNICAL = (seed.TECHNICAL, seed.TECHNICAL_SECRET)
 ADMINISTRATOR = (seed.ADMINISTRATOR, seed.ADMIN_SECRET)
 CRM_ONLY = (seed.TECHNICAL, seed.CRM_ONLY_SECRET)
+PREPARED = PaySystem(seed.REST_SYSTEM)
 READER = (seed.READER, seed.READER_SECRET)
 
 Examine = Callable[..., dict[str, Finding]]
 
 
-@pytest.fixture
-def state() -> State:
-    state = seed.demo(date(2026, 11, 22))
-    state.faults.rules.clear()
-    return state
+@pytest.fixture(scope="module")
+def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[State, Addresses]]:
+    """One served sandbox for all tests of this module: starting it takes longer than any of them."""
+    state = State()
+    with serving(state, tmp_path_factory.mktemp("portal")) as addresses:
+        yield state, addresses
 
 
 @pytest.fixture
-def portal(state: State, tmp_path: Path) -> Iterator[Addresses]:
-    with serving(state, tmp_path) as addresses:
-        yield addresses
+def state(portal: tuple[State, Addresses]) -> State:
+    """The demo's day without its faults, as new for each test."""
+    fresh = seed.demo(date(2026, 11, 22))
+    fresh.faults.rules.clear()
+    for field in fields(State):
+        setattr(portal[0], field.name, getattr(fresh, field.name))
+    return portal[0]
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ledger") / "ledger.db"
+    Store.open(f"sqlite:///{path}").close()
+    return path
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path}/ledger.db")
+def ledger(migrated: Path, tmp_path: Path) -> Iterator[Store]:
+    copy = tmp_path / "ledger.db"
+    shutil.copy(migrated, copy)
+    store = Store(make_engine(f"sqlite:///{copy}"))
     yield store
     store.close()
 
 
 @pytest.fixture
-def examination(portal: Addresses, ledger: Store) -> Iterator[Examine]:
+def examination(portal: tuple[State, Addresses], state: State, ledger: Store) -> Iterator[Examine]:
     """Examine the sandbox as one of its users; every text is looked through for the secret."""
+    addresses = portal[1]
     with ExitStack() as stack:
 
         def run(
             who: tuple[int, str] = TECHNICAL,
-            pay_system: PaySystem | None = PaySystem(seed.REST_SYSTEM),
+            pay_system: PaySystem | None = PREPARED,
             open_store: Callable[[], Store] = lambda: ledger,
             **options: Any,
         ) -> dict[str, Finding]:
-            options = {"ca_bundle": str(portal.ca_file)} | options
+            options = {"ca_bundle": str(addresses.ca_file)} | options
             client = stack.enter_context(
-                Client(Webhook.parse(portal.https + seed.webhook_path(*who)), sleep=lambda _: None, **options)
+                Client(Webhook.parse(addresses.https + seed.webhook_path(*who)), sleep=lambda _: None, **options)
             )
             found = examine(client, pay_system, open_store)
             assert who[1] not in repr(found)
@@ -88,14 +108,13 @@ def test_a_portal_prepared_for_a_technical_user_is_all_well(examination: Examine
 
 def test_an_examination_changes_neither_portal_nor_ledger(examination: Examine, state: State, ledger: Store) -> None:
     before = repr((state.invoices, state.pay_systems, state.handlers))
-    tables = "b24_portal", "b24_payment", "b24_settlement"
 
     examination(ADMINISTRATOR)
     examination()
 
     assert repr((state.invoices, state.pay_systems, state.handlers)) == before
     with ledger.snapshot() as connection:
-        assert [connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() for table in tables] == [0, 0, 0]
+        assert [connection.scalar(select(func.count()).select_from(table)) for table in (portal_table, event)] == [0, 0]
 
 
 def test_an_administrators_webhook_is_a_warning(examination: Examine) -> None:
@@ -106,7 +125,7 @@ def test_an_administrators_webhook_is_a_warning(examination: Examine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("who", "system", "state", "said"),
+    ("who", "system", "verdict", "said"),
     [
         (ADMINISTRATOR, PaySystem(seed.BILL_SYSTEM), "problem", "'bill', which is no REST handler: the portal would"),
         (ADMINISTRATOR, PaySystem(seed.GATEWAY_SYSTEM), "problem", "'yandexcheckout', which is no REST handler"),
@@ -123,12 +142,12 @@ def test_an_administrators_webhook_is_a_warning(examination: Examine) -> None:
     ],
 )
 def test_a_pay_system_that_does_not_pay_is_found_out_as_far_as_the_user_may_see(
-    examination: Examine, who: tuple[int, str], system: PaySystem, state: str, said: str
+    examination: Examine, who: tuple[int, str], system: PaySystem, verdict: str, said: str
 ) -> None:
     found = examination(who, system)
 
     assert found["pay system"].state == "ok"
-    assert (found["it really pays"].state, said in found["it really pays"].text) == (state, True)
+    assert (found["it really pays"].state, said in found["it really pays"].text) == (verdict, True)
 
 
 def test_without_an_invoice_to_try_it_on_a_technical_user_is_told_that_this_is_not_checkable(
@@ -242,10 +261,10 @@ def test_a_wrong_secret_is_a_problem_without_the_secret(examination: Examine) ->
         ("crm.paysystem.list", {"it really pays"}),
     ],
 )
-def test_a_portal_that_answers_nonsense_is_a_finding_and_never_an_exception(
+def test_a_portal_that_breaks_down_is_a_finding_and_never_an_exception(
     examination: Examine, state: State, method: str, checks: set[str]
 ) -> None:
-    state.faults.rules.append(Rule("html_500_after", method, times=1000))
+    state.faults.rules.append(Rule("error", method, times=1000, status=500, code="INTERNAL_SERVER_ERROR"))
     found = examination()
 
     assert {found[check].state for check in checks} == {"not checkable"}

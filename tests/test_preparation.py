@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import fields
 from datetime import date
-from pathlib import Path
 
 import pytest
 
@@ -20,15 +20,26 @@ from airflow_b24.sandbox.state import Webhook as Credential
 Open = Callable[..., Client]
 
 
-@pytest.fixture
-def state() -> State:
-    return seed.portal(date(2026, 11, 22))
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[State, Addresses]]:
+    """One served sandbox for all tests of this module: starting it takes longer than any of them."""
+    state = State()
+    with serving(state, tmp_path_factory.mktemp("portal")) as addresses:
+        yield state, addresses
 
 
 @pytest.fixture
-def portal(state: State, tmp_path: Path) -> Iterator[Addresses]:
-    with serving(state, tmp_path) as addresses:
-        yield addresses
+def state(served: tuple[State, Addresses]) -> State:
+    """A portal as new for each test."""
+    fresh = seed.portal(date(2026, 11, 22))
+    for field in fields(State):
+        setattr(served[0], field.name, getattr(fresh, field.name))
+    return served[0]
+
+
+@pytest.fixture
+def portal(served: tuple[State, Addresses], state: State) -> Addresses:
+    return served[1]
 
 
 @pytest.fixture

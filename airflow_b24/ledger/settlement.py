@@ -134,7 +134,7 @@ READ_THEN_PAY_THEN_READ = 3
 
 def settle(settlement_id: int, patience: Patience) -> Conversation:
     """Bring one settlement as far as it can go now; repeating it at any time, in any number, is safe by its id."""
-    for _ in range(patience.rounds):
+    for left in reversed(range(patience.rounds)):
         yield Reserve(READ_THEN_PAY_THEN_READ)
         row: Row = yield Claim(settlement_id)
         if row.state not in {State.READY, State.UNKNOWN}:
@@ -143,7 +143,7 @@ def settle(settlement_id: int, patience: Patience) -> Conversation:
         if trouble is None:
             return _report(row)
         pause = _pause(trouble, row, patience)
-        if pause is None:
+        if pause is None or not left:
             break
         yield Pause(pause)
     return Settled(row, retry_at=_retry_at(trouble, row), trouble=trouble)

@@ -81,12 +81,14 @@ def utc_now(connection: Connection) -> datetime:
 def make_engine(url: str | URL) -> Engine:
     address = _with_driver(make_url(url))
     if address.get_backend_name() == "sqlite":
-        engine = create_engine(address, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S})
+        engine = create_engine(
+            address, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if address.get_backend_name() == "postgresql":
-        engine = create_engine(address, pool_pre_ping=True)
+        engine = create_engine(address, pool_pre_ping=True, hide_parameters=True)
         event.listen(engine, "begin", _begin_postgresql)
         return engine
     raise LedgerError(f"ledger_url names {address.get_backend_name()!r}: use sqlite or postgresql")

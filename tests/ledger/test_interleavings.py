@@ -1,0 +1,162 @@
+"""Every order in which two attempts, the network, the clock and a person can act on one settlement, searched to the end.
+
+A world is a value. An attempt is the list of replies it was given: replayed, they bring its generator to the same place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from functools import cache
+from typing import Any
+
+import pytest
+
+from airflow_b24.ledger.decide import Answered, Refused, Row, Seen, State, Unknown
+from airflow_b24.ledger.settlement import Commit, Committed, Exchange, Exchanged, Look, Patience, Pause, Reserve, settle
+
+TICK = timedelta(seconds=60)
+QUIET_TICKS = 1
+PATIENCE = Patience(window_s=0, deadline_s=60, server_run_s=60, rounds=1, looks=(0.0,), longest_pause_s=0)
+DEAD = "dead"
+LOST = Unknown("lost")
+ALL = frozenset({"fence", "window", "quiet", "age"})
+
+
+@dataclass(frozen=True)
+class World:
+    """The row, the portal, what is on its way, and what each attempt has been told so far."""
+
+    row: Row
+    logs: tuple[tuple[Any, ...], ...] = ((), ())
+    told: tuple[Any, ...] = (None, None)
+    paid: bool = False
+    executed: int = 0
+    touched: int = 0
+    clock: int = 0
+    airborne: tuple[int, ...] = ()
+    crashes: int = 1
+    reversals: int = 0
+    guards: frozenset[str] = field(default=ALL, repr=False)
+
+    def see(self) -> Seen:
+        marks: Any = (("touched", str(self.touched)),)
+        paid_on = date(2026, 11, 22) if self.paid else None
+        return Seen(self.paid, cancelled=False, amount=11800, currency="RUB", paid_on=paid_on, marks=marks)
+
+    def land(self) -> World:
+        return replace(self, paid=True, executed=self.executed + 1, touched=self.touched + 1)
+
+    def reply(self, who: int, said: Any) -> World:
+        log = (*self.logs[who], said)
+        if said is DEAD or waits_for(log) is None:
+            # However it ended, it will do nothing more: such worlds are one.
+            log = (DEAD,)
+        return replace(self, logs=_at(self.logs, who, log), told=_at(self.told, who, None))
+
+
+def _at(items: tuple[Any, ...], place: int, item: Any) -> tuple[Any, ...]:
+    return (*items[:place], item, *items[place + 1 :])
+
+
+@cache
+def waits_for(log: tuple[Any, ...]) -> Any:
+    """The effect an attempt is at after these replies, None when it has ended."""
+    conversation, replies, reply = settle(1, PATIENCE), iter(log), None
+    try:
+        while True:
+            effect = conversation.send(reply)
+            if isinstance(effect, (Reserve, Pause)):
+                reply = None
+                continue
+            reply = next(replies, DEAD)
+            if reply is DEAD:
+                return effect
+    except StopIteration:
+        return None
+
+
+def following(world: World, begin: Row) -> Iterator[World]:
+    """Every world that one more step of anybody leads to."""
+    for who, log in enumerate(world.logs):
+        effect = None if log == (DEAD,) else waits_for(log)
+        if effect is None:
+            continue
+        yield from _step(world, who, effect, begin)
+        if world.crashes:
+            yield replace(world.reply(who, DEAD), crashes=world.crashes - 1)
+    for place, _ in enumerate(world.airborne):
+        yield replace(world.land(), airborne=world.airborne[:place] + world.airborne[place + 1 :])
+    if world.clock < QUIET_TICKS + 1:
+        left = tuple(sent for sent in world.airborne if sent + QUIET_TICKS > world.clock + 1)
+        yield replace(world, clock=world.clock + 1, airborne=left)
+    if world.reversals and world.paid:
+        yield replace(world, paid=False, touched=world.touched + 1, reversals=world.reversals - 1)
+
+
+def _step(world: World, who: int, effect: Any, begin: Row) -> Iterator[World]:
+    now = begin.claimed_at + world.clock * TICK
+    match effect:
+        case Commit():
+            yield _commit(world, who, effect, now)
+        case Exchange(pay=True) if world.told[who] is None:
+            yield from _send(world, who, effect, now)
+        case Exchange():
+            yield world.reply(who, Exchanged(world.told[who], world.see(), began=float(world.clock)))
+        case Look():
+            yield world.reply(who, replace(world.row, claimed_at=now))
+        case _:
+            yield _claim(world, who, now)
+
+
+def _claim(world: World, who: int, now: Any) -> World:
+    row = replace(world.row, claimed_at=now)
+    if row.state in {State.READY, State.SENDING, State.UNKNOWN}:
+        state = State.READY if row.state is State.READY else State.UNKNOWN
+        row = replace(row, fence=row.fence + 1, state=state)
+        world = replace(world, row=row)
+    if "quiet" not in world.guards:
+        row = replace(row, quiet_until=None)
+    return world.reply(who, row)
+
+
+def _commit(world: World, who: int, effect: Commit, now: Any) -> World:
+    sending = effect.decision.state is State.SENDING
+    if sending and "age" in world.guards and effect.read_at != world.clock:
+        return world.reply(who, Committed(None, stale=True))
+    mine = (world.row.fence, world.row.state) == (effect.row.fence, effect.row.state)
+    if not mine and "fence" in world.guards:
+        return world.reply(who, Committed(None))
+    from airflow_b24.ledger.settlement import applied
+
+    changes = applied(effect.row, effect.decision)
+    if sending:
+        changes |= {"snapshot": tuple(changes["snapshot"].items()), "quiet_until": now + QUIET_TICKS * TICK}
+    row = replace(world.row, **changes, claimed_at=now)
+    return replace(world, row=row).reply(who, Committed(row, send_before=float(world.clock)))
+
+
+def _send(world: World, who: int, effect: Exchange, now: Any) -> Iterator[World]:
+    """What can become of a pay: too late, refused, lost, executed with or without an answer, or still on its way."""
+    if "window" in world.guards and effect.send_before != world.clock:
+        refusal = Refused("SEND_WINDOW_PASSED", "", repeatable=True, retry_at=now)
+        yield world.reply(who, Exchanged(refusal, Unknown("not read"), began=float(world.clock)))
+        return
+    refusal = Refused("QUERY_LIMIT_EXCEEDED", "", repeatable=True, retry_at=now)
+    yield world.reply(who, Exchanged(refusal, Unknown("not read"), began=float(world.clock)))
+    for told in (LOST, Answered()):
+        yield replace(world.land(), told=_at(world.told, who, told))
+    yield replace(world, told=_at(world.told, who, LOST))
+    yield replace(world, told=_at(world.told, who, LOST), airborne=(*world.airborne, world.clock))
+
+
+def explore(begin: World) -> set[World]:
+    """Every world that can be reached."""
+    found, waiting = {begin}, [begin]
+    while waiting:
+        for world in following(waiting.pop(), begin.row):
+            if world not in found:
+                found.add(world)
+                waiting.append(world)
+    return found
