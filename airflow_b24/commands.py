@@ -49,10 +49,7 @@ def airflow_commands() -> list[CLICommand]:
             subcommands=(
                 ActionCommand(
                     name="setup",
-                    help="Create what paying needs on a portal; asks for an administrator's webhook",
-                    description="Reads an administrator's webhook from standard input, uses it once and forgets it. "
-                    "Creates a REST handler and inactive pay systems, as far as they are missing; prints the extra "
-                    "for the connection.",
+                    help="Create what paying needs on a portal, once, with an administrator's webhook from standard input",
                     func=run_setup,
                     args=(connection, ca_bundle, name),
                 ),
@@ -110,7 +107,7 @@ def run_doctor(args: Namespace) -> None:
         pay_system = PaySystem(settings.pay_system_id, settings.bx_rest_handler)
         with _client(settings) as client:
             found = examine(client, pay_system, lambda: _ledger(hook))
-        _print([_json([asdict(each) for each in found])] if args.json else finding_lines(found))
+        _print(_json(asdict(each) for each in found) if args.json else finding_lines(found))
     if any(each.state == "problem" for each in found):
         raise SystemExit(PROBLEM)
 
@@ -121,10 +118,8 @@ def run_review(args: Namespace) -> None:
     from airflow_b24.reconcile import reporting  # noqa: PLC0415
 
     with _explained():
-        store = _ledger(_hook(args))
-        waiting = [line for line in reporting.lines(store) if line.status == "review"] + _plain_pays(store)
-        waiting.sort(key=lambda line: line.booked_on, reverse=True)
-        _print([_json([_plain(line) for line in waiting])] if args.json else review_lines(waiting))
+        waiting = reporting.reviews(_ledger(_hook(args)))
+        _print(_json(_plain(line) for line in waiting) if args.json else review_lines(waiting))
 
 
 @contextmanager
@@ -176,19 +171,10 @@ def _ledger(hook: Bitrix24Hook) -> Store:
 
 
 def _client(settings: Settings) -> Client:
-    """A client with a pace of its own: a portal is examined also while the ledger is out of order."""
     from airflow_b24.bitrix.client import Client as Portal  # noqa: PLC0415
-    from airflow_b24.bitrix.limits import LocalPace  # noqa: PLC0415
 
-    burst = settings.burst
-    return Portal(
-        settings.auth,
-        pace=LocalPace(burst=burst, rate=settings.requests_per_second, margin=min(5, burst - 1)),
-        timeout_s=settings.timeout_s,
-        ca_bundle=settings.ca_bundle,
-        trust_env=settings.trust_env,
-        allowed_hosts=settings.allowed_hosts,
-    )
+    # A pace of its own: a portal is examined also while the ledger is out of order.
+    return Portal(settings.auth, **settings.options())
 
 
 def _read_webhook() -> str:
@@ -217,34 +203,8 @@ def _check_same_portal(settings: Settings, hook: Bitrix24Hook) -> None:
         )
 
 
-def _plain_pays(store: Store) -> list[Line]:
-    """The reviews of invoices that were paid by their id, without a payment behind them."""
-    from sqlalchemy import select  # noqa: PLC0415
-
-    from airflow_b24.ledger.decide import REASONS, State  # noqa: PLC0415
-    from airflow_b24.ledger.schema import settlement  # noqa: PLC0415
-    from airflow_b24.payments.money import Money  # noqa: PLC0415
-    from airflow_b24.reconcile.reporting import Line as Fate  # noqa: PLC0415
-
-    query = select(settlement).where(settlement.c.origin == "manual", settlement.c.state == State.REVIEW)
-    with store.snapshot() as connection:
-        rows = list(connection.execute(query).mappings())
-    return [
-        Fate(
-            status="review",
-            reason=row["reason"] or "",
-            why=REASONS.get(row["reason"], row["reason"] or ""),
-            payment=f"settlement {row['id']}",
-            amount=Money(row["expected"], row["currency"]),
-            booked_on=row["updated_at"].date().isoformat(),
-            invoices=row["invoice_number"],
-        )
-        for row in rows
-    ]
-
-
-def _json(rows: list[dict[str, Any]]) -> str:
-    return json.dumps(rows, ensure_ascii=False, indent=2)
+def _json(rows: Iterable[dict[str, Any]]) -> list[str]:
+    return [json.dumps(list(rows), ensure_ascii=False, indent=2)]
 
 
 def _plain(line: Line) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_b24.bitrix.auth import AddressError, Auth, OAuth, Secret, Webhook, spellings
+from airflow_b24.bitrix.client import Options
 from airflow_b24.bitrix.errors import AuthError
 from airflow_b24.bitrix.invoice import check_id
-from airflow_b24.bitrix.limits import BURST, RATE
+from airflow_b24.bitrix.limits import BURST, RATE, LocalPace, Pace
 
 CONN_TYPE = "bitrix24"
 WEBHOOK_FIX = "paste the inbound webhook's address, https://<portal>/rest/<user id>/<secret>/, into Password"
@@ -50,6 +51,19 @@ class Settings:
     requests_per_second: float = RATE
     burst: int = BURST
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def options(self, pace: Pace | None = None) -> Options:
+        """What a client needs; without a pace one of this process's own, for where there is no ledger."""
+        return {
+            "pace": pace or self._own_pace(),
+            "timeout_s": self.timeout_s,
+            "ca_bundle": self.ca_bundle,
+            "trust_env": self.trust_env,
+            "allowed_hosts": self.allowed_hosts,
+        }
+
+    def _own_pace(self) -> LocalPace:
+        return LocalPace(burst=self.burst, rate=self.requests_per_second, margin=min(5, self.burst - 1))
 
 
 def read_settings(password: str | None, host: str | None, extra: Mapping[str, Any]) -> Settings:

@@ -12,10 +12,9 @@ from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 from sqlalchemy import URL, make_url
 
-from airflow_b24.bitrix.client import AsyncClient, Client, Options
+from airflow_b24.bitrix.client import AsyncClient, Client
 from airflow_b24.bitrix.errors import BitrixError
 from airflow_b24.bitrix.invoice import PayInvoice
-from airflow_b24.bitrix.limits import LocalPace, Pace
 from airflow_b24.bitrix.paysystems import profile
 from airflow_b24.bitrix.protocol import Response
 from airflow_b24.connection import CONN_TYPE, Settings, read_settings
@@ -66,7 +65,7 @@ class Bitrix24Hook(BaseHook):
 
     @cached_property
     def _client(self) -> Client:
-        return Client(self.settings.auth, **self._options(self._pace))
+        return Client(self.settings.auth, **self.settings.options(self._pace))
 
     @cached_property
     def _portal_id(self) -> int:
@@ -77,16 +76,6 @@ class Bitrix24Hook(BaseHook):
     def _pace(self) -> LedgerPace:
         settings = self.settings
         return LedgerPace(self.ledger, self._portal_id, per_second=settings.requests_per_second, burst=settings.burst)
-
-    def _options(self, pace: Pace) -> Options:
-        settings = self.settings
-        return {
-            "pace": pace,
-            "timeout_s": settings.timeout_s,
-            "ca_bundle": settings.ca_bundle,
-            "trust_env": settings.trust_env,
-            "allowed_hosts": settings.allowed_hosts,
-        }
 
     def close(self) -> None:
         """Close the client and the ledger, as far as they were opened; `with Bitrix24Hook() as hook:` does it too."""
@@ -110,7 +99,7 @@ class Bitrix24Hook(BaseHook):
         settings = self._read(await self.aget_connection(self.bitrix24_conn_id))
         # cached_property: from here on nothing asks for the connection again, which could block the loop.
         self.__dict__["settings"] = settings
-        return AsyncClient(settings.auth, **self._options(_local_pace(settings)))
+        return AsyncClient(settings.auth, **settings.options())
 
     def call(self, method: str, arguments: Mapping[str, Any] | None = None) -> Response:
         """Call any REST method; reads are repeated, a write only when it was refused before running."""
@@ -147,15 +136,11 @@ class Bitrix24Hook(BaseHook):
         """Ask the portal who we are; used by the Test button, writes nothing."""
         try:
             settings = self.settings
-            with Client(settings.auth, **self._options(_local_pace(settings))) as client:
+            with Client(settings.auth, **settings.options()) as client:
                 who = client.run(profile())
         except (BitrixError, ValueError) as error:
             return False, str(error)
         return True, f"Connected to {settings.auth.origin} as user {who.id} ({who.name})."
-
-
-def _local_pace(settings: Settings) -> LocalPace:
-    return LocalPace(burst=settings.burst, rate=settings.requests_per_second, margin=min(5, settings.burst - 1))
 
 
 def ledger_url(ledger_conn_id: str | None = None) -> str:

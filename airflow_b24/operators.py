@@ -166,6 +166,8 @@ class MatchPaymentsOperator(_PortalOperator):
 
     def __init__(self, *, mode: str = "shadow", max_items: int = 500, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if isinstance(max_items, bool) or not isinstance(max_items, int) or max_items < 1:
+            raise ValueError(f"max_items: {max_items!r} is not usable; give a whole number above 0")
         self.mode = mode
         self.max_items = max_items
 

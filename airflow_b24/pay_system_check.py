@@ -28,6 +28,9 @@ _DOES_NOTHING: Final = "the portal would answer true and pay nothing"
 
 def configured(chosen: PaySystem) -> Finding:
     """Say whether a pay system is named at all, in a form that can be sent."""
+    if chosen == PaySystem():
+        text = "The connection's extra names none: only tasks which name one themselves can pay."
+        return Finding("pay system", "problem", text, SETUP)
     try:
         PayInvoice(1, chosen.pay_system_id, chosen.bx_rest_handler)
     except ValueError as error:

@@ -25,15 +25,16 @@ def setup_lines(prepared: Prepared, portal: str, conn_id: str) -> Iterator[str]:
 
 
 def finding_lines(found: Sequence[Finding]) -> Iterator[str]:
-    """List findings, each with its fix below it, and a count at the end."""
+    """List findings, each with its fix below it, and counts at the end."""
     width = max(len(each.check) for each in found)
     for each in found:
         yield f"{_SYMBOLS[each.state]}  {each.check:<{width}}  {_printable(each.text)}"
         if each.fix:
             yield f"{'':{width + 6}}-> {_printable(each.fix)}"
     counts = Counter[str](each.state for each in found)
-    said = [f"{counts[state]} {state}" for state in _SYMBOLS if counts[state]]
-    yield f"{', '.join(said)}.  ({', '.join(f'{symbol.strip()} {state}' for state, symbol in _SYMBOLS.items())})"
+    yield ", ".join(
+        f"{counts[state]} {state} ({symbol.strip()})" for state, symbol in _SYMBOLS.items() if counts[state]
+    )
 
 
 def review_lines(waiting: Sequence[Line]) -> Iterator[str]:

@@ -47,7 +47,7 @@ class HttpSource:
 
     `data_selector` (jmespath) finds the list of records in an answer; `since_param` is the query parameter for the
     first day wanted (YYYY-MM-DD), None when the API has none; `record_fields` says where each fact stands in a record.
-    Text fields are templated. Headers and keys belong into the connection, not here.
+    The other text fields are templated. Headers and keys belong into the connection, not here.
     """
 
     http_conn_id: str
@@ -73,7 +73,7 @@ class HttpSource:
 
     def rendered(self, render: Callable[[Any], Any]) -> Self:
         """A copy with its templates filled in."""
-        names = ("http_conn_id", "endpoint", "data_selector", "params", "since_param")
+        names = ("http_conn_id", "endpoint", "params", "since_param")
         return replace(self, **{name: render(getattr(self, name)) for name in names})
 
     def read(self, since: date) -> Iterator[object]:
@@ -122,6 +122,7 @@ class HttpSource:
 
 
 def _below(base: str, url: str) -> str:
+    base = base.rstrip("/") + "/"
     if not url.startswith(base):
         raise SourceFormatError(
             "paginator", "the next page is not below the connection's address", "shorten the connection's host"

@@ -193,6 +193,16 @@ def test_a_user_who_may_only_read_may_not_pay(examination: Examine) -> None:
     assert states(found) == {"right to pay": "problem", "it really pays": "not checkable"}
 
 
+def test_a_portal_that_cannot_pay_invoices_at_all_is_not_taken_for_a_right_to_pay(
+    examination: Examine, state: State
+) -> None:
+    state.settings.crm_module = False
+    found = examination()
+
+    assert found["right to pay"].state == "not checkable"
+    assert "ERROR_INVOICE_NO_SUPPORTED" in found["right to pay"].text
+
+
 @pytest.mark.parametrize(
     ("kinds", "legacy", "smart"),
     [

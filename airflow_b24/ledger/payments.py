@@ -47,9 +47,10 @@ def record(connection: Connection, new: NewPayment) -> tuple[int, Literal["new",
 
 
 def _hold(connection: Connection, payment_id: int) -> None:
+    # The payment first: a promise that is being made beside us has locked it, and is only seen once it is committed.
+    connection.execute(update(payment).where(payment.c.id == payment_id).values(held=True))
     # The veto goes onto the settlements in this same transaction: a sender sees it in its own row, never too late.
     settlements.hold_for_payment(connection, payment_id, "amended")
-    connection.execute(update(payment).where(payment.c.id == payment_id).values(held=True))
 
 
 def unallocated(connection: Connection) -> list[dict[str, Any]]:

@@ -152,7 +152,8 @@ settlement = _table(
     CheckConstraint(
         "origin = 'manual' OR state IN ('collecting', 'review', 'released') OR allocated = expected", name="covered"
     ),
-    CheckConstraint("state <> 'paid' OR how IN ('sent', 'by_hand')", name="how"),
+    # A CHECK is content with NULL, so that a `paid` without `how` must be refused by name.
+    CheckConstraint("state <> 'paid' OR (how IS NOT NULL AND how IN ('sent', 'by_hand'))", name="how"),
 )
 # Only `released` frees an invoice: `paid` counts as live, so a second payment can never settle it again.
 Index(

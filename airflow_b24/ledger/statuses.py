@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from airflow_b24.ledger import outcomes
+from airflow_b24.ledger.decide import State
 from airflow_b24.ledger.schema import allocation, payment, settlement
 
 
@@ -33,3 +34,9 @@ def payments(connection: Connection) -> list[dict[str, Any]]:
         .order_by(payment.c.booked_on, payment.c.id)
     )
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def plain_reviews(connection: Connection) -> list[dict[str, Any]]:
+    """Settlements in review that no payment stands behind: invoices paid by their id."""
+    query = select(settlement).where(settlement.c.origin == "manual", settlement.c.state == State.REVIEW)
+    return [dict(row) for row in connection.execute(query.order_by(settlement.c.id)).mappings()]

@@ -65,6 +65,26 @@ def lines(store: Store) -> list[Line]:
     return [_line(row) for row in known] + [_apart(row) for row in apart]
 
 
+def reviews(store: Store) -> list[Line]:
+    """Everything that waits for a person, newest first; also invoices that were paid by their id."""
+    with store.snapshot() as connection:
+        plain = [_plain(row) for row in statuses.plain_reviews(connection)]
+    waiting = [line for line in lines(store) if line.status == "review"] + plain
+    return sorted(waiting, key=lambda line: line.booked_on, reverse=True)
+
+
+def _plain(row: dict[str, Any]) -> Line:
+    return Line(
+        status="review",
+        reason=row["reason"] or "",
+        why=SETTLEMENT_REASONS.get(row["reason"], row["reason"] or ""),
+        payment=f"settlement {row['id']}",
+        amount=Money(row["expected"], row["currency"]),
+        booked_on=row["updated_at"].date().isoformat(),
+        invoices=row["invoice_number"],
+    )
+
+
 def _line(row: dict[str, Any]) -> Line:
     status, reason, why = _fate(row)
     return Line(

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -61,7 +61,6 @@ class World:
     def connect(self, secret: str = WEBHOOK_SECRET, bank_key: str = BANK_KEY, **extra: Any) -> None:
         """Set the connections `bitrix24_default` and `bank`; `extra` adds to the portal's or, with None, takes away."""
         ca_file = str(self.addresses.ca_file)
-        # The tests' own pace is no subject here.
         usual = {"pay_system_id": seed.REST_SYSTEM, "ca_bundle": ca_file, "requests_per_second": 1000, "burst": 1000}
         given = {name: value for name, value in {**usual, **extra}.items() if value is not None}
         password = self.addresses.https + seed.webhook_path(secret=secret.replace("+", "%2B"))
@@ -103,43 +102,37 @@ class World:
         return Store.open(self.ledger_url)
 
 
-@pytest.fixture
-def empty() -> State:
-    """A portal ready for paying, without invoices; no limits but the test's own."""
-    state = seed.portal(TODAY)
-    _open(state)
-    return state
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[State, server.Addresses]]:
+    """One sandbox server for all tests; what it serves is replaced for each."""
+    state = State()
+    with server.serving(state, tmp_path_factory.mktemp("sandbox")) as addresses:
+        yield state, addresses
 
 
 @pytest.fixture
-def state(empty: State) -> State:
-    """What the portal and the bank hold; a test module may override it."""
-    return empty
+def day() -> State:
+    """What the portal and the bank hold when a test begins; a module or test may override it."""
+    return seed.portal(TODAY)
 
 
 @pytest.fixture
-def world(state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A served sandbox, a new ledger, and connections to both."""
-    ledger_url = f"sqlite:///{tmp_path}/ledger.db"
-    monkeypatch.setenv("AIRFLOW__BITRIX24__LEDGER_URL", ledger_url)
-    with server.serving(state, tmp_path) as addresses:
-        made = World(state, addresses, ledger_url, monkeypatch.setenv)
-        made.connect()
-        yield made
-
-
-def _open(state: State) -> None:
+def world(
+    served: tuple[State, server.Addresses], day: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> World:
+    """The served sandbox, a new ledger, and connections to both."""
+    state, addresses = served
+    for each in fields(State):
+        setattr(state, each.name, getattr(day, each.name))
+    # The tests' own pace is no subject here.
     state.settings.rate_limit = False
     state.bank.api_key = BANK_KEY
     state.webhooks.append(Webhook(seed.TECHNICAL, WEBHOOK_SECRET, frozenset({"crm", "pay_system"})))
-
-
-@pytest.fixture
-def demo_day() -> State:
-    """The demo's day, without the portal's rate limit."""
-    state = seed.demo(TODAY)
-    _open(state)
-    return state
+    ledger_url = f"sqlite:///{tmp_path}/ledger.db"
+    monkeypatch.setenv("AIRFLOW__BITRIX24__LEDGER_URL", ledger_url)
+    made = World(state, addresses, ledger_url, monkeypatch.setenv)
+    made.connect()
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,6 @@ from airflow_b24.ledger import decide, portals
 from airflow_b24.ledger.schema import raw, settlement
 from airflow_b24.preparation import HANDLER_CODE
 from airflow_b24.sandbox import seed
-from airflow_b24.sandbox.state import State
 
 ROOT = Path(airflow_b24.__file__).parents[1]
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -67,10 +66,10 @@ def webhook(world: Any, user_id: int = seed.ADMINISTRATOR, secret: str = seed.AD
     return f"{world.addresses.https}{seed.webhook_path(user_id, secret)}\n"
 
 
-def test_setup_prepares_the_portal_of_a_connection_and_ends_with_the_extra(world: Any, run: Run, state: State) -> None:
+def test_setup_prepares_the_portal_of_a_connection_and_ends_with_the_extra(world: Any, run: Run) -> None:
     code, out, _ = run("setup", stdin=webhook(world))
 
-    made = [system.id for system in state.pay_systems.values() if system.action_file == HANDLER_CODE]
+    made = [system.id for system in world.state.pay_systems.values() if system.action_file == HANDLER_CODE]
     extra = json.loads(out.splitlines()[-1])
     assert code == 0
     assert extra["pay_system_id"] == made[0]
@@ -149,7 +148,7 @@ def test_doctor_finds_a_prepared_portal_well(world: Any, run: Run) -> None:
 
     assert code == 0
     assert [line[:2] for line in out.splitlines()[:-1]] == ["ok"] * 12
-    assert "12 ok." in out
+    assert out.splitlines()[-1] == "12 ok (ok)"
 
 
 def test_doctor_says_how_to_mend_a_problem_and_exits_with_1(world: Any, run: Run) -> None:

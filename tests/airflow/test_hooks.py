@@ -103,14 +103,6 @@ def test_the_test_button_says_what_is_wrong_and_how_to_mend_it(world: Any) -> No
     assert "canary" not in message
 
 
-def test_the_test_button_survives_a_portal_that_is_not_there(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    world.connection("bitrix24_default", {"conn_type": "bitrix24", "password": f"https://127.0.0.1:9/rest/1/{QUOTED}/"})
-    ok, message = Bitrix24Hook().test_connection()
-    assert not ok
-    assert "Nothing left this machine" in message
-
-
 def test_a_client_for_an_event_loop_neither_blocks_it_nor_needs_a_ledger(world: Any, tmp_path: Any) -> None:
     async def ask() -> Any:
         hook = Bitrix24Hook()

@@ -36,10 +36,13 @@ def postgres() -> URL:
     if not given:
         pytest.skip(f"{POSTGRES} is not set: no PostgreSQL server to test on")
     url = make_url(given).set(drivername="postgresql+psycopg").update_query_dict({"connect_timeout": "3"})
+    engine = create_engine(url)
     try:
-        create_engine(url).connect().close()
+        engine.connect().close()
     except OperationalError:
         pytest.skip(f"{POSTGRES}: the server cannot be reached")
+    finally:
+        engine.dispose()
     return url
 
 

@@ -13,15 +13,26 @@ from typing import Any
 
 import pytest
 
-from airflow_b24.ledger.decide import Answered, Refused, Row, Seen, State, Unknown
-from airflow_b24.ledger.settlement import Commit, Committed, Exchange, Exchanged, Look, Patience, Pause, Reserve, settle
+from airflow_b24.ledger.decide import TRANSITIONS, Answered, Refused, Row, Seen, State, Unknown
+from airflow_b24.ledger.settlement import (
+    Commit,
+    Committed,
+    Exchange,
+    Exchanged,
+    Look,
+    Patience,
+    Pause,
+    Reserve,
+    applied,
+    settle,
+)
 
 TICK = timedelta(seconds=60)
 QUIET_TICKS = 1
 PATIENCE = Patience(window_s=0, deadline_s=60, server_run_s=60, rounds=1, looks=(0.0,), longest_pause_s=0)
 DEAD = "dead"
 LOST = Unknown("lost")
-ALL = frozenset({"fence", "window", "quiet", "age"})
+GUARDS = frozenset({"fence", "window", "quiet"})
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ class World:
     airborne: tuple[int, ...] = ()
     crashes: int = 1
     reversals: int = 0
-    guards: frozenset[str] = field(default=ALL, repr=False)
+    guards: frozenset[str] = field(default=GUARDS, repr=False)
 
     def see(self) -> Seen:
         marks: Any = (("touched", str(self.touched)),)
@@ -123,13 +134,12 @@ def _claim(world: World, who: int, now: Any) -> World:
 
 def _commit(world: World, who: int, effect: Commit, now: Any) -> World:
     sending = effect.decision.state is State.SENDING
-    if sending and "age" in world.guards and effect.read_at != world.clock:
+    if sending and effect.read_at != world.clock:
         return world.reply(who, Committed(None, stale=True))
     mine = (world.row.fence, world.row.state) == (effect.row.fence, effect.row.state)
     if not mine and "fence" in world.guards:
         return world.reply(who, Committed(None))
-    from airflow_b24.ledger.settlement import applied
-
+    assert effect.decision.state in TRANSITIONS[effect.row.state]
     changes = applied(effect.row, effect.decision)
     if sending:
         changes |= {"snapshot": tuple(changes["snapshot"].items()), "quiet_until": now + QUIET_TICKS * TICK}
@@ -160,3 +170,52 @@ def explore(begin: World) -> set[World]:
                 found.add(world)
                 waiting.append(world)
     return found
+
+
+def finish(world: World) -> World:
+    """What one more attempt makes of it once nothing is on its way and the portal behaves."""
+    begin = replace(world.row, claimed_at=world.row.claimed_at - world.clock * TICK)
+    world = replace(world, logs=((),), told=(None,), clock=world.clock + QUIET_TICKS + 1, airborne=(), crashes=0)
+    while world.logs != ((DEAD,),):
+        effect = waits_for(world.logs[0])
+        steps = list(_step(world, 0, effect, begin))
+        world = next((step for step in steps if isinstance(step.told[0], Answered)), steps[0])
+    return world
+
+
+@pytest.fixture
+def begin(book: Any) -> World:
+    return World(book.open())
+
+
+def ended(world: World) -> bool:
+    return all(log == (DEAD,) for log in world.logs)
+
+
+def test_no_order_of_two_attempts_pays_twice_or_believes_without_proof(begin: World) -> None:
+    found = explore(begin)
+    assert len(found) > 10_000
+    assert max(world.executed for world in found) == 1
+    believed = [world for world in found if world.row.state is State.PAID]
+    assert {(world.row.how, world.paid, world.executed) for world in believed} == {("sent", True, 1)}
+    assert not [world for world in found if world.row.state is State.REVIEW]
+
+
+def test_whatever_happened_one_more_attempt_after_the_quiet_time_ends_it_paid_once(begin: World) -> None:
+    ends = {finish(world) for world in explore(begin) if ended(world)}
+    assert {(world.row.state, world.executed) for world in ends} == {(State.PAID, 1)}
+
+
+def test_with_a_reversal_in_between_nothing_is_paid_a_second_time(begin: World) -> None:
+    found = explore(replace(begin, reversals=1))
+    ends = {finish(world) for world in found if ended(world)}
+    assert max(world.executed for world in found | ends) == 1
+    assert {world.row.reason for world in found | ends if world.row.state is State.REVIEW} == {
+        "landed_then_changed",
+        "true_but_unpaid",
+    }
+
+
+@pytest.mark.parametrize("guard", sorted(GUARDS))
+def test_without_any_one_guard_the_search_finds_the_second_pay(begin: World, guard: str) -> None:
+    assert any(world.executed > 1 for world in explore(replace(begin, guards=GUARDS - {guard})))

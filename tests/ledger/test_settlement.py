@@ -250,7 +250,9 @@ def test_true_but_unpaid_for_a_moment_is_paid(run: Run) -> None:
 
 
 @pytest.mark.parametrize("words", [[(TRUE, SILENT)], [(TRUE, UNPAID), SILENT]], ids=["at once", "while looking"])
-def test_true_and_unreadable_then_unpaid_is_reviewed_and_never_sent_again(run: Run, book: Any, words: list[Any]) -> None:
+def test_true_and_unreadable_then_unpaid_is_reviewed_and_never_sent_again(
+    run: Run, book: Any, words: list[Any]
+) -> None:
     assert run(UNPAID, *words)[0].row.state is State.UNKNOWN
     book.pass_time(PATIENCE.quiet_s)
     settled, attempt = run(UNPAID)

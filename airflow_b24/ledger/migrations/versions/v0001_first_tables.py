@@ -148,7 +148,10 @@ def upgrade() -> None:
             name=op.f("ck_b24_settlement_covered"),
         ),
         sa.CheckConstraint("origin IN ('match', 'manual')", name=op.f("ck_b24_settlement_origin")),
-        sa.CheckConstraint("state <> 'paid' OR how IN ('sent', 'by_hand')", name=op.f("ck_b24_settlement_how")),
+        sa.CheckConstraint(
+            "state <> 'paid' OR (how IS NOT NULL AND how IN ('sent', 'by_hand'))",
+            name=op.f("ck_b24_settlement_how"),
+        ),
         sa.CheckConstraint(
             "state IN ('collecting', 'ready', 'sending', 'paid', 'unknown', 'review', 'released')",
             name=op.f("ck_b24_settlement_state"),

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from airflow_b24.ledger import allocations, payments, settlements
+from airflow_b24.ledger.decide import State
+from airflow_b24.ledger.schema import allocation, event, payment, settlement
+from airflow_b24.ledger.store import Store
+
+Receive = Callable[..., int]
+Make = Callable[..., Any]
+
+
+def counts(store: Store) -> tuple[int, ...]:
+    with store.snapshot() as connection:
+        tables = (settlement, allocation, event)
+        return tuple(connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables)
+
+
+def allocated(store: Store, payment_id: int) -> int:
+    with store.snapshot() as connection:
+        query = select(payment.c.allocated).where(payment.c.id == payment_id)
+        found: int = connection.execute(query).scalar_one()
+        return found
+
+
+def test_a_promise_takes_the_money_and_makes_a_ready_settlement(store: Store, receive: Receive, promise: Make) -> None:
+    payment_id = receive(store)
+    settlement_id = allocations.allocate(store, promise(store, payment_id))
+    assert settlement_id is not None
+    row = settlements.look(store, settlement_id)
+    assert (row.state, row.origin, row.expected, row.invoice_number) == (State.READY, "match", 11800, "2026/2")
+    assert (allocated(store, payment_id), counts(store)) == (11800, (1, 1, 1))
+
+
+def test_a_promise_repeated_changes_nothing(store: Store, receive: Receive, promise: Make) -> None:
+    payment_id = receive(store)
+    assert allocations.allocate(store, promise(store, payment_id)) is not None
+    assert allocations.allocate(store, promise(store, payment_id)) is None
+    assert (allocated(store, payment_id), counts(store)) == (11800, (1, 1, 1))
+
+
+def test_a_payment_is_not_promised_to_a_second_invoice(store: Store, receive: Receive, promise: Make) -> None:
+    payment_id = receive(store)
+    assert allocations.allocate(store, promise(store, payment_id, 2)) is not None
+    assert allocations.allocate(store, promise(store, payment_id, 3)) is None
+    assert counts(store) == (1, 1, 1)
+
+
+def test_an_invoice_is_not_promised_to_a_second_payment(store: Store, receive: Receive, promise: Make) -> None:
+    first, second = receive(store, "id:B1"), receive(store, "id:B2")
+    assert allocations.allocate(store, promise(store, first)) is not None
+    assert allocations.allocate(store, promise(store, second)) is None
+    assert allocated(store, second) == 0
+
+
+@pytest.mark.parametrize("changed", [{"amount": 11801}, {"currency": "EUR"}, {"payment_id": 404}], ids=str)
+def test_money_that_is_not_there_leaves_nothing_behind(
+    store: Store, receive: Receive, promise: Make, changed: dict[str, Any]
+) -> None:
+    payment_id = receive(store)
+    assert allocations.allocate(store, promise(store, **{"payment_id": payment_id, **changed})) is None
+    assert (allocated(store, payment_id), counts(store)) == (0, (0, 0, 0))
+
+
+def test_held_money_is_not_promised(store: Store, receive: Receive, promise: Make, payment: Make) -> None:
+    payment_id = receive(store)
+    with store.transaction() as connection:
+        payments.record(connection, payment(amount=1))
+    assert allocations.allocate(store, promise(store, payment_id)) is None
+    assert counts(store) == (0, 0, 0)
+
+
+def test_threads_with_one_payment_and_many_invoices_promise_it_once(
+    store: Store, receive: Receive, promise: Make
+) -> None:
+    payment_id = receive(store)
+    promises = [promise(store, payment_id, invoice_id) for invoice_id in range(1, 9)]
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda each: allocations.allocate(store, each), promises))
+    assert sum(found is not None for found in made) == 1
+    assert (allocated(store, payment_id), counts(store)) == (11800, (1, 1, 1))
+
+
+def test_threads_with_many_payments_and_one_invoice_settle_it_once(
+    store: Store, receive: Receive, promise: Make
+) -> None:
+    ids = [receive(store, f"id:B{number}") for number in range(8)]
+    promises = [promise(store, payment_id) for payment_id in ids]
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda each: allocations.allocate(store, each), promises))
+    assert sum(found is not None for found in made) == 1
+    assert sum(allocated(store, payment_id) for payment_id in ids) == 11800
+
+
+@pytest.mark.parametrize("taken", [11801, -1])
+def test_the_database_itself_refuses_to_promise_more_than_a_payment_holds(
+    store: Store, receive: Receive, taken: int
+) -> None:
+    payment_id = receive(store)
+    with pytest.raises(IntegrityError), store.transaction() as connection:
+        connection.execute(update(payment).where(payment.c.id == payment_id).values(allocated=taken))
+
+
+def test_an_amendment_beside_an_unfinished_promise_still_holds_its_settlement(
+    postgres_store: Store, receive: Receive, promise: Make
+) -> None:
+    store = postgres_store
+    payment_id = receive(store)
+    made = promise(store, payment_id)
+
+    def amend() -> None:
+        # The last step alone: the one before it would wait for the promise by luck of how a conflict is looked up.
+        with store.transaction() as connection:
+            payments._hold(connection, payment_id)
+
+    with store.transaction() as connection:
+        settlement_id = allocations._allocate(connection, made)
+        amendment = threading.Thread(target=amend)
+        amendment.start()
+        wait_until_blocked(store)
+    amendment.join()
+    assert settlements.look(store, settlement_id).hold == "amended"
+
+
+def test_a_promise_beside_an_unfinished_amendment_is_refused(
+    postgres_store: Store, receive: Receive, promise: Make, payment: Make
+) -> None:
+    store = postgres_store
+    made = promise(store, receive(store))
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction() as connection:
+            payments.record(connection, payment(amount=1))
+            waiting = pool.submit(allocations.allocate, store, made)
+            wait_until_blocked(store)
+        assert waiting.result() is None
+    assert counts(store) == (0, 0, 0)
+
+
+def wait_until_blocked(store: Store) -> None:
+    """Until some other session of this very ledger waits for a lock."""
+    query = text(
+        "SELECT count(*) FROM pg_locks waiting JOIN pg_locks held ON held.pid = waiting.pid "
+        "WHERE NOT waiting.granted AND held.relation = CAST('b24_payment' AS regclass)"
+    )
+    while True:
+        with store.snapshot() as connection:
+            if connection.execute(query).scalar_one():
+                return

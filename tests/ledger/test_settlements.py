@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from airflow_b24.ledger import events, payments, settlements
+from airflow_b24.ledger.decide import Decision, Row, State
+from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.portals import portal_id
+from airflow_b24.ledger.schema import settlement
+from airflow_b24.ledger.settlement import Patience
+from airflow_b24.ledger.settlements import Plain
+from airflow_b24.ledger.store import Store
+
+Ready = Callable[..., int]
+PATIENCE = Patience()
+SENDING = Decision(State.SENDING, evidence={"marks": {"STATUS_ID": "S"}})
+PAID = Decision(State.PAID, how="sent", in_flight=False)
+UNKNOWN = Decision(State.UNKNOWN, answered=True)
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def force(store: Store, settlement_id: int, **values: Any) -> None:
+    with store.transaction() as connection:
+        connection.execute(update(settlement).where(settlement.c.id == settlement_id).values(**values))
+
+
+def said(store: Store, settlement_id: int) -> list[str]:
+    with store.snapshot() as connection:
+        return [event["what"] for event in events.history(connection, settlement_id)]
+
+
+def move(store: Store, row: Row, decision: Decision) -> Row | None:
+    return settlements.move(store, row, decision, PATIENCE)
+
+
+def plain(store: Store, **changed: Any) -> int:
+    with store.transaction() as connection:
+        portal = portal_id(connection, "portal.example")
+    fixed: dict[str, Any] = {"kind": "legacy", "invoice_id": 9, "invoice_number": "9", "expected": 500}
+    return settlements.open_plain(
+        store, Plain(**{**fixed, "portal_id": portal, "currency": "RUB", "exponent": 2, **changed})
+    )
+
+
+def test_a_claim_raises_the_fence_and_brings_what_a_hand_payment_must_agree_with(store: Store, ready: Ready) -> None:
+    row = settlements.claim(store, ready(store))
+    assert (row.state, row.fence, row.expected, row.currency) == (State.READY, 1, 11800, "RUB")
+    assert (row.booked_on, row.document_number) == (datetime(2026, 11, 20).date(), "17")  # noqa: DTZ001 - a date
+    assert abs(row.claimed_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_sending_is_committed_with_its_snapshot_and_its_quiet_time(store: Store, ready: Ready) -> None:
+    row = settlements.claim(store, ready(store))
+    move(store, row, SENDING)
+    found = settlements.look(store, row.id)
+    assert (found.state, found.in_flight, found.sends, found.snapshot) == (State.SENDING, True, 1, {"STATUS_ID": "S"})
+    assert found.quiet_until is not None
+    assert found.quiet_until - row.claimed_at >= timedelta(seconds=PATIENCE.quiet_s)
+
+
+def test_a_whole_settlement_tells_its_story(store: Store, ready: Ready) -> None:
+    row = settlements.claim(store, ready(store))
+    sent = move(store, row, SENDING)
+    assert sent is not None
+    paid = move(store, sent, PAID)
+    assert paid is not None
+    assert (paid.state, paid.how, paid.in_flight) == (State.PAID, "sent", False)
+    assert said(store, row.id) == ["allocated", "claimed", "sending", "paid"]
+
+
+@pytest.mark.parametrize("decision", [SENDING, PAID, Decision(State.REVIEW, reason="held")])
+def test_after_a_second_claim_the_first_moves_nothing_but_is_remembered(
+    store: Store, ready: Ready, decision: Decision
+) -> None:
+    first = settlements.claim(store, ready(store))
+    second = settlements.claim(store, first.id)
+    assert move(store, first, decision) is None
+    assert settlements.look(store, first.id).fence == second.fence == 2
+    assert said(store, first.id)[-1] == "observed"
+
+
+def test_a_claim_of_what_is_sending_makes_it_unknown_and_shuts_the_sender_out(store: Store, ready: Ready) -> None:
+    sent = move(store, settlements.claim(store, ready(store)), SENDING)
+    assert sent is not None
+    second = settlements.claim(store, sent.id)
+    assert (second.state, second.in_flight, second.quiet_until) == (State.UNKNOWN, True, sent.quiet_until)
+    assert move(store, sent, PAID) is None
+    assert move(store, second, PAID) is not None
+
+
+def test_the_same_decision_cannot_be_made_twice_under_one_fence(store: Store, ready: Ready) -> None:
+    row = settlements.claim(store, ready(store))
+    assert move(store, row, SENDING) is not None
+    assert move(store, row, SENDING) is None
+
+
+@pytest.mark.parametrize("state", [State.PAID, State.REVIEW, State.RELEASED])
+def test_what_has_ended_is_not_claimed(store: Store, ready: Ready, state: State) -> None:
+    settlement_id = ready(store)
+    force(store, settlement_id, state=state, how="sent")
+    row = settlements.claim(store, settlement_id)
+    assert (row.state, row.fence, said(store, settlement_id)) == (state, 0, ["allocated"])
+
+
+def test_a_step_outside_the_table_is_refused_and_writes_nothing(store: Store, ready: Ready) -> None:
+    row = settlements.claim(store, ready(store))
+    with pytest.raises(InvariantError, match="ready -> unknown is not in the table"):
+        move(store, row, UNKNOWN)
+    assert said(store, row.id) == ["allocated", "claimed"]
+
+
+@pytest.mark.parametrize("ask", [settlements.claim, settlements.look])
+def test_a_settlement_of_another_ledger_is_named(store: Store, ask: Callable[..., Row]) -> None:
+    with pytest.raises(InvariantError, match="settlement_id=404 is not in this ledger"):
+        ask(store, 404)
+
+
+def test_a_held_settlement_cannot_move_to_sending_but_to_review(store: Store, ready: Ready) -> None:
+    row = settlements.claim(store, ready(store))
+    with store.transaction() as connection:
+        settlements.hold_for_payment(connection, 1, "amended")
+    assert move(store, row, SENDING) is None
+    assert settlements.look(store, row.id).state is State.READY
+    assert move(store, row, Decision(State.REVIEW, reason="held")) is not None
+
+
+def test_an_amended_payment_holds_its_settlement_in_the_same_transaction(
+    store: Store, ready: Ready, payment: Callable[..., Any]
+) -> None:
+    row = settlements.claim(store, ready(store))
+    with store.engine.connect() as connection:
+        assert payments.record(connection, payment("id:B2", amount=1))[1] == "amended"
+        connection.rollback()
+    assert settlements.look(store, row.id).hold is None
+    with store.transaction() as connection:
+        payments.record(connection, payment("id:B2", amount=1))
+    assert settlements.look(store, row.id).hold == "amended"
+    assert move(store, row, SENDING) is None
+
+
+def test_an_amendment_does_not_hold_what_is_paid(store: Store, ready: Ready, payment: Callable[..., Any]) -> None:
+    settlement_id = ready(store)
+    force(store, settlement_id, state="paid", how="sent")
+    with store.transaction() as connection:
+        payments.record(connection, payment("id:B2", amount=1))
+    assert settlements.look(store, settlement_id).hold is None
+
+
+def test_eight_threads_of_claims_have_one_winner_for_each_fence(store: Store, ready: Ready) -> None:
+    settlement_id = ready(store)
+
+    def attempts(_: int) -> list[int]:
+        return [settlements.claim(store, settlement_id).fence for _ in range(25)]
+
+    with ThreadPoolExecutor(8) as pool:
+        fences = [fence for won in pool.map(attempts, range(8)) for fence in won]
+    assert sorted(fences) == list(range(1, 201))
+
+
+def test_of_threads_that_hold_the_same_row_one_may_send(store: Store, ready: Ready) -> None:
+    row = settlements.claim(store, ready(store))
+    with ThreadPoolExecutor(8) as pool:
+        moved = list(pool.map(lambda _: move(store, row, SENDING), range(8)))
+    assert sum(found is not None for found in moved) == 1
+    assert settlements.look(store, row.id).sends == 1
+
+
+def test_a_plain_pay_is_opened_once_however_often_it_is_asked_for(store: Store) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        ids = set(pool.map(lambda _: plain(store), range(8)))
+    assert len(ids) == 1
+    row = settlements.look(store, ids.pop())
+    assert (row.origin, row.state, row.expected, row.booked_on) == ("manual", State.READY, 500, None)
+    assert said(store, row.id) == ["asked"]
+
+
+def test_a_plain_pay_of_a_matched_invoice_is_the_same_settlement(store: Store, ready: Ready) -> None:
+    matched = ready(store)
+    assert plain(store, invoice_id=2) == matched
+    assert settlements.look(store, matched).origin == "match"
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "expected"),
+    [
+        ({"state": "review"}, State.READY, 700),
+        ({"state": "review", "in_flight": True}, State.REVIEW, 500),
+        ({"state": "paid", "how": "sent"}, State.PAID, 500),
+        ({"state": "review", "fence": 7}, State.REVIEW, 500),
+    ],
+    ids=["nothing can have run", "a call may land", "paid", "somebody else took it up"],
+)
+def test_asking_again_reopens_a_review_only_when_nothing_can_have_run(
+    store: Store, changes: dict[str, Any], state: State, expected: int
+) -> None:
+    row = settlements.look(store, plain(store))
+    force(store, row.id, **changes)
+    settlements.reopen_plain(store, row, 700, "RUB", 2)
+    found = settlements.look(store, row.id)
+    assert (found.state, found.expected) == (state, expected)
+
+
+def test_a_matched_review_is_not_reopened_by_asking_again(store: Store, ready: Ready) -> None:
+    row = settlements.look(store, ready(store))
+    force(store, row.id, state="review")
+    settlements.reopen_plain(store, row, 700, "RUB", 2)
+    assert settlements.look(store, row.id).state is State.REVIEW
+
+
+def test_due_are_ready_ones_and_those_whose_quiet_time_is_over_least_tried_first(store: Store, ready: Ready) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    states: list[dict[str, Any]] = [
+        {"attempts": 3},
+        {"state": "unknown", "quiet_until": LONG_AGO, "attempts": 1},
+        {"state": "unknown", "quiet_until": soon},
+        {"state": "sending", "quiet_until": LONG_AGO},
+        {"state": "sending", "quiet_until": soon},
+        {"state": "review"},
+        {"state": "paid", "how": "sent"},
+        {"hold": "amended", "attempts": 1},
+    ]
+    for invoice_id, values in enumerate(states, start=1):
+        force(store, ready(store, invoice_id), **values)
+    plain(store, invoice_id=99)
+    found = settlements.due(store, 1, limit=10)
+    assert [row["invoice_id"] for row in found] == [4, 2, 8, 1]
+    assert found[0] == {"invoice_id": 4, "settlement_id": 4}
+    assert settlements.due(store, 1, limit=2) == found[:2]
+    assert settlements.due(store, 2, limit=10) == []
+
+
+def test_an_invoice_has_one_live_settlement_and_paid_counts_as_live(store: Store, ready: Ready) -> None:
+    settlement_id = ready(store)
+    force(store, settlement_id, state="paid", how="sent")
+    with store.snapshot() as connection:
+        values = dict(connection.execute(select(settlement)).mappings().one())
+        assert settlements.live_invoices(connection, 1) == {("legacy", 2)}
+    del values["id"]
+    with pytest.raises(IntegrityError), store.transaction() as connection:
+        connection.execute(insert(settlement).values(**values))
+    force(store, settlement_id, state="released")
+    with store.transaction() as connection:
+        assert settlements.live(connection, 1, "legacy", 2) is None
+        connection.execute(insert(settlement).values(**values))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"state": "done"},
+        {"state": "paid"},
+        {"state": "paid", "how": "somehow"},
+        {"kind": "other"},
+        {"origin": "dream"},
+        {"allocated": 1},
+        {"allocated": 1, "state": "paid", "how": "sent"},
+    ],
+    ids=str,
+)
+def test_the_database_itself_refuses_a_settlement_that_contradicts_the_rules(
+    store: Store, ready: Ready, values: dict[str, Any]
+) -> None:
+    settlement_id = ready(store)
+    with pytest.raises(IntegrityError):
+        force(store, settlement_id, **values)
+
+
+def test_a_renamed_portal_keeps_its_case_insensitive_name(store: Store) -> None:
+    with store.transaction() as connection:
+        first = portal_id(connection, "Portal.Example")
+        assert portal_id(connection, "portal.example") == first
+        assert portal_id(connection, "other.example") != first
+
+
+def test_many_workers_meet_a_new_portal_and_agree_on_its_id(store: Store) -> None:
+    def meet(_: int) -> int:
+        with store.transaction() as connection:
+            return portal_id(connection, "portal.example")
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(meet, range(8)))) == 1
+
+
+def test_the_numbers_of_a_story_have_no_gap_and_no_double_under_threads(store: Store, ready: Ready) -> None:
+    settlement_id = ready(store)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: settlements.claim(store, settlement_id), range(8)))
+    with store.snapshot() as connection:
+        told = [event["seq"] for event in events.history(connection, settlement_id)]
+        counted = connection.execute(select(func.count()).select_from(settlement)).scalar_one()
+    assert (told, counted) == (list(range(1, 10)), 1)
