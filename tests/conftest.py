@@ -31,7 +31,11 @@ class _NoSkips:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
-        if self._skipped and _forbidden() and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+        if (
+            self._skipped
+            and _forbidden()
+            and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
+        ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return (yield)
 

@@ -22,7 +22,18 @@ SEALED = {
     "reconcile": {"reconcile", "bitrix", "payments", "ledger"},
 }
 AIRFLOW_LAYER = {
-    *("commands", "hooks", "links", "notifications", "operators", "plugin", "retries", "sensors", "sources", "triggers"),
+    *(
+        "commands",
+        "hooks",
+        "links",
+        "notifications",
+        "operators",
+        "plugin",
+        "retries",
+        "sensors",
+        "sources",
+        "triggers",
+    ),
 }
 SANDBOX_USERS = {"cli", "demo"}
 FORBIDDEN_NAMES = {"base", "common", "helpers", "manager", "utils"}
@@ -61,7 +72,11 @@ def _importers(package: str) -> set[str]:
 
 @pytest.mark.parametrize("layer", SEALED)
 def test_a_layer_imports_only_what_its_place_allows(layer: str) -> None:
-    strangers = {_name(path): extra for path in FILES if path.is_relative_to(PACKAGE / layer) and (extra := _layers(path) - SEALED[layer])}
+    strangers = {
+        _name(path): extra
+        for path in FILES
+        if path.is_relative_to(PACKAGE / layer) and (extra := _layers(path) - SEALED[layer])
+    }
     assert strangers == {}
 
 
@@ -89,7 +104,9 @@ def test_only_the_command_line_and_the_demo_import_the_sandbox() -> None:
 
 def test_the_example_dags_import_neither_the_sandbox_nor_what_lies_below_the_layers() -> None:
     allowed = {"hooks", "operators", "paginators", "payments", "sources"}
-    assert {path.name: _own(path) - allowed for path in (PACKAGE / "example_dags").glob("*.py") if _own(path) - allowed} == {}
+    assert {
+        path.name: _own(path) - allowed for path in (PACKAGE / "example_dags").glob("*.py") if _own(path) - allowed
+    } == {}
 
 
 @pytest.mark.parametrize("layer", SEALED)

@@ -54,9 +54,7 @@ def test_what_needs_a_connection_is_handed_to_airflow_word_for_word(
     assert said == f"-m\nairflow\nb24\n{name}\n--help\ntwo words\n\n"
 
 
-def test_init_writes_the_examples_and_says_what_to_do_next(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_init_writes_the_examples_and_says_what_to_do_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "new" / "dags"
     assert cli.main(["init", str(folder)]) == 0
     names = sorted(path.name for path in EXAMPLES.glob("b24_*.py"))

@@ -96,7 +96,9 @@ def test_a_bank_that_gives_fewer_records_than_asked_for_is_read_on() -> None:
     assert _second(OffsetPaginator(limit=500), _page(records=100)) == Ask({**PARAMS, "offset": 100, "limit": 500})
 
 
-@pytest.mark.parametrize("link", ["https://evil.test/x", "http://bank.test/x", "https://bank.test:8443/x", "//evil.test/x"])
+@pytest.mark.parametrize(
+    "link", ["https://evil.test/x", "http://bank.test/x", "https://bank.test:8443/x", "//evil.test/x"]
+)
 @pytest.mark.parametrize("kind", ["body", "header"])
 def test_the_banks_key_is_sent_to_no_other_host(kind: str, link: str) -> None:
     paginator, page = (

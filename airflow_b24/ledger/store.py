@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
 from airflow_b24.ledger.errors import LedgerError
@@ -35,14 +36,18 @@ class Store:
         """
         from airflow_b24.ledger.migrations import upgrade  # noqa: PLC0415 - alembic is slow to import
 
-        store = cls(make_engine(url))
+        address = _address(url)
+        store: Store | None = None
         try:
+            store = cls(make_engine(address))
             upgrade(store)
         except Exception as error:
+            if store is not None:
+                store.close()
             if isinstance(error, LedgerError):
                 raise
-            where = store.engine.url.render_as_string(hide_password=True)
-            # The driver's own text may quote the address with its password.
+            # A password may stand among the options too; the driver's own text may quote all of it.
+            where = address.set(query={}).render_as_string(hide_password=True)
             raise LedgerError(f"ledger {where} cannot be opened ({type(error).__name__}): check ledger_url") from None
         return store
 
@@ -79,7 +84,7 @@ def utc_now(connection: Connection) -> datetime:
 
 
 def make_engine(url: str | URL) -> Engine:
-    address = _with_driver(make_url(url))
+    address = _address(url)
     if address.get_backend_name() == "sqlite":
         engine = create_engine(
             address, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True
@@ -94,7 +99,13 @@ def make_engine(url: str | URL) -> Engine:
     raise LedgerError(f"ledger_url names {address.get_backend_name()!r}: use sqlite or postgresql")
 
 
-def _with_driver(url: URL) -> URL:
+def _address(given: str | URL) -> URL:
+    try:
+        url = make_url(given)
+    except (ArgumentError, ValueError):
+        # SQLAlchemy quotes the piece it cannot read, which may be one of the password.
+        fix = "write it like postgresql://user:password@host/database, with /, : and @ in the password as %2F, %3A and %40"
+        raise LedgerError(f"ledger_url cannot be read: {fix}") from None
     # Airflow writes postgres:// and psycopg2 names; psycopg 3 is the driver we ship with.
     if url.drivername in {"postgres", "postgresql", "postgresql+psycopg2"}:
         return url.set(drivername="postgresql+psycopg")

@@ -15,6 +15,9 @@ from airflow_b24.payments.statements.records import Ignored, Quarantined, Record
 
 BEFORE_START = "before_start"
 
+# What the ledger's column holds; PostgreSQL would refuse the whole delivery for one longer text.
+LONGEST_ACCOUNT = 255
+
 
 def collect(
     store: Store,
@@ -52,6 +55,9 @@ def _record(body: str, item: Payment | Ignored | Quarantined, start_from: date) 
             return Record(body, "ignored", rule=item.rule)
         case Quarantined():
             return Record(body, "quarantined", rule=item.field, detail=item.problem)
+        case Payment() if len(item.account) > LONGEST_ACCOUNT:
+            detail = f"account: longer than {LONGEST_ACCOUNT} characters; make RecordFields.account select its number"
+            return Record(body, "quarantined", rule="account", detail=detail)
         case Payment() if item.booked_on < start_from:
             return Record(body, "ignored", rule=BEFORE_START)
     return Record(body, "payment", payment=_new_payment(item))

@@ -85,7 +85,12 @@ class World:
     def payment(self, invoice_id: int, amount: str = "118.00", **more: Any) -> None:
         """Let the bank report a payment that proves itself: number and tax id."""
         payer = {"name": "ООО «Северный ветер»", "tax_id": "7711000219", "account": "40702810000000000021"}
-        words = {"id": f"P{invoice_id}", "amount": amount, "payer": payer, "purpose": f"Оплата по счету № 2026/{invoice_id}"}
+        words = {
+            "id": f"P{invoice_id}",
+            "amount": amount,
+            "payer": payer,
+            "purpose": f"Оплата по счету № 2026/{invoice_id}",
+        }
         self.state.bank.add({**words, **more}, TODAY)
 
     def fault(self, kind: str, **rule: Any) -> None:
@@ -111,15 +116,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[State, se
 
 
 @pytest.fixture
-def day() -> State:
-    """What the portal and the bank hold when a test begins; a module or test may override it."""
-    return seed.portal(TODAY)
+def day(request: pytest.FixtureRequest) -> State:
+    """What the portal and the bank hold when a test begins: no invoices, or by parametrize what is seeded there."""
+    seeded: State = getattr(request, "param", seed.portal)(TODAY)
+    return seeded
 
 
 @pytest.fixture
-def world(
-    served: tuple[State, server.Addresses], day: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> World:
+def world(served: tuple[State, server.Addresses], day: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """The served sandbox, a new ledger, and connections to both."""
     state, addresses = served
     for each in fields(State):

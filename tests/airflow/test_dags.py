@@ -41,7 +41,11 @@ def test_every_example_is_read_without_an_error_or_a_warning(bag: Any) -> None:
 
 
 def test_every_example_is_named_as_its_file(bag: Any) -> None:
-    assert {Path(dag.fileloc).stem for dag in bag.dags.values()} == {path.stem for path in EXAMPLES.glob("b24_*.py")} == set(bag.dags)
+    assert (
+        {Path(dag.fileloc).stem for dag in bag.dags.values()}
+        == {path.stem for path in EXAMPLES.glob("b24_*.py")}
+        == set(bag.dags)
+    )
 
 
 @pytest.mark.parametrize("dag_id", IDS)

@@ -28,7 +28,9 @@ def test_a_webhook_connection_calls_the_portal(world: Any) -> None:
 
 def test_an_oauth_connection_calls_the_portal(world: Any) -> None:
     host, extra = world.addresses.https, {"ca_bundle": str(world.addresses.ca_file)}
-    world.connection("b24_oauth", {"conn_type": "bitrix24", "host": host, "password": seed.ACCESS_TOKEN, "extra": extra})
+    world.connection(
+        "b24_oauth", {"conn_type": "bitrix24", "host": host, "password": seed.ACCESS_TOKEN, "extra": extra}
+    )
     with Bitrix24Hook("b24_oauth") as hook:
         assert hook.call("profile").result["ID"] == str(seed.TECHNICAL)
         assert hook.test_connection()[0]
@@ -65,13 +67,24 @@ def test_one_hook_has_one_client_until_it_is_closed(world: Any) -> None:
         (f"bitrix24://portal.test/rest/1/{QUOTED}/", r"password: .*no secret.*paste the inbound webhook's address"),
         ({"conn_type": "bitrix24", "password": f"http://portal.test/rest/1/{QUOTED}/"}, r"webhook: http .*https://"),
         ({"conn_type": "bitrix24", "password": f"https://a:{QUOTED}@portal.test/rest/1/{QUOTED}/"}, r"webhook: .*@"),
-        ({"conn_type": "bitrix24", "host": f"https://portal.test/rest/1/{QUOTED}/", "password": "x"}, r"host: .*Password"),
+        (
+            {"conn_type": "bitrix24", "host": f"https://portal.test/rest/1/{QUOTED}/", "password": "x"},
+            r"host: .*Password",
+        ),
         (
             {"conn_type": "bitrix24", "password": f"https://portal.test/rest/1/{QUOTED}/", "extra": {"webhook": "x"}},
             r"extra: webhook is not known; known are",
         ),
     ],
-    ids=["no secret", "raw webhook", "raw webhook, our scheme", "http", "credentials", "secret in host", "unknown extra"],
+    ids=[
+        "no secret",
+        "raw webhook",
+        "raw webhook, our scheme",
+        "http",
+        "credentials",
+        "secret in host",
+        "unknown extra",
+    ],
 )
 def test_a_bad_connection_is_refused_with_the_fix_and_without_the_secret(
     world: Any, connection: Any, named: str
@@ -118,7 +131,14 @@ def test_a_client_for_an_event_loop_neither_blocks_it_nor_needs_a_ledger(world: 
 def test_the_ledger_is_the_named_connections_else_the_configured_one_else_in_airflow_home(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database = {"conn_type": "postgres", "host": "db.test", "port": 5433, "login": "u", "password": "p/w", "schema": "b24"}
+    database = {
+        "conn_type": "postgres",
+        "host": "db.test",
+        "port": 5433,
+        "login": "u",
+        "password": "p/w",
+        "schema": "b24",
+    }
     world.connection("b24_ledger", {**database, "extra": {"sslmode": "require", "cursor": "dictcursor"}})
     assert ledger_url("b24_ledger") == "postgres://u:p%2Fw@db.test:5433/b24?sslmode=require"
     assert ledger_url() == world.ledger_url

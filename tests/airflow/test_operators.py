@@ -5,17 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, BaseOperator
+from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_b24.bitrix.errors import (
-    AuthError,
-    BitrixError,
-    RefusedError,
-    RequestError,
-    ResponseError,
-    UnknownOutcomeError,
-)
+from airflow_b24.bitrix.errors import UnknownOutcomeError
 from airflow_b24.ledger import settlements
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.schema import settlement
@@ -27,7 +20,6 @@ from airflow_b24.operators import (
 )
 from airflow_b24.paginators import JSONResponseCursorPaginator
 from airflow_b24.payments.statements.records import RecordFields
-from airflow_b24.retries import RetryPolicy, default_policy, for_airflow, seconds_until
 from airflow_b24.sandbox import seed
 from airflow_b24.sources import HttpSource
 
@@ -41,7 +33,6 @@ BANK = HttpSource(
     paginator=JSONResponseCursorPaginator(),
     record_fields=RecordFields(remittance="purpose", payer_tax_id="payer.tax_id", payer_name="payer.name"),
 )
-needs_policies = pytest.mark.skipif(RetryPolicy is None, reason="Airflow 3.2 has no retry policies")
 
 
 class Task:
@@ -293,7 +284,7 @@ def test_an_unknown_mode_is_refused_with_the_fix_before_anything_is_sent(world: 
 
 @pytest.mark.parametrize("max_items", [0, -1, "500", 1.5, True])
 def test_max_items_that_counts_nothing_is_refused_when_the_dag_is_read(max_items: Any) -> None:
-    with pytest.raises(ValueError, match="max_items: .*whole number above 0"):
+    with pytest.raises(ValueError, match=r"max_items: .*whole number above 0"):
         MatchPaymentsOperator(task_id="match", max_items=max_items)
 
 
@@ -318,84 +309,6 @@ def test_a_payment_is_collected_matched_and_its_invoice_paid(world: Any) -> None
     assert world.pays() == {5: 1}
 
 
-@pytest.mark.parametrize("operator", OURS)
-@pytest.mark.parametrize("kind", ["direct", "partial"])
-@needs_policies
-def test_every_operator_retries_when_the_error_says_so(operator: type[BaseOperator], kind: str) -> None:
-    given: dict[str, Any] = {
-        PayInvoiceOperator: {"invoice_id": 5},
-        CollectPaymentsOperator: {"source": BANK, "start_from": "2026-01-01"},
-        MatchPaymentsOperator: {"mode": "pay"},
-        Bitrix24Operator: {"method": "profile"},
-    }[operator]
-    with DAG("d", schedule=None):
-        if kind == "direct":
-            task: Any = operator(task_id="t", **given)
-        else:
-            name, value = given.popitem()
-            mapped: Any = operator.partial(task_id="t", **given).expand(**{name: [value]})
-            task = mapped.unmap({name: value})
-    assert type(task.retry_policy).__name__ == "Bitrix24RetryPolicy"
-
-
-@needs_policies
-def test_a_policy_of_the_users_own_is_kept_direct_and_mapped() -> None:
-    class Mine(RetryPolicy):  # type: ignore[misc,valid-type]
-        def evaluate(self, *_: Any, **__: Any) -> Any: ...
-
-    mine = Mine()
-    with DAG("d", schedule=None):
-        assert PayInvoiceOperator(task_id="a", invoice_id=5, retry_policy=mine).retry_policy is mine
-        mapped: Any = PayInvoiceOperator.partial(task_id="b", retry_policy=mine).expand(invoice_id=[5])
-        assert mapped.unmap({"invoice_id": 5}).retry_policy is mine
-
-
-@needs_policies
-@pytest.mark.parametrize(
-    ("error", "action", "seconds"),
-    [
-        (RefusedError("X", retry_at=datetime.now(UTC) + timedelta(seconds=300)), "retry", 300),
-        (UnknownOutcomeError("X", retry_at=datetime.now(UTC) + timedelta(seconds=300)), "retry", 300),
-        (RefusedError("X", retry_at=NOW - timedelta(days=400)), "retry", 1),
-        (RefusedError("X"), "default", None),
-        (ResponseError("X"), "default", None),
-        (RuntimeError("x"), "default", None),
-    ],
-    ids=["refused until", "unknown until", "a time gone by", "refused", "response", "any other"],
-)
-def test_the_retry_policy_waits_until_the_time_the_error_names(
-    error: Exception, action: str, seconds: int | None
-) -> None:
-    decision = default_policy().evaluate(error, 1, 5)
-    assert decision.action.value == action
-    found = None if decision.retry_delay is None else decision.retry_delay.total_seconds()
-    assert found == (None if seconds is None else pytest.approx(seconds, abs=30))
-
-
-def test_there_is_no_policy_before_airflow_has_them() -> None:
-    assert (default_policy() is None) == (RetryPolicy is None)
-
-
-@pytest.mark.parametrize(
-    ("retry_at", "seconds"),
-    [(None, None), (NOW + timedelta(seconds=8), 8.0), (NOW, 1.0), (NOW - timedelta(hours=1), 1.0)],
-)
-def test_a_wait_is_at_least_a_second(retry_at: datetime | None, seconds: float | None) -> None:
-    assert seconds_until(retry_at, NOW) == seconds
-
-
-@pytest.mark.parametrize("error", [AuthError("ACCESS_DENIED"), RequestError("X", "wrong"), ValueError("field: fix")])
-def test_what_repeating_cannot_help_fails_for_good(error: Exception) -> None:
-    translated = for_airflow(error)
-    assert isinstance(translated, AirflowFailException)
-    assert str(error) in str(translated)
-
-
-@pytest.mark.parametrize("error", [RefusedError("X"), UnknownOutcomeError("X"), ResponseError("X"), RuntimeError("x")])
-def test_what_repeating_may_help_stays_what_it_is(error: Exception) -> None:
-    assert for_airflow(error) is error
-
-
 def test_an_error_leaves_the_task_without_the_chain_that_led_to_it(world: Any) -> None:
     with pytest.raises(AirflowFailException) as caught:
         _pay(invoice_id=404)
@@ -404,7 +317,9 @@ def test_an_error_leaves_the_task_without_the_chain_that_led_to_it(world: Any) -
 
 def test_any_method_can_be_called_with_templated_arguments(world: Any) -> None:
     world.bill(5)
-    operator = Bitrix24Operator(task_id="get", method="crm.invoice.{{ params.verb }}", arguments={"ID": "{{ params.id }}"})
+    operator = Bitrix24Operator(
+        task_id="get", method="crm.invoice.{{ params.verb }}", arguments={"ID": "{{ params.id }}"}
+    )
     assert _run(operator, params={"verb": "get", "id": 5})["ACCOUNT_NUMBER"] == "2026/5"
 
 
@@ -421,8 +336,3 @@ def test_a_lost_write_through_any_method_stays_unknown(world: Any) -> None:
     )
     with pytest.raises(UnknownOutcomeError):
         _run(operator)
-
-
-def test_every_group_of_errors_has_a_place() -> None:
-    groups = {AuthError, RequestError, RefusedError, UnknownOutcomeError, ResponseError}
-    assert set(BitrixError.__subclasses__()) == groups

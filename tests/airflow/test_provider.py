@@ -56,7 +56,11 @@ def test_everything_the_provider_info_names_exists(path: str) -> None:
 
 
 def test_it_is_registered_as_a_provider() -> None:
-    registered = [point for point in entry_points(group="apache_airflow_provider") if point.dist and point.dist.name == "airflow-b24"]
+    registered = [
+        point
+        for point in entry_points(group="apache_airflow_provider")
+        if point.dist and point.dist.name == "airflow-b24"
+    ]
     assert [point.load() for point in registered] == [get_provider_info]
 
 
@@ -73,6 +77,7 @@ def test_airflow_knows_the_connection_type_and_its_hook(capsys: pytest.CaptureFi
     assert [row["class"] for row in rows] == ["airflow_b24.hooks.Bitrix24Hook"]
 
 
+@pytest.mark.filterwarnings("ignore::airflow.utils.deprecation_tools.DeprecatedImportWarning")
 def test_the_connection_form_has_the_webhook_under_password_and_every_extra() -> None:
     form = {meta.connection_type: meta for meta in HookMetaService.hook_meta_data()}[CONN_TYPE]
     assert form.hook_name == "Bitrix24"

@@ -98,7 +98,9 @@ def test_the_sandbox_bank_refuses_a_missing_key(world: Any) -> None:
         _read(BANK)
 
 
-@pytest.mark.parametrize(("status", "headers"), [(500, {}), (503, {}), (404, {}), (204, {}), (429, {"Retry-After": "9"})])
+@pytest.mark.parametrize(
+    ("status", "headers"), [(500, {}), (503, {}), (404, {}), (204, {}), (429, {"Retry-After": "9"})]
+)
 def test_any_other_status_is_worth_asking_again(
     bank: Callable[..., list[str]], status: int, headers: dict[str, str]
 ) -> None:
@@ -108,7 +110,9 @@ def test_any_other_status_is_worth_asking_again(
 
 
 def test_a_redirect_is_not_followed_for_the_key_would_go_with_it(bank: Callable[..., list[str]]) -> None:
-    asked = bank({"/api/p?from=2026-11-01": (302, {"Location": "/api/elsewhere"}, b""), "/api/elsewhere": (200, {}, [])})
+    asked = bank(
+        {"/api/p?from=2026-11-01": (302, {"Location": "/api/elsewhere"}, b""), "/api/elsewhere": (200, {}, [])}
+    )
     with pytest.raises(SourceError, match="HTTP 302"):
         _read(HttpSource(http_conn_id="bank", endpoint="p"))
     assert asked == ["/api/p?from=2026-11-01"]
@@ -218,7 +222,7 @@ def test_the_output_of_another_task_inside_a_source_is_refused_with_the_fix() ->
 
 @pytest.mark.parametrize("selector", ["[", "a b", ""])
 def test_a_selector_that_is_no_jmespath_is_refused_when_the_dag_is_read(selector: str) -> None:
-    with pytest.raises(ValueError, match="data_selector: .*not a jmespath expression"):
+    with pytest.raises(ValueError, match=r"data_selector: .*not a jmespath expression"):
         HttpSource(http_conn_id="bank", endpoint="p", data_selector=selector)
 
 

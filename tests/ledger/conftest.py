@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -67,9 +68,19 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> URL:
     return url
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite ledger with its tables, to be copied: migrating it anew for each test would take most of their time."""
+    path = tmp_path_factory.mktemp("migrated") / "ledger.db"
+    Store.open(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture
-def store(ledger_url: URL) -> Iterator[Store]:
+def store(ledger_url: URL, migrated: Path) -> Iterator[Store]:
     """A ledger with its tables, on either database."""
+    if ledger_url.get_backend_name() == "sqlite":
+        shutil.copy(migrated, str(ledger_url.database))
     opened = Store.open(ledger_url)
     yield opened
     opened.close()

@@ -60,11 +60,11 @@ def test_workers_that_open_a_new_ledger_at_once_all_find_it_ready(ledger_url: UR
 
 def test_a_ledger_newer_than_the_package_is_refused_and_left_alone(store: Store, ledger_url: URL) -> None:
     with store.transaction() as connection:
-        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+        connection.execute(text("UPDATE b24_version SET version_num = '9999'"))
     with pytest.raises(LedgerError, match="version 9999, unknown to this airflow-b24: upgrade the package"):
         Store.open(ledger_url)
     with store.snapshot() as connection:
-        assert connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar_one() == "9999"
+        assert connection.execute(text("SELECT version_num FROM b24_version")).scalar_one() == "9999"
 
 
 def test_a_migration_that_fails_leaves_no_half_ledger(ledger_url: URL) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_b24.ledger.decide import Answered, Refused, Row, Seen, State, Unknown
+from airflow_b24.ledger.decide import Answered, Decision, Refused, Row, Seen, State, Unknown
 from airflow_b24.ledger.settlement import (
     Claim,
     Commit,
@@ -20,6 +20,7 @@ from airflow_b24.ledger.settlement import (
     Pause,
     Reserve,
     Settled,
+    applied,
     settle,
 )
 
@@ -262,6 +263,12 @@ def test_true_and_unreadable_then_unpaid_is_reviewed_and_never_sent_again(
 def test_a_pre_read_grown_old_is_repeated(run: Run) -> None:
     settled, attempt = run(UNPAID, UNPAID, (TRUE, PAID), read_age_s=11.0)
     assert (settled.row.state, attempt.sent, settled.row.fence) == (State.PAID, 1, 2)
+
+
+def test_a_send_begins_with_nothing_answered_and_counts(book: Any) -> None:
+    row = book.open(answered=True, sends=1)
+    changes = applied(row, Decision(State.SENDING, evidence={"marks": MARKS}))
+    assert (changes["answered"], changes["in_flight"], changes["sends"]) == (False, True, 2)
 
 
 def test_a_hold_before_the_claim_is_reviewed(run: Run, book: Any) -> None:

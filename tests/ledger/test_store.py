@@ -27,24 +27,36 @@ PASSWORD = "canary-4711"
         f"ledger:{PASSWORD}",
         f"mysql://ledger:{PASSWORD}@127.0.0.1/ledger",
         f"postgresql+nothing://ledger:{PASSWORD}@127.0.0.1/ledger",
-        f"{PASSWORD}://ledger@127.0.0.1/ledger",
-        f"sqlite:////nowhere/at/all/ledger.db?password={PASSWORD}",
+        f"nothing://ledger:{PASSWORD}@127.0.0.1/ledger",
+        f"postgresql://ledger@127.0.0.1:1/ledger?password={PASSWORD}",
+        "sqlite:////nowhere/at/all/ledger.db",
     ],
-    ids=["unreachable", "airflow's name", "slash", "port", "no url", "mysql", "no driver", "no backend", "no folder"],
+    ids=[
+        "unreachable",
+        "airflow's name",
+        "slash",
+        "port",
+        "no url",
+        "mysql",
+        "no driver",
+        "no backend",
+        "option",
+        "no folder",
+    ],
 )
 def test_a_ledger_that_cannot_be_opened_says_so_without_its_password(url: str) -> None:
     with pytest.raises(LedgerError) as caught:
         Store.open(url)
     error = caught.value
-    shown = "".join((str(error), repr(error), *traceback.format_exception(error)[-1:], repr(error.__cause__)))
-    # The traceback shows this test's source, so that only what the error itself adds is looked at.
-    chain = "".join(traceback.format_exception(None, error, None))
-    assert PASSWORD not in shown + chain
+    shown = "".join((str(error), repr(error), *traceback.format_exception(error)))
+    assert PASSWORD not in shown
     assert "ledger" in str(error)
 
 
 def test_an_open_ledger_does_not_show_its_password(postgres_url: object) -> None:
-    assert PASSWORD not in repr(Store.open(postgres_url.set(password=PASSWORD)).engine)  # type: ignore[attr-defined]
+    store = Store.open(postgres_url.set(password=PASSWORD))  # type: ignore[attr-defined]
+    assert PASSWORD not in repr(store.engine)
+    store.close()
 
 
 def test_what_fails_is_undone(store: Store) -> None:

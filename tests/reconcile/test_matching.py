@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from airflow_b24.ledger import statuses
+from airflow_b24.reconcile.settling import settle_matched
+
+
+def counts(office: Any, table: str) -> int:
+    with office.store.snapshot() as connection:
+        found: int = connection.execute(text(f"SELECT count(*) FROM b24_{table}")).scalar_one()  # noqa: S608
+        return found
+
+
+def reasons(office: Any) -> list[str]:
+    with office.store.snapshot() as connection:
+        return [row["outcome_reason"] for row in statuses.payments(connection)]
+
+
+def test_shadow_records_the_proof_and_writes_no_settlement(office: Any) -> None:
+    office.bill()
+    office.receive()
+    assert office.match("shadow") == {"payments": 1, "proven": 1, "review": 0, "ready": 0}
+    assert (counts(office, "settlement"), counts(office, "allocation"), office.due()) == (0, 0, {})
+    assert reasons(office) == ["number_and_tax_id"]
+
+
+def test_pay_matches_afresh_after_shadow_and_makes_it_ready_once(office: Any) -> None:
+    office.bill()
+    office.receive()
+    office.match("shadow")
+    assert office.match() == {"payments": 1, "proven": 1, "review": 0, "ready": 1}
+    assert office.match() == {"payments": 0, "proven": 0, "review": 0, "ready": 0}
+    assert office.due() == {2: 1}
+
+
+def test_nothing_waiting_asks_the_portal_nothing(office: Any) -> None:
+    office.match()
+    assert not office.state.journal
+
+
+def test_every_ready_settlement_is_due_and_not_only_those_of_this_run(office: Any) -> None:
+    first = office.ready(2)
+    second = office.ready(3)
+    assert office.due() == {2: first, 3: second}
+
+
+def test_a_second_payment_of_the_invoice_is_a_review_whether_it_is_paid_yet_or_not(office: Any) -> None:
+    settlement_id = office.ready()
+    office.receive(key="id:second")
+    assert office.match()["review"] == 1
+    settle_matched(office.desk, settlement_id, 2, office.pay_system)
+    office.receive(key="id:third")
+    assert office.match() == {"payments": 2, "proven": 0, "review": 2, "ready": 0}
+    assert reasons(office)[1:] == ["already_settled"] * 2
+    assert office.executed() == 1
+
+
+def test_two_payments_of_one_invoice_in_one_run_are_both_reviewed(office: Any) -> None:
+    office.bill()
+    office.receive(key="id:first")
+    office.receive(key="id:second")
+    assert office.match()["ready"] == 0
+    assert reasons(office) == ["competing_payments"] * 2
+
+
+def test_paid_by_hand_on_the_portal_is_still_matched_with_its_money(office: Any) -> None:
+    office.bill()
+    office.person(2, "P")
+    office.receive()
+    assert office.match()["ready"] == 1
+    settled = settle_matched(office.desk, office.due()[2], 2, office.pay_system)
+    assert (settled.row.how, office.executed()) == ("by_hand", 0)
+
+
+@pytest.mark.parametrize(
+    ("invoice", "payment", "reason"),
+    [
+        ({"price": "118.01"}, {}, "wrong_amount"),
+        ({"currency": "EUR"}, {}, "wrong_currency"),
+        ({"status_id": "D", "cancelled": True}, {}, "cancelled"),
+        ({}, {"account": "40702810000000000666"}, "payee_mismatch"),
+        ({}, {"payer_tax_id": "7711000220"}, "payer_mismatch"),
+        ({"company_id": None}, {"remittance": "Оплата по счету № 2026/2"}, "one_identifier"),
+        ({}, {"remittance": "спасибо"}, "no_reference"),
+        ({"number": "2026/7"}, {}, "unknown_reference"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_without_a_proof_a_person_decides(
+    office: Any, invoice: dict[str, Any], payment: dict[str, Any], reason: str
+) -> None:
+    office.bill(**invoice)
+    office.receive(**payment)
+    assert office.match() == {"payments": 1, "proven": 0, "review": 1, "ready": 0}
+    assert (reasons(office), counts(office, "settlement")) == ([reason], 0)
+
+
+def test_a_number_that_two_invoices_have_is_not_guessed_though_one_is_cancelled(office: Any) -> None:
+    office.bill(2)
+    office.bill(3, number="2026/2", status_id="D", cancelled=True)
+    office.receive()
+    assert office.match()["proven"] == 0
+
+
+def test_the_invoice_is_found_behind_many_pages(office: Any) -> None:
+    for invoice_id in range(1, 121):
+        office.bill(invoice_id)
+    for invoice_id in (1, 50, 51, 117, 120):
+        office.receive(invoice_id)
+    assert office.match()["ready"] == 5
+    assert set(office.due()) == {1, 50, 51, 117, 120}
+
+
+def test_a_review_is_matched_afresh_when_the_invoice_is_mended(office: Any) -> None:
+    office.bill(price="117.00")
+    office.receive()
+    assert office.match()["review"] == 1
+    office.bill(price="118.00")
+    assert office.match()["ready"] == 1
+
+
+def test_a_held_payment_is_not_matched(office: Any) -> None:
+    office.bill()
+    office.receive()
+    office.receive(amount=11900)
+    assert office.match()["payments"] == 0

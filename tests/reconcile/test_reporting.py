@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_b24.ledger import records
+from airflow_b24.ledger.records import Record
+from airflow_b24.reconcile import reporting
+from airflow_b24.reconcile.settling import settle_matched
+from airflow_b24.sandbox.bank import OWN_ACCOUNT
+
+
+def lines(office: Any) -> dict[str, tuple[str, str]]:
+    return {line.payment: (line.status, line.reason) for line in reporting.lines(office.store)}
+
+
+def settle(office: Any, invoice_id: int) -> None:
+    settle_matched(office.desk, office.due()[invoice_id], invoice_id, office.pay_system)
+
+
+def test_an_empty_ledger_reports_nothing(office: Any) -> None:
+    assert reporting.report(office.store) == {
+        "payments": 0,
+        "paid": 0,
+        "by_hand": 0,
+        "review": 0,
+        "waiting": 0,
+        "ignored": 0,
+        "received": {},
+    }
+
+
+def test_each_payment_has_one_fate_and_they_add_up(office: Any) -> None:
+    for invoice_id in (2, 3, 4, 5):
+        office.ready(invoice_id)
+    office.person(3, "P")
+    office.fault("unpaid", match={"INVOICE_ID": "4"})
+    for invoice_id in (2, 3, 4):
+        settle(office, invoice_id)
+    office.receive(6, amount=50)
+    office.match()
+    office.receive(7, amount=7)
+    aside = [Record("{d}", "ignored", rule="not_a_credit"), Record("{q}", "quarantined", rule="amount", detail="bad")]
+    records.ingest(office.store, "bank", aside, None)
+    assert lines(office) == {
+        "B2": ("paid", "number_and_tax_id"),
+        "B3": ("by_hand", "number_and_tax_id"),
+        "B4": ("review", "true_but_unpaid"),
+        "B5": ("waiting", "ready"),
+        "B6": ("review", "unknown_reference"),
+        "B7": ("waiting", "new"),
+        "record 1": ("ignored", "not_a_credit"),
+        "record 2": ("review", "quarantined"),
+    }
+    found = reporting.report(office.store)
+    assert found.pop("received") == {f"{OWN_ACCOUNT} RUB": "472.57 RUB"}
+    assert found == {"payments": 8, "paid": 2, "by_hand": 1, "review": 3, "waiting": 2, "ignored": 1}
+    assert found["payments"] == sum(found[name] for name in ("paid", "review", "waiting", "ignored"))
+
+
+def test_shadow_says_what_would_be_paid(office: Any) -> None:
+    office.bill()
+    office.receive()
+    office.match("shadow")
+    [line] = reporting.lines(office.store)
+    assert (line.status, line.reason, line.invoices) == ("waiting", "number_and_tax_id", "2026/2")
+    assert line.why.startswith("Would be paid.")
+
+
+def test_an_amended_payment_is_a_review_whatever_became_of_it(office: Any) -> None:
+    office.ready()
+    settle(office, 2)
+    office.receive(amount=1)
+    assert lines(office) == {"B2": ("review", "amended")}
+
+
+def test_each_settlement_in_review_says_why_in_words(office: Any) -> None:
+    office.ready()
+    office.person(2, "D")
+    settle(office, 2)
+    [line] = reporting.lines(office.store)
+    assert (line.status, line.reason, line.why) == ("review", "cancelled", "The invoice is cancelled.")
