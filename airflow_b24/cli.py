@@ -15,12 +15,24 @@ from airflow_b24 import __version__
 HANDED_ON = {
     "setup": "prepare a portal for paying: REST handler and pay systems (reads an administrator's webhook)",
     "doctor": "check a connection and its portal, and say how to mend what is wrong",
+    "report": "list every payment and what became, or in shadow mode would become, of it",
     "review": "list the payments that wait for a person, and why",
+    "ledger": "decide on what waits: `ledger release SETTLEMENT_ID`",
 }
+STOPPED = "Stopped; nothing was left behind."
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; returns the exit code, 130 when it was interrupted."""
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] in HANDED_ON:
         return _hand_on(given)
@@ -69,8 +81,12 @@ def _demo(options: argparse.Namespace) -> int:
 def _sandbox(options: argparse.Namespace) -> int:
     from airflow_b24.sandbox import seed, server  # noqa: PLC0415 - likewise
 
+    administrator = seed.webhook_path(seed.ADMINISTRATOR, seed.ADMIN_SECRET)
+
     def ready(addresses: server.Addresses) -> None:
-        print(_invitation(addresses, seed.REST_SYSTEM, seed.webhook_path(), seed.BANK_API_KEY), flush=True)
+        print(
+            _invitation(addresses, seed.REST_SYSTEM, seed.webhook_path(), seed.BANK_API_KEY, administrator), flush=True
+        )
 
     with tempfile.TemporaryDirectory(prefix="airflow-b24-sandbox-") as folder:
         state = seed.demo(datetime.now(UTC).date())
@@ -80,10 +96,11 @@ def _sandbox(options: argparse.Namespace) -> int:
         except OSError as error:
             print(f"--http-port, --https-port: {error.strerror}; give other ports, or 0 for any", file=sys.stderr)
             return 2
-    return 0
+    # It ends by a signal alone.
+    raise KeyboardInterrupt
 
 
-def _invitation(addresses: object, pay_system_id: int, path: str, key: str) -> str:
+def _invitation(addresses: object, pay_system_id: int, path: str, key: str, administrator: str) -> str:
     http, https, ca_file = (getattr(addresses, name) for name in ("http", "https", "ca_file"))
     portal = f'{{"conn_type": "bitrix24", "password": "{http}{path}", "extra": {{"pay_system_id": {pay_system_id}}}}}'
     bank = f'{{"conn_type": "http", "host": "{http}", "extra": {{"X-Api-Key": "{key}"}}}}'
@@ -98,6 +115,9 @@ def _invitation(addresses: object, pay_system_id: int, path: str, key: str) -> s
             f"  export AIRFLOW_CONN_BITRIX24_DEFAULT='{portal}'",
             f"  export AIRFLOW_CONN_BANK='{bank}'",
             "",
+            "To rehearse setup, with an administrator's webhook:",
+            f"  echo {http}{administrator} | airflow-b24 setup",
+            "",
             "Ctrl-C stops it; nothing is kept.",
         )
     )
@@ -106,12 +126,25 @@ def _invitation(addresses: object, pay_system_id: int, path: str, key: str) -> s
 def _init(options: argparse.Namespace) -> int:
     from airflow_b24.examples import write_examples  # noqa: PLC0415 - likewise
 
-    written, kept = write_examples(options.dags_folder)
+    folder = options.dags_folder
+    try:
+        written, kept = write_examples(folder)
+    except (OSError, UnicodeError) as error:
+        said = getattr(error, "strerror", None) or "a file there is not UTF-8 text"
+        print(f"DAGS_FOLDER: {folder}: {said}; give a folder that you may write to", file=sys.stderr)
+        return 2
     for path in written:
         print(f"wrote {path}")
     for path in kept:
         print(f"kept  {path}: it differs from the example; move it away to get the new one")
-    print("Next: make the connections bitrix24_default and bank, run `airflow-b24 doctor`, then unpause the DAG.")
+    print("Next:")
+    print(
+        "1. In b24_pay_from_http.py set the HttpSource to what your bank answers, and the Param start_from to the first"
+    )
+    print(
+        "   booking date that counts. The Param mode stays `shadow` until `airflow-b24 report` looks right; then `pay`."
+    )
+    print("2. Make the connections bitrix24_default and bank, run `airflow-b24 doctor`, then unpause the DAG.")
     return 0
 
 

@@ -14,6 +14,10 @@ from airflow_b24.bitrix.limits import BURST, RATE, LocalPace, Pace
 
 CONN_TYPE = "bitrix24"
 WEBHOOK_FIX = "paste the inbound webhook's address, https://<portal>/rest/<user id>/<secret>/, into Password"
+EXPOSED_FIX = (
+    "Host is visible to everybody: empty it, make a new webhook on the portal and delete the one that stood there, "
+    f"then {WEBHOOK_FIX}"
+)
 KNOWN = frozenset(
     (
         *("allowed_hosts", "burst", "bx_rest_handler", "ca_bundle", "pay_system_id", "requests_per_second"),
@@ -91,14 +95,15 @@ def read_settings(password: str | None, host: str | None, extra: Mapping[str, An
 
 
 def _auth(password: str, host: str) -> tuple[Auth, frozenset[str]]:
+    # Airflow shows and logs the host: a secret there is already out.
+    exposed = "/rest/" in host or "@" in host
     if not password:
-        raise AddressError("password", "the connection has no secret", WEBHOOK_FIX)
+        raise AddressError("password", "the connection has no secret", EXPOSED_FIX if exposed else WEBHOOK_FIX)
     if not host:
         webhook = Webhook.parse(password)
         return webhook, webhook.secrets | spellings(password)
-    if "/rest/" in host or "@" in host:
-        # Airflow shows and logs the host: a secret there is already out.
-        raise AddressError("host", "it holds credentials, and Airflow shows the host to everybody", WEBHOOK_FIX)
+    if exposed:
+        raise AddressError("host", "it holds credentials", EXPOSED_FIX)
     if "://" in password:
         raise AddressError(
             "host", "it is only for OAuth, beside an access token", "empty Host: the webhook says it all"

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,13 +21,13 @@ from typing import Any
 
 from airflow_b24.examples import write_examples
 from airflow_b24.ledger.store import Store
-from airflow_b24.reconcile.reporting import Line, lines, totals
+from airflow_b24.reconcile.reporting import Line, lines, page, totals
 from airflow_b24.sandbox import control, seed, server
 from airflow_b24.sandbox.state import State
-from airflow_b24.table import table
 
 DAG_ID = "b24_pay_from_http"
 LONGEST_S = 300
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Say = Callable[[str], None]
 
 
@@ -42,6 +43,10 @@ class Verdict:
 def run(*, as_json: bool) -> int:
     """Run the demo; 0 only when the DAG run succeeded and the portal's own books agree with the ledger."""
     began = time.monotonic()
+    # Airflow runs in a group of its own: whatever ends us must end it too.
+    for number in STOPS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
     def say(text: str) -> None:
         print(f"{time.monotonic() - began:5.1f} s  {text}", file=sys.stderr, flush=True)
@@ -97,17 +102,42 @@ def _environment(folder: Path, addresses: server.Addresses) -> dict[str, str]:
 def _airflow(arguments: list[str], environment: dict[str, str], folder: Path) -> str | None:
     """Run one Airflow command; returns the end of its output when it failed."""
     command = [sys.executable, "-m", "airflow", *arguments]
-    done = subprocess.run(  # noqa: S603 - our own interpreter, our own arguments
-        command,
-        env=environment,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=LONGEST_S,
-        check=False,
-    )
-    return None if done.returncode == 0 else "\n".join(done.stdout.decode(errors="replace").splitlines()[-40:])
+    process = None
+    try:
+        with _interrupts_held_back():
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own arguments
+                command,
+                env=environment,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+        said, _ = process.communicate(timeout=LONGEST_S)
+    except BaseException:
+        if process is not None:
+            # Airflow has children of its own, which would outlive it. Its folder goes next: nothing needs a tidy end.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        raise
+    return None if process.returncode == 0 else "\n".join(said.decode(errors="replace").splitlines()[-40:])
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let an interrupt wait for the end of the block: a process half started would be unknown to us, and stay."""
+    caught: list[int] = []
+    numbers = [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda received, _: caught.append(received)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if caught:
+        raise KeyboardInterrupt
 
 
 @contextmanager
@@ -123,7 +153,7 @@ def _progress(state: State, say: Say) -> Iterator[None]:
             books = control.books(state)
             if books["requests"] != shown:
                 shown = int(str(books["requests"]))
-                say(f"  the portal has seen {shown} requests, {_paid(books)} invoices were paid by us")
+                say(f"  the portal has seen {shown} requests, {_paid(books)} paid by us")
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -134,8 +164,9 @@ def _progress(state: State, say: Say) -> Iterator[None]:
         watcher.join()
 
 
-def _paid(books: dict[str, Any]) -> int:
-    return sum(bool(invoice["executed_pays"]) for invoice in books["invoices"])
+def _paid(books: dict[str, Any]) -> str:
+    count = sum(bool(invoice["executed_pays"]) for invoice in books["invoices"])
+    return "1 invoice was" if count == 1 else f"{count} invoices were"
 
 
 def _judge(folder: Path, state: State, failed: str | None) -> Verdict:
@@ -175,11 +206,6 @@ def _surprises(found: list[Line]) -> list[str]:
 
 
 def _page(verdict: Verdict) -> str:
-    rows = [
-        (line.payment, line.booked_on, str(line.amount or ""), line.payer, line.status, line.invoices, line.why)
-        for line in verdict.lines
-    ]
-    header = ("payment", "booked", "amount", "payer", "status", "invoice", "why")
     counts = verdict.totals
     summary = (
         f"{counts['payments']} payments: {counts['paid']} paid ({counts['by_hand']} of them by hand), "
@@ -188,4 +214,4 @@ def _page(verdict: Verdict) -> str:
     )
     sums = [f"Received on {account}: {money}" for account, money in counts["received"].items()]
     books = ["The portal's own books agree."] if not verdict.complaints else ["DISAGREEMENT:", *verdict.complaints]
-    return "\n".join(["", table(header, rows), "", summary, *sums, *books])
+    return "\n".join(["", page(verdict.lines), "", summary, *sums, *books])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
@@ -79,7 +79,8 @@ def _read(client: Client) -> _Invoices:
 
 def _reachable(client: Client, who: Profile | BitrixError) -> Finding:
     if isinstance(who, BitrixError):
-        return failed("reachable", who, "problem")
+        found = failed("reachable", who, "problem")
+        return replace(found, text=f"{client.origin}: {found.text}")
     how = "with a verified certificate" if client.origin.scheme == "https" else "without TLS, on this machine"
     return Finding("reachable", "ok", f"{client.origin} answers {how}.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-EXAMPLES = Path(__file__).parent / "example_dags"
+EXAMPLES = Path(__file__).parent / "dag_files"
 
 
 def write_examples(folder: Path) -> tuple[list[Path], list[Path]]:

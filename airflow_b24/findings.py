@@ -14,6 +14,7 @@ State = Literal["ok", "problem", "warning", "not checkable"]
 SETUP: Final = (
     "Run `airflow b24 setup` with an administrator's webhook and put the pay system it prints into the extra."
 )
+_DEPENDS: Final = "It depends on a finding above."
 _FIRST: Final = "Mend the findings above, then run this again."
 
 
@@ -26,6 +27,11 @@ class Finding:
     text: str
     fix: str = ""
 
+    @property
+    def waits(self) -> bool:
+        """Whether the check was not made, because an earlier one failed."""
+        return self.text == _DEPENDS
+
 
 def ask(question: Callable[[], T]) -> T | BitrixError:
     """Ask a portal; what it refuses is a value."""
@@ -37,7 +43,12 @@ def ask(question: Callable[[], T]) -> T | BitrixError:
 
 def skipped(*checks: str) -> list[Finding]:
     """Return findings for checks which cannot be made because an earlier one failed."""
-    return [Finding(check, "not checkable", "It depends on a finding above.", _FIRST) for check in checks]
+    return [Finding(check, "not checkable", _DEPENDS, _FIRST) for check in checks]
+
+
+def untrusted(error: BitrixError) -> bool:
+    """Say whether a portal's certificate is of an authority that is not trusted here."""
+    return "CERTIFICATE_VERIFY_FAILED" in error.description
 
 
 def failed(check: str, error: BitrixError, state: State = "not checkable") -> Finding:
@@ -46,6 +57,6 @@ def failed(check: str, error: BitrixError, state: State = "not checkable") -> Fi
     advice = ADVICE.get(error.code, error.advice)
     # "Nothing ran: add the scope": here, where nothing was to be run, only the second half speaks.
     fix = advice.partition(": ")[2] or advice
-    if "CERTIFICATE_VERIFY_FAILED" in error.description:
+    if untrusted(error):
         fix = "put your certificate authority (a PEM file's path, or its text) into extra.ca_bundle."
     return Finding(check, state, f"{' '.join(said.split())}.", fix[0].upper() + fix[1:])

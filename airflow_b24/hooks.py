@@ -28,6 +28,11 @@ from airflow_b24.reconcile.desk import Desk, PaySystem
 SSL_EXTRAS = frozenset({"sslcert", "sslkey", "sslmode", "sslrootcert"})
 
 
+# What a task's log shows of a report; the rest is what `airflow-b24 report` is for.
+SHOWN = 100
+WIDTH = 160
+
+
 class Bitrix24Hook(BaseHook):
     """Talks to one Bitrix24 portal and keeps its ledger.
 
@@ -70,7 +75,7 @@ class Bitrix24Hook(BaseHook):
     @cached_property
     def _portal_id(self) -> int:
         with self.ledger.transaction() as connection:
-            return portal_id(connection, self.settings.auth.origin.netloc)
+            return portal_id(connection, self.settings.auth.origin.netloc, *self.settings.allowed_hosts)
 
     @cached_property
     def _pace(self) -> LedgerPace:
@@ -128,8 +133,10 @@ class Bitrix24Hook(BaseHook):
 
     def report(self) -> dict[str, Any]:
         """Totals of everything in the ledger; see `reconcile.reporting.report`."""
-        totals = reporting.report(self.ledger)
-        self.log.info("Ledger: %s", totals)
+        found = reporting.lines(self.ledger)
+        totals = reporting.totals(found)
+        self.log.info("The newest payments:\n%s", reporting.page(found[-SHOWN:], WIDTH))
+        self.log.info("All payments in the ledger: %s", totals)
         return totals
 
     def test_connection(self) -> tuple[bool, str]:

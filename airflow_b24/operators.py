@@ -8,16 +8,19 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_b24.bitrix.errors import UnknownOutcomeError
 from airflow_b24.bitrix.invoice import check_id
 from airflow_b24.bitrix.invoices import invoice_url
+from airflow_b24.bitrix.protocol import ANSWERS_TRUE
 from airflow_b24.hooks import Bitrix24Hook
 from airflow_b24.ledger.settlements import due
 from airflow_b24.links import INVOICE_URL, InvoiceLink
 from airflow_b24.reconcile.collecting import collect
 from airflow_b24.reconcile.matching import Mode, match_payments
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
-from airflow_b24.results import paid_or_raise
+from airflow_b24.results import describe, paid_or_raise
 from airflow_b24.retries import default_policy, for_airflow
 from airflow_b24.sources import Source
 
@@ -89,11 +92,12 @@ class PayInvoiceOperator(_PortalOperator):
         self.pay_system_id = pay_system_id
         self.bx_rest_handler = bx_rest_handler
         self.settlement_id = settlement_id
+        # One that renders to nothing must not turn a matched payment into a plain pay.
+        self._is_matched = settlement_id is not None
 
     def _work(self, context: Context) -> dict[str, Any]:
         invoice_id = check_id(self.invoice_id, "invoice_id")
-        matched = _given(self.settlement_id)
-        settlement_id = check_id(self.settlement_id, "settlement_id") if matched else None
+        settlement_id = check_id(self.settlement_id, "settlement_id") if self._is_matched else None
         with self.hook as hook:
             pay_system = hook.pay_system(
                 self.pay_system_id if _given(self.pay_system_id) else None,
@@ -107,8 +111,8 @@ class PayInvoiceOperator(_PortalOperator):
         # For map_index_template: the number an accountant knows, also when the task fails.
         cast_context: Any = context
         cast_context["invoice_number"] = settled.row.invoice_number
-        result = paid_or_raise(settled, matched=matched)
-        self.log.info("Invoice %s: %s", settled.row.invoice_number, result["status"])
+        result = paid_or_raise(settled, matched=self._is_matched)
+        self.log.info("Invoice %s: %s", settled.row.invoice_number, describe(result))
         return result
 
 
@@ -141,7 +145,8 @@ class CollectPaymentsOperator(_PortalOperator):
         with self.hook as hook:
             counts = collect(
                 hook.ledger,
-                source.name,
+                # Its name before the templates were filled in: what changes with each run is not another source.
+                self.source.name,
                 source.read,
                 source.record_fields,
                 start_from=start_from,
@@ -185,7 +190,7 @@ class Bitrix24Operator(_PortalOperator):
     """Calls any REST method and returns its `result`.
 
     Reads are repeated on a passing fault; a write only when the portal refused it before running. A write whose answer
-    is lost fails without being repeated by Airflow's `retries` blindly: give it none, or make the method repeatable.
+    is lost fails at once, whatever the task's `retries`: it may have happened, so read before it is sent again.
 
     :param method: for example "crm.company.list"
     :param arguments: the method's parameters, as the portal writes them
@@ -200,8 +205,15 @@ class Bitrix24Operator(_PortalOperator):
         self.arguments = arguments
 
     def _work(self, context: Context) -> Any:
-        with self.hook as hook:
-            return hook.call(self.method, self.arguments).result
+        if self.method.lower() in ANSWERS_TRUE:
+            raise ValueError(f"method: {self.method} is not safe to call as it is; use PayInvoiceOperator")
+        try:
+            with self.hook as hook:
+                return hook.call(self.method, self.arguments).result
+        except UnknownOutcomeError as error:
+            text = str(error)
+        # Airflow's retries would send it again; only a person, or a DAG that reads first, knows whether it may.
+        raise AirflowFailException(text)
 
 
 def _given(value: Any) -> bool:

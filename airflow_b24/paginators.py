@@ -35,6 +35,10 @@ class Ask:
     url: str | None = None
 
 
+# How APIs commonly say that an answer is not all.
+SAYS_MORE = ("next_cursor", "nextCursor", "cursor", "next", "next_page", "nextPage", "has_more", "hasMore")
+
+
 class Paginator(Protocol):
     """Answers one question: what to ask for after this page."""
 
@@ -47,7 +51,7 @@ class Paginator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SinglePagePaginator:
-    """The source answers with everything at once."""
+    """The source answers with everything at once; one that says there is more is an error, for payments would be missed."""
 
     def first(self, params: Mapping[str, Any]) -> Ask:
         """Return the only request."""
@@ -55,6 +59,11 @@ class SinglePagePaginator:
 
     def next(self, asked: Ask, page: Page) -> Ask | None:
         """Return nothing."""
+        body = page.body if isinstance(page.body, dict) else {}
+        for name in SAYS_MORE:
+            if body.get(name):
+                fix = "set a paginator, for example JSONResponseCursorPaginator(cursor_path=...)"
+                raise SourceFormatError("paginator", f"the answer says that there is more ({name})", fix)
         return None
 
 

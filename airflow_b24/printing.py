@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from airflow_b24.findings import Finding
+from airflow_b24.ledger.decide import REASONS as SETTLEMENT_REASONS
+from airflow_b24.ledger.decide import Row
+from airflow_b24.payments.reasons import RULES
 from airflow_b24.preparation import Prepared
-from airflow_b24.reconcile.reporting import Line
+from airflow_b24.reconcile.reporting import Line, page
 
 _SYMBOLS: Final = {"ok": "ok", "problem": "!!", "warning": " !", "not checkable": "??"}
 
@@ -27,14 +30,59 @@ def setup_lines(prepared: Prepared, portal: str, conn_id: str) -> Iterator[str]:
 def finding_lines(found: Sequence[Finding]) -> Iterator[str]:
     """List findings, each with its fix below it, and counts at the end."""
     width = max(len(each.check) for each in found)
+    root = _root(found)
     for each in found:
+        if each.waits:
+            continue
         yield f"{_SYMBOLS[each.state]}  {each.check:<{width}}  {_printable(each.text)}"
         if each.fix:
             yield f"{'':{width + 6}}-> {_printable(each.fix)}"
+        if each is root:
+            yield _waiting_line([other.check for other in found if other.waits], width)
     counts = Counter[str](each.state for each in found)
-    yield ", ".join(
-        f"{counts[state]} {state} ({symbol.strip()})" for state, symbol in _SYMBOLS.items() if counts[state]
+    yield ", ".join(f"{counts[state]} {state}" for state in _SYMBOLS if counts[state])
+
+
+def _root(found: Sequence[Finding]) -> Finding | None:
+    """Return the finding that the first check not made waits for: the last fault before it."""
+    first = next((index for index, each in enumerate(found) if each.waits), 0)
+    faults = [each for each in found[:first] if each.state in {"problem", "not checkable"}]
+    return faults[-1] if faults else None
+
+
+def _waiting_line(checks: Sequence[str], width: int) -> str:
+    count = "1 check waits" if len(checks) == 1 else f"{len(checks)} checks wait"
+    return f"{_SYMBOLS['not checkable']}  {'':{width}}  {count} for this: {', '.join(checks)}."
+
+
+def would_pay(line: Line) -> bool:
+    """Say whether shadow mode has proven this payment: paying would settle it."""
+    return line.status == "waiting" and line.reason in RULES
+
+
+def report_lines(shown: Sequence[Line], totals: Mapping[str, Any], proven: int) -> Iterator[str]:
+    """Show payments as a table, then the totals of all of them; `proven` is how many would be paid."""
+    if shown:
+        yield page(list(shown))
+        yield ""
+    waiting = f"{totals['waiting']} waiting" + (f" ({proven} of them would be paid)" if proven else "")
+    yield (
+        f"{_plural(totals['payments'], 'payment')}: {totals['paid']} paid ({totals['by_hand']} of them by hand), "
+        f"{totals['review']} for review, {waiting}, {totals['ignored']} ignored."
     )
+    yield from (f"Received on {_printable(account)}: {money}" for account, money in totals["received"].items())
+
+
+def released_line(row: Row) -> str:
+    """Say what a release has done."""
+    return (
+        f"Settlement {row.id} is released: invoice {_printable(row.invoice_number)} and its payment are free, and the "
+        "next run matches them afresh."
+    )
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def review_lines(waiting: Sequence[Line]) -> Iterator[str]:
@@ -51,7 +99,16 @@ def review_lines(waiting: Sequence[Line]) -> Iterator[str]:
             yield f"    invoices  {_printable(line.invoices)}"
         if line.remittance:
             yield _cut(f"    text      {_printable(line.remittance)}", width)
+        if _releasable(line):
+            yield f"    release   airflow b24 ledger release {line.settlement_id}"
     yield f"{len(waiting)} {'waits' if len(waiting) == 1 else 'wait'} for a person."
+
+
+def _releasable(line: Line) -> bool:
+    # Trouble after the end, or a settlement still open, is not in review: there is nothing to release. A payment that
+    # the bank changed (only payments have an account) may be: the command knows.
+    reviewed = line.reason in SETTLEMENT_REASONS or (line.reason == "amended" and line.account)
+    return line.settlement_id is not None and bool(reviewed)
 
 
 def _printable(text: str) -> str:

@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from airflow_b24.bitrix.errors import ANSWER_LOST, BitrixError, RequestError, UnknownOutcomeError
+from airflow_b24.bitrix.errors import ANSWER_LOST, BitrixError, UnknownOutcomeError
 from airflow_b24.ledger.decide import REASONS, Refused, Row, State, Unknown
 from airflow_b24.ledger.settlement import Settled
+
+
+class NotPaidError(Exception):
+    """The invoice was not paid, and trying again does not help: the text says what stands in the way."""
+
 
 STATUS = {"sent": "paid", "by_hand": "already_paid"}
 
 
 def paid_or_raise(settled: Settled, *, matched: bool) -> dict[str, Any]:
-    """The operator's result; raises a BitrixError grouped by what to do next.
+    """The operator's result; raises a BitrixError grouped by what to do next, or NotPaidError.
 
     A review is a result for a matched payment, which a person will look at, and an error for a plain pay.
     """
     row = settled.row
     if settled.trouble is not None:
-        raise _error(row, settled.trouble, settled.retry_at)
+        raise _error(row, settled.trouble, _retry_at(settled.wait_s))
     if row.state is State.PAID:
         return _result(row, STATUS[row.how or ""])
     if row.state is State.REVIEW and matched:
         return _result(row, "review")
     why = REASONS.get(row.reason or "", "")
-    raise RequestError(
-        row.reason or row.state, f"invoice {row.invoice_number} is not paid: its settlement is in {row.state}. {why}"
+    raise NotPaidError(
+        f"invoice {row.invoice_number} is not paid: {row.reason or row.state}. {why} "
+        f"Its settlement {row.id} waits for a person: `airflow-b24 review`."
     )
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The result in words, for a log."""
+    why = REASONS.get(result["reason"] or "", "")
+    return f"{result['status']}. {why}".strip()
+
+
+def _retry_at(wait_s: float | None) -> datetime | None:
+    # By the worker's own clock, which is also the one that will wait.
+    return None if wait_s is None else datetime.now(UTC) + timedelta(seconds=max(wait_s, 0.0))
 
 
 def _result(row: Row, status: str) -> dict[str, Any]:
@@ -52,5 +69,5 @@ def _error(row: Row, trouble: Refused | Unknown, retry_at: datetime | None) -> E
         cause.retry_at = retry_at or cause.retry_at
         return cause
     if isinstance(trouble, Refused):
-        return RequestError(trouble.code, trouble.text)
+        return NotPaidError(trouble.text)
     return UnknownOutcomeError(ANSWER_LOST, f"invoice {row.invoice_number}: {trouble.text}", retry_at=retry_at)

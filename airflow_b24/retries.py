@@ -7,14 +7,15 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_b24.bitrix.errors import AuthError, BitrixError, RequestError
+from airflow_b24.bitrix.errors import AuthError, RequestError
+from airflow_b24.results import NotPaidError
 
 try:
     from airflow.sdk import RetryDecision, RetryPolicy
 except ImportError:  # Airflow 3.2: the task's own exponential backoff must outlast the quiet time
     RetryPolicy = None  # type: ignore[assignment,misc]
 
-NEVER_AGAIN = (AuthError, RequestError, ValueError)
+NEVER_AGAIN = (AuthError, RequestError, NotPaidError, ValueError)
 
 
 def for_airflow(error: Exception) -> Exception:
@@ -24,8 +25,7 @@ def for_airflow(error: Exception) -> Exception:
     """
     if not isinstance(error, NEVER_AGAIN):
         return error
-    text = str(error) if isinstance(error, BitrixError) else f"{type(error).__name__}: {error}"
-    return AirflowFailException(text)
+    return AirflowFailException(str(error))
 
 
 def seconds_until(retry_at: datetime | None, now: datetime) -> float | None:

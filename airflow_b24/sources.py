@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
+from hashlib import sha256
 from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
 
 import jmespath
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import XComArg
 from jmespath.exceptions import JMESPathError
-from requests import RequestException, Response
+from requests import RequestException, Response, Session
 
-from airflow_b24.paginators import Ask, Page, Paginator, SinglePagePaginator
+from airflow_b24.bitrix.auth import is_loopback
+from airflow_b24.paginators import Ask, OffsetPaginator, Page, PageNumberPaginator, Paginator, SinglePagePaginator
 from airflow_b24.payments.errors import SourceFormatError
 from airflow_b24.payments.statements.records import RecordFields, decode_json
+from airflow_b24.payments.statements.strict_json import LARGEST_BODY
 
 MAX_PAGES = 10_000
 TIMEOUT_S = 60
+LONGEST_S = 300
 
 
 class SourceError(Exception):
@@ -65,11 +72,15 @@ class HttpSource:
             jmespath.compile(self.data_selector)
         except JMESPathError:
             raise ValueError(f"data_selector: {self.data_selector!r} is not a jmespath expression") from None
+        if self.record_fields.id is None and isinstance(self.paginator, (OffsetPaginator, PageNumberPaginator)):
+            # Counted pages shift while payments come in, and a row seen twice would be a second payment.
+            raise ValueError("record_fields.id: counted pages need a trusted id; map it, or use another paginator")
 
     @property
     def name(self) -> str:
-        """The source's name in the ledger."""
-        return f"http:{self.http_conn_id}:{self.endpoint}"
+        """The source's name in the ledger: two that differ in what they ask for are two, each with its own watermark."""
+        asked = json.dumps([self.endpoint, dict(self.params), self.data_selector], sort_keys=True)
+        return f"http:{self.http_conn_id}:{self.endpoint}"[:200] + f"#{sha256(asked.encode()).hexdigest()[:12]}"
 
     def rendered(self, render: Callable[[Any], Any]) -> Self:
         """A copy with its templates filled in."""
@@ -92,8 +103,8 @@ class HttpSource:
         raise SourceFormatError("paginator", f"more than {MAX_PAGES} pages", "check how the source says it is done")
 
     def _page(self, ask: Ask) -> tuple[Page, list[object]]:
-        response = self._get(ask)
-        body = decode_json(response.content)
+        url, headers, content = self._get(ask)
+        body = decode_json(content)
         records = jmespath.search(self.data_selector, body)
         if not isinstance(records, list):
             raise SourceFormatError(
@@ -101,33 +112,62 @@ class HttpSource:
                 f"{self.data_selector!r} finds no list of payments in the answer of {self.http_conn_id}",
                 "look at an answer of the API and set data_selector to where its list is",
             )
-        return Page(response.url, body, dict(response.headers), len(records)), records
+        return Page(url, body, headers, len(records)), records
 
-    def _get(self, ask: Ask) -> Response:
+    def _get(self, ask: Ask) -> tuple[str, dict[str, str], bytes]:
         hook = HttpHook(method="GET", http_conn_id=self.http_conn_id)
-        options = {"check_response": False, "timeout": TIMEOUT_S, "allow_redirects": False}
+        # Not the hook's own `run`: it logs the address of a failed request, and some banks take their key there.
+        session = hook.get_conn(extra_options={"allow_redirects": False})
+        _refuse_unsafe(self.http_conn_id, hook.base_url, session)
+        url = _below(hook.base_url, ask.url) if ask.url else hook.url_from_endpoint(self.endpoint)
+        # `verify` again: requests prefers REQUESTS_CA_BUNDLE to what its own session says.
+        options: dict[str, Any] = {
+            "timeout": TIMEOUT_S,
+            "allow_redirects": False,
+            "stream": True,
+            "verify": session.verify,
+        }
         try:
-            endpoint = _below(hook.url_from_endpoint(""), ask.url) if ask.url else self.endpoint
-            response: Response = hook.run(endpoint, data=dict(ask.params), extra_options=options)
+            with session, session.get(url, params=dict(ask.params), **options) as response:
+                self._check_status(response.status_code)
+                return response.url, dict(response.headers), _content(response)
         except RequestException as error:
-            # Its text holds the address, and some banks take their key in the address.
             raise SourceError(f"{self.http_conn_id}: no answer ({type(error).__name__})") from None
-        if response.status_code in {401, 403}:
-            raise ValueError(
-                f"http_conn_id: {self.http_conn_id} is refused (HTTP {response.status_code}); check its key"
-            )
-        if response.status_code != 200:
-            raise SourceError(f"{self.http_conn_id}: HTTP {response.status_code} from {self.endpoint}")
-        return response
+
+    def _check_status(self, status: int) -> None:
+        if status in {401, 403}:
+            raise ValueError(f"http_conn_id: {self.http_conn_id} is refused (HTTP {status}); check its key")
+        if status != 200:
+            raise SourceError(f"{self.http_conn_id}: HTTP {status} from {self.endpoint}")
+
+
+def _refuse_unsafe(conn_id: str, base_url: str, session: Session) -> None:
+    """Whoever can write the bank's answer can have invoices marked paid."""
+    parts = urlsplit(base_url)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise ValueError(f"http_conn_id: {conn_id} is asked in clear text; write https:// before its host")
+    if session.verify is False:
+        raise ValueError(f"http_conn_id: {conn_id} has verify off; give the path of the bank's CA bundle instead")
+
+
+def _content(response: Response) -> bytes:
+    """Read the answer up to the size and the time that a page of payments may need."""
+    chunks, size, until = [], 0, time.monotonic() + LONGEST_S
+    for chunk in response.iter_content(65536):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > LARGEST_BODY or time.monotonic() > until:
+            problem = f"more than {LARGEST_BODY} bytes or {LONGEST_S} seconds for one page"
+            raise SourceFormatError("body", problem, "ask for smaller pages: set a paginator")
+    return b"".join(chunks)
 
 
 def _below(base: str, url: str) -> str:
-    base = base.rstrip("/") + "/"
-    if not url.startswith(base):
+    if not url.startswith(base.rstrip("/") + "/"):
         raise SourceFormatError(
             "paginator", "the next page is not below the connection's address", "shorten the connection's host"
         )
-    return url[len(base) :]
+    return url
 
 
 def _refuse_xcom(name: str, value: object) -> None:

@@ -38,7 +38,7 @@ def test_a_command_that_is_not_understood_shows_the_usage(
 def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     _exit("--help")
     shown = capsys.readouterr().out
-    assert {name for name in ("demo", "sandbox", "init", "setup", "doctor", "review") if name not in shown} == set()
+    assert {name for name in ("demo", "sandbox", "init", *cli.HANDED_ON) if name not in shown} == set()
 
 
 @pytest.mark.parametrize("name", sorted(cli.HANDED_ON))
@@ -62,6 +62,40 @@ def test_init_writes_the_examples_and_says_what_to_do_next(tmp_path: Path, capsy
     shown = capsys.readouterr().out
     assert all(f"wrote {folder / name}" in shown for name in names)
     assert "airflow-b24 doctor" in shown
+    # What a newcomer must edit.
+    assert [word for word in ("HttpSource", "b24_pay_from_http.py", "start_from", "mode") if word not in shown] == []
+
+
+@pytest.mark.parametrize("place", ["a file", "below a file", "another encoding"])
+def test_init_where_it_cannot_write_is_one_line_naming_the_folder(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "b24_pay_one_invoice.py").write_bytes(b"\xff\xfe")
+    folder = {"a file": tmp_path / "file", "below a file": tmp_path / "file" / "dags"}.get(place, tmp_path)
+    assert cli.main(["init", str(folder)]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"DAGS_FOLDER: {folder}: ")
+    assert shown.count("\n") == 1
+
+
+def test_the_package_has_no_folder_that_airflow_would_load_as_examples_of_its_own() -> None:
+    # Airflow 3.3 makes a bundle of a provider's example_dags: its DAG ids would compete with those that init wrote.
+    package = Path(cli.__file__).parent
+    assert [path for path in package.rglob("*") if path.name == "example_dags"] == []
+    assert EXAMPLES.is_relative_to(package)
+    assert len(list(EXAMPLES.glob("b24_*.py"))) == 2
+
+
+def test_what_is_interrupted_while_it_is_handed_on_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_hand_on", interrupt)
+    assert cli.main(["setup"]) == 130
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_init_never_overwrites_what_a_person_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +127,8 @@ def test_a_port_that_cannot_be_is_refused(port: str, capsys: pytest.CaptureFixtu
 
 def test_the_sandbox_serves_what_it_shows_until_it_is_told_to_stop(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "airflow_b24.cli", "sandbox", "--http-port", "0", "--https-port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={"TMPDIR": str(tmp_path)}) as running:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, env={"TMPDIR": str(tmp_path)}) as running:
         assert running.stdout is not None
         shown = ""
         while "Ctrl-C" not in shown:
@@ -101,10 +136,15 @@ def test_the_sandbox_serves_what_it_shows_until_it_is_told_to_stop(tmp_path: Pat
             assert line, f"it ended early: {shown}"
             shown += line
         assert _profile(shown)["result"]["ID"] == "9"
+        rehearsal = re.search(r"echo (http://\S+) \| airflow-b24 setup", shown)
+        assert rehearsal
+        assert _asked(f"{rehearsal.group(1)}profile.json")["result"]["ID"] == "1"
         assert _exported(shown, "BITRIX24_DEFAULT")["conn_type"] == "bitrix24"
         assert _exported(shown, "BANK")["extra"].keys() == {"X-Api-Key"}
         running.send_signal(signal.SIGINT)
-        assert running.wait(timeout=20) == 0
+        assert running.wait(timeout=20) == 130
+        assert running.stderr is not None
+        assert running.stderr.read() == f"{cli.STOPPED}\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -112,7 +152,11 @@ def _profile(shown: str) -> dict[str, dict[str, str]]:
     found = re.search(r"HTTPS +(https://\S+) +\(certificate authority: (.+)\)", shown)
     assert found
     trust = ssl.create_default_context(cafile=found.group(2))
-    with urllib.request.urlopen(f"{found.group(1)}profile.json", context=trust, timeout=10) as answer:  # noqa: S310
+    return _asked(f"{found.group(1)}profile.json", trust)
+
+
+def _asked(address: str, trust: ssl.SSLContext | None = None) -> dict[str, dict[str, str]]:
+    with urllib.request.urlopen(address, context=trust, timeout=10) as answer:  # noqa: S310
         told: dict[str, dict[str, str]] = json.load(answer)
     return told
 

@@ -194,7 +194,8 @@ def _host(parts: SplitResult, field_name: str) -> str:
         host = ""
     if not _HOST.fullmatch(host):
         raise AddressError(field_name, "the host cannot be read", "write it like company.bitrix24.com")
-    return host.lower()
+    # The dot at the end of a full name is not another portal.
+    return host.lower().rstrip(".")
 
 
 def _port(parts: SplitResult, field_name: str) -> int | None:

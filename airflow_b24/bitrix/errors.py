@@ -25,6 +25,7 @@ UNREADABLE_ANSWER: Final = "UNREADABLE_ANSWER"
 UNEXPECTED_RESULT: Final = "UNEXPECTED_RESULT"
 REDIRECTED: Final = "REDIRECTED"
 OUT_OF_PACE: Final = "OUT_OF_PACE"
+INVOICE_GONE: Final = "INVOICE_GONE"
 
 
 class BitrixError(Exception):
@@ -100,7 +101,8 @@ ADVICE: Final[Mapping[str, str]] = {
     "OPERATION_TIME_LIMIT": "Nothing ran: this method has used up its operating time; wait until the portal frees it.",
     "OVERLOAD_LIMIT": "Nothing ran: Bitrix24 support blocked REST on this portal by hand and must lift the block.",
     "NO_AUTH_FOUND": "Nothing ran: the webhook or token is wrong; copy the address of the inbound webhook again.",
-    "INVALID_CREDENTIALS": "Nothing ran: the webhook is deleted or its user dismissed; create a new inbound webhook.",
+    "INVALID_CREDENTIALS": "Nothing ran: the webhook's address is mistyped, the webhook deleted or its user dismissed; "
+    "copy the address again, or create a new inbound webhook.",
     "insufficient_scope": "Nothing ran: add the missing scope to the webhook (invoices: crm, paying: pay_system).",
     "expired_token": "Nothing ran: the access token has expired and could not be renewed; authorise the app again.",
     "INVALID_REQUEST": "Nothing ran: the portal wants https; change the connection's address.",
@@ -109,6 +111,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "ERROR_INTERNAL_INVOICE_NOT_FOUND": "Nothing ran: give the id of a legacy invoice (crm.invoice.*), not a smart one.",
     "ERROR_METHOD_NOT_FOUND": "Nothing ran: no such method here, or the webhook lacks its scope.",
     NOT_SENT: "Nothing left this machine: check the portal's address, DNS, the network and the certificate.",
+    INVOICE_GONE: "Nothing ran: the portal has no legacy invoice with this id; it may have been deleted.",
     SEND_WINDOW_PASSED: "Nothing left this machine: the time allowed for sending was over before the first byte.",
 }
 

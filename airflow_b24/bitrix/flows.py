@@ -14,7 +14,14 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from airflow_b24.bitrix.commands import MAX_COMMANDS, decode, encode
-from airflow_b24.bitrix.errors import AuthError, BitrixError, RefusedError, ResponseError
+from airflow_b24.bitrix.errors import (
+    INVOICE_GONE,
+    AuthError,
+    BitrixError,
+    RefusedError,
+    RequestError,
+    ResponseError,
+)
 from airflow_b24.bitrix.invoice import Invoice, PayInvoice, parse_invoice
 from airflow_b24.bitrix.limits import MAX_SLEEP_S
 from airflow_b24.bitrix.methods import is_read
@@ -140,7 +147,18 @@ def _pay_all(pays: Sequence[PayInvoice], send_before: float | None) -> Flow[dict
 def _read_back(invoice_id: int) -> Flow[Invoice | BitrixError]:
     request = Request("crm.invoice.get", {"id": invoice_id}, write=False, paced=False)
     outcome = yield from attempt(request, QUICK)
+    if isinstance(outcome, RequestError):
+        return (yield from gone(invoice_id)) or outcome
     return outcome if isinstance(outcome, BitrixError) else as_invoice(outcome, invoice_id)
+
+
+def gone(invoice_id: int) -> Flow[BitrixError | None]:
+    """Tell a deleted invoice from a missing right: crm.invoice.get refuses both in the same way, a list does not."""
+    arguments = {"filter": {"=ID": invoice_id}, "select": ["ID"], "start": -1}
+    listed = yield from attempt(Request("crm.invoice.list", arguments, write=False, paced=False), QUICK)
+    if isinstance(listed, BitrixError) or listed.result != []:
+        return None
+    return RequestError(INVOICE_GONE, f"invoice_id={invoice_id} is not there any more", method="crm.invoice.get")
 
 
 def as_invoice(response: Response, invoice_id: int) -> Invoice | BitrixError:

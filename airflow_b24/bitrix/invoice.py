@@ -39,7 +39,10 @@ SELECT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """A legacy invoice as the portal shows it. `price` is in major units; dates are the portal's days."""
+    """A legacy invoice as the portal shows it. `price` is in major units; dates are the portal's days.
+
+    A price or currency that cannot be read is None or "": such an invoice is never paid, and still holds its number.
+    """
 
     id: int
     number: str
@@ -48,7 +51,7 @@ class Invoice:
     paid: bool
     paid_at: datetime | None
     paid_by: int | None
-    price: Decimal
+    price: Decimal | None
     currency: str
     pay_system_id: int | None
     person_type_id: int | None
@@ -168,24 +171,20 @@ def _yes_or_no(row: Mapping[str, Any], name: str) -> bool:
     raise _unexpected(name, "Y or N", value)
 
 
-def _amount(row: Mapping[str, Any], name: str) -> Decimal:
+def _amount(row: Mapping[str, Any], name: str) -> Decimal | None:
     value = row.get(name)
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
-        raise _unexpected(name, "a decimal number", value)
+        return None
     try:
         amount = Decimal(value)
     except InvalidOperation:
-        raise _unexpected(name, "a decimal number", value) from None
-    if not amount.is_finite() or abs(amount.adjusted()) > 18:
-        raise _unexpected(name, "an amount of money", value)
-    return amount
+        return None
+    return amount if amount.is_finite() and abs(amount.adjusted()) <= 18 else None
 
 
 def _currency(row: Mapping[str, Any], name: str) -> str:
     value = row.get(name)
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Z]{3}", value):
-        raise _unexpected(name, "a currency code of three letters", value)
-    return value
+    return value if isinstance(value, str) and re.fullmatch(r"[A-Z]{3}", value) else ""
 
 
 def _moment(row: Mapping[str, Any], name: str) -> datetime | None:

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from airflow_b24.bitrix.auth import Origin
-from airflow_b24.bitrix.errors import BitrixError, ResponseError
-from airflow_b24.bitrix.flows import Flow, as_invoice, call
+from airflow_b24.bitrix.errors import BitrixError, RequestError, ResponseError
+from airflow_b24.bitrix.flows import Flow, as_invoice, call, gone
 from airflow_b24.bitrix.invoice import SELECT, UNEXPECTED_VALUE, Invoice, PayInvoice, check_id, parse_invoice
 from airflow_b24.bitrix.listing import Listing
 from airflow_b24.bitrix.protocol import PAY_INVOICE, Response
@@ -66,7 +66,10 @@ def get_invoice(invoice_id: int) -> Flow[Invoice]:
 
 
 def _get(invoice_id: int) -> Flow[Invoice]:
-    found = as_invoice((yield from call("crm.invoice.get", {"id": invoice_id})), invoice_id)
+    try:
+        found = as_invoice((yield from call("crm.invoice.get", {"id": invoice_id})), invoice_id)
+    except RequestError as error:
+        raise (yield from gone(invoice_id)) or error from None
     if isinstance(found, BitrixError):
         raise found
     return found

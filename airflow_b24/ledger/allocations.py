@@ -28,6 +28,7 @@ class Promise:
     currency: str
     exponent: int
     rule: str
+    identity: dict[str, str]
     evidence: dict[str, Any]
 
 
@@ -64,7 +65,7 @@ def _open_settlement(connection: Connection, promise: Promise) -> int:
     where = {"portal_id": promise.portal_id, "kind": promise.kind, "invoice_id": promise.invoice_id}
     money = {"expected": promise.amount, "allocated": promise.amount, "currency": promise.currency}
     row = {**where, **money, "exponent": promise.exponent, "invoice_number": promise.invoice_number, "origin": "match"}
-    times = {"created_at": now, "updated_at": now, "evidence": promise.evidence}
+    times = {"created_at": now, "updated_at": now, "evidence": promise.evidence, "identity": promise.identity}
     if not insert_if_absent(connection, settlement, {**row, **times, "state": State.READY}):
         raise InvariantError(f"invoice {promise.invoice_id} already has a live settlement")
     live = (settlement.c[name] == value for name, value in where.items())

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from airflow_b24.ledger.schema import case
+from airflow_b24.ledger.schema import case, settlement
 from airflow_b24.ledger.store import utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
 
@@ -19,6 +19,7 @@ def open_case(connection: Connection, settlement_id: int, kind: str, evidence: M
 
 
 def open_cases(connection: Connection) -> list[dict[str, Any]]:
-    """All cases nobody has closed, oldest first."""
-    query = select(case).where(case.c.closed_at.is_(None)).order_by(case.c.id)
+    """All cases nobody has closed, with the invoice and the amount they are about, oldest first."""
+    about = (settlement.c.invoice_number, settlement.c.expected, settlement.c.currency)
+    query = select(case, *about).join(settlement).where(case.c.closed_at.is_(None)).order_by(case.c.id)
     return [dict(row) for row in connection.execute(query).mappings()]

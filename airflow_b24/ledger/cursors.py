@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, timedelta
 
 from sqlalchemy import Connection, select, update
 
@@ -11,15 +12,33 @@ from airflow_b24.ledger.store import utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
 
 
-def watermark(connection: Connection, source: str) -> date | None:
-    """The last day up to which the source has been read, None before the first time."""
-    return connection.execute(select(cursor.c.watermark).where(cursor.c.source == source)).scalar_one_or_none()
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A source was read up to the day `watermark`, from the day `start_from` on."""
+
+    watermark: date
+    start_from: date
+
+    def since(self, start_from: date, today: date, overlap: timedelta) -> date:
+        """The first day to ask for next: an earlier start goes back to it, a watermark ahead of today does not count."""
+        if start_from < self.start_from:
+            return start_from
+        return max(start_from, min(self.watermark, today) - overlap)
 
 
-def advance(connection: Connection, source: str, day: date) -> None:
-    """Move the watermark forward, never back."""
+def find(connection: Connection, source: str) -> Cursor | None:
+    """How far the source has been read, None before the first time."""
+    row = connection.execute(select(cursor.c.watermark, cursor.c.start_from).where(cursor.c.source == source)).first()
+    return None if row is None else Cursor(*row)
+
+
+def advance(connection: Connection, source: str, read: Cursor) -> None:
+    """Note a finished reading; the earliest start ever read stays."""
     now = utc_now(connection)
-    if insert_if_absent(connection, cursor, {"source": source, "watermark": day, "updated_at": now}):
+    row = {"source": source, "watermark": read.watermark, "start_from": read.start_from, "updated_at": now}
+    if insert_if_absent(connection, cursor, row):
         return
-    later = update(cursor).where(cursor.c.source == source, cursor.c.watermark < day)
-    connection.execute(later.values(watermark=day, updated_at=now))
+    this = cursor.c.source == source
+    connection.execute(update(cursor).where(this).values(watermark=read.watermark, updated_at=now))
+    earlier = update(cursor).where(this, cursor.c.start_from > read.start_from)
+    connection.execute(earlier.values(start_from=read.start_from))

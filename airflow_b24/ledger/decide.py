@@ -44,6 +44,7 @@ REASONS: Mapping[str, str] = {
     "amount_changed": "The invoice's amount or currency is not what the payment was matched with.",
     "cancelled": "The invoice is cancelled.",
     "held": "The bank changed or took back the payment.",
+    "invoice_changed": "The invoice's number, customer or own company is not what the payment was matched with.",
     "invoice_not_found": "The portal does not know the invoice.",
     "landed_then_changed": "Our call may have landed and somebody changed the invoice since.",
     "paid_other_amount": "The invoice is paid, but for another amount or currency than expected.",
@@ -57,6 +58,7 @@ class Row:
     """What the ledger knows of one settlement at the moment of its claim."""
 
     id: int
+    portal_id: int
     kind: str
     invoice_id: int
     invoice_number: str
@@ -73,6 +75,7 @@ class Row:
     hold: str | None = None
     how: str | None = None
     reason: str | None = None
+    identity: Mapping[str, str] | None = None
     snapshot: Mapping[str, str] | None = None
     quiet_until: datetime | None = None
     booked_on: date | None = None
@@ -89,18 +92,22 @@ class Seen:
     currency: str
     paid_on: date | None = None
     voucher_number: str = ""
+    identity: Mapping[str, str] | None = None
     marks: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The call did not run. `retry_at` set or `repeatable`: it may be made again; else the invoice needs a person."""
+    """The call did not run. `repeatable`: it may be made again, in `wait_s` seconds if that is known.
+
+    Durations, not times: the ledger's clock and a worker's need not agree.
+    """
 
     code: str
     text: str
     repeatable: bool
     reason: str = "portal_refused"
-    retry_at: datetime | None = None
+    wait_s: float | None = None
     cause: Exception | None = None
 
 
@@ -122,14 +129,13 @@ Fact: TypeAlias = Seen | Refused | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The next state and why; `wait_until` set: the state stays and only a later attempt may send again."""
+    """The next state and why."""
 
     state: State
     how: str | None = None
     reason: str | None = None
     in_flight: bool | None = None
     answered: bool | None = None
-    wait_until: datetime | None = None
     look_again: bool = False
     evidence: Mapping[str, Any] | None = None
 
@@ -151,10 +157,10 @@ def after_sending(row: Row, answer: Answered | Refused | Unknown, seen: Fact) ->
         return _paid_by_us(row, seen)
     told_true = isinstance(answer, Answered)
     if not isinstance(seen, Seen):
-        return Decision(State.UNKNOWN, answered=told_true, wait_until=row.quiet_until, evidence={"read": str(seen)})
+        return Decision(State.UNKNOWN, answered=told_true, evidence={"read": seen.text})
     if told_true:
         return Decision(State.REVIEW, reason="true_but_unpaid", answered=True, look_again=True, evidence=_shown(seen))
-    return Decision(State.UNKNOWN, wait_until=row.quiet_until, evidence=_shown(seen))
+    return Decision(State.UNKNOWN, evidence=_shown(seen))
 
 
 def _resolve(row: Row, seen: Seen, now: datetime) -> Decision:
@@ -162,7 +168,7 @@ def _resolve(row: Row, seen: Seen, now: datetime) -> Decision:
         return _paid_by_us(row, seen)
     if row.quiet_until is not None and now < row.quiet_until:
         # Reading is free at once; sending again waits until the earlier call cannot land any more.
-        return Decision(State.UNKNOWN, wait_until=row.quiet_until, evidence=_shown(seen))
+        return Decision(State.UNKNOWN, evidence=_shown(seen))
     if row.answered:
         return Decision(State.REVIEW, reason="true_but_unpaid", evidence=_shown(seen))
     if dict(seen.marks or {}) != dict(row.snapshot or {}):
@@ -175,6 +181,7 @@ def _obstacle(row: Row, seen: Seen) -> Decision | None:
     for found, reason in (
         (row.hold is not None, "held"),
         (seen.cancelled, "cancelled"),
+        (_is_another(row, seen), "invoice_changed"),
         (not _same_money(row, seen), "amount_changed"),
     ):
         if found:
@@ -188,7 +195,7 @@ def _refused(row: Row, answer: Refused, seen: Fact) -> Decision:
         # Ours did not run, so somebody else paid in the same moment.
         return _paid_by_others(row, seen)
     if answer.repeatable:
-        return Decision(State.READY, in_flight=False, wait_until=answer.retry_at, evidence=evidence)
+        return Decision(State.READY, in_flight=False, evidence=evidence)
     return Decision(State.REVIEW, reason=answer.reason, in_flight=False, evidence=evidence)
 
 
@@ -202,6 +209,8 @@ def _paid_by_others(row: Row, seen: Seen) -> Decision:
     """Accountants pay by hand daily: with full proof the payment is consumed and nothing is sent."""
     if row.hold is not None:
         return Decision(State.REVIEW, reason="held", in_flight=False, evidence=_shown(seen))
+    if _is_another(row, seen):
+        return Decision(State.REVIEW, reason="invoice_changed", in_flight=False, evidence=_shown(seen))
     if not _same_money(row, seen):
         return Decision(State.REVIEW, reason="paid_other_amount", in_flight=False, evidence=_shown(seen))
     if row.origin == "match" and not _fits_payment(row, seen):
@@ -212,6 +221,11 @@ def _paid_by_others(row: Row, seen: Seen) -> Decision:
 def _fits_payment(row: Row, seen: Seen) -> bool:
     dated = seen.paid_on is not None and row.booked_on is not None and seen.paid_on >= row.booked_on
     return dated and seen.voucher_number in {"", row.document_number}
+
+
+def _is_another(row: Row, seen: Seen) -> bool:
+    """The id is the same, but what the proof rested on (number, payer, own company) is not."""
+    return row.identity is not None and dict(row.identity) != dict(seen.identity or {})
 
 
 def _same_money(row: Row, seen: Seen) -> bool:
@@ -226,5 +240,6 @@ def _shown(seen: Seen) -> dict[str, Any]:
         "currency": seen.currency,
         "paid_on": seen.paid_on and seen.paid_on.isoformat(),
         "voucher_number": seen.voucher_number,
+        "identity": dict(seen.identity or {}),
         "marks": dict(seen.marks or {}),
     }

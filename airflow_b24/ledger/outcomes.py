@@ -23,8 +23,8 @@ class Outcome:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-def record(connection: Connection, mode: str, said: Outcome) -> None:
-    """Add the outcome unless it repeats the payment's newest one."""
+def record(connection: Connection, portal_id: int, mode: str, said: Outcome) -> None:
+    """Add the outcome unless it repeats the payment's newest one on this portal."""
     values = {
         "mode": mode,
         "verdict": said.verdict,
@@ -33,11 +33,18 @@ def record(connection: Connection, mode: str, said: Outcome) -> None:
         "evidence": dict(said.evidence),
     }
     last = connection.execute(
-        select(outcome).where(outcome.c.payment_id == said.payment_id).order_by(outcome.c.id.desc()).limit(1)
+        select(outcome)
+        .where(outcome.c.payment_id == said.payment_id, outcome.c.portal_id == portal_id)
+        .order_by(outcome.c.id.desc())
+        .limit(1)
     ).mappings()
     if any(all(row[name] == value for name, value in values.items()) for row in last):
         return
-    connection.execute(insert(outcome).values(payment_id=said.payment_id, decided_at=utc_now(connection), **values))
+    connection.execute(
+        insert(outcome).values(
+            payment_id=said.payment_id, portal_id=portal_id, decided_at=utc_now(connection), **values
+        )
+    )
 
 
 def latest() -> Any:

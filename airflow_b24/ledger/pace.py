@@ -10,6 +10,8 @@ from airflow_b24.ledger.schema import pace
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
 
+LONGEST_QUEUE_S = 600.0
+
 
 class LedgerPace:
     """Hands out start times so that all workers together stay within the portal's leaky bucket.
@@ -36,6 +38,7 @@ class LedgerPace:
                 select(pace.c.theoretical_arrival).where(mine).with_for_update()
             ).scalar_one()
             now = utc_now(connection).timestamp()
-            arrival: float = max(last, now) + n * self._interval
+            # A clock that ran ahead for once must not stop everybody until then.
+            arrival: float = min(max(last, now), now + LONGEST_QUEUE_S) + n * self._interval
             connection.execute(update(pace).where(mine).values(theoretical_arrival=arrival))
         return time.monotonic() + max(0.0, arrival - self._allowance - now)

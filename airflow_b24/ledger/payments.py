@@ -6,12 +6,16 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, RowMapping, select, update
 
 from airflow_b24.ledger import settlements
 from airflow_b24.ledger.schema import payment
 from airflow_b24.ledger.store import utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
+
+IDENTITY = ("account", "key", "occurrence")
+# A change in one of these is an amendment; the rest is how the bank happens to write it.
+PROVING = ("amount", "currency", "booked_on", "remittance", "payer_tax_id", "payer_account")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +40,44 @@ def record(connection: Connection, new: NewPayment) -> tuple[int, Literal["new",
     """Keep the payment once; the same key with other content is an amendment and puts a hold on all it touches."""
     values = asdict(new)
     inserted = insert_if_absent(connection, payment, {**values, "received_at": utc_now(connection)})
-    same = (payment.c[name] == values[name] for name in ("account", "key", "occurrence"))
+    same = (payment.c[name] == values[name] for name in IDENTITY)
     known = connection.execute(select(payment).where(*same)).mappings().one()
     if inserted:
         return known["id"], "new"
-    if all(known[name] == value for name, value in values.items()):
+    if not any(known[name] != values[name] and not _is_new_fact(known, name) for name in PROVING):
+        _enrich(connection, known, values)
         return known["id"], "repeated"
     _hold(connection, known["id"])
     return known["id"], "amended"
+
+
+def hold_if_known(connection: Connection, account: str, key: str) -> int | None:
+    """Hold the payment with this identity, if the ledger has it; returns its id."""
+    query = select(payment.c.id).where(payment.c.account == account, payment.c.key == key, payment.c.occurrence == 0)
+    payment_id = connection.execute(query).scalar_one_or_none()
+    if payment_id is not None:
+        _hold(connection, payment_id)
+    return payment_id
+
+
+def read_anew(connection: Connection, payment_id: int, new: NewPayment) -> None:
+    """Take over what a mended mapping reads in the same record, as long as nothing rests on the payment."""
+    this = payment.c.id == payment_id
+    values = asdict(new)
+    free = (this, payment.c.allocated == 0, *(payment.c[name] == values[name] for name in IDENTITY))
+    facts = {name: value for name, value in values.items() if name not in IDENTITY}
+    connection.execute(update(payment).where(*free).values(**facts))
+
+
+def _is_new_fact(known: RowMapping, name: str) -> bool:
+    # What was empty may be filled in as long as nothing rests on it.
+    return bool(known[name] == "" and known["allocated"] == 0)
+
+
+def _enrich(connection: Connection, known: RowMapping, values: dict[str, Any]) -> None:
+    filled = {name: value for name, value in values.items() if known[name] == "" and value != ""}
+    if filled and known["allocated"] == 0:
+        connection.execute(update(payment).where(payment.c.id == known["id"]).values(**filled))
 
 
 def _hold(connection: Connection, payment_id: int) -> None:

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, select
+from collections.abc import Sequence
 
+from sqlalchemy import Connection, func, insert, select
+
+from airflow_b24.ledger.errors import LedgerError
 from airflow_b24.ledger.schema import portal, portal_alias
 from airflow_b24.ledger.store import utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
 
 
-def portal_id(connection: Connection, alias: str) -> int:
-    """The id of the portal known by this alias (a host, or `member:<id>`), made on first sight."""
-    known = _find(connection, alias)
-    if known is not None:
-        return known
-    created = connection.execute(
-        insert(portal).values(created_at=utc_now(connection)).returning(portal.c.id)
-    ).scalar_one()
-    insert_if_absent(connection, portal_alias, {"alias": alias.lower(), "portal_id": created})
-    found = _find(connection, alias)
-    assert found is not None  # noqa: S101 - inserted above, by us or by another worker
-    return found
+def portal_id(connection: Connection, *aliases: str) -> int:
+    """The id of the portal known by any of these names (its host, and where it may move), made on first sight.
+
+    Raises LedgerError when two of the names are known as two portals: their invoices would have two keys.
+    """
+    names = sorted({alias.lower() for alias in aliases})
+    known = _find(connection, names)
+    if len(known) > 1:
+        raise LedgerError(f"allowed_hosts: {', '.join(names)} are two portals in this ledger; name only one of them")
+    found = known.pop() if known else _create(connection)
+    for name in names:
+        insert_if_absent(connection, portal_alias, {"alias": name, "portal_id": found})
+    (settled,) = _find(connection, names)
+    return settled
 
 
-def _find(connection: Connection, alias: str) -> int | None:
-    query = select(portal_alias.c.portal_id).where(portal_alias.c.alias == alias.lower())
-    return connection.execute(query).scalar_one_or_none()
+def count(connection: Connection) -> int:
+    """How many portals this ledger serves."""
+    return connection.execute(select(func.count(portal_alias.c.portal_id.distinct()))).scalar_one()
+
+
+def _find(connection: Connection, names: Sequence[str]) -> set[int]:
+    query = select(portal_alias.c.portal_id).where(portal_alias.c.alias.in_(names))
+    return set(connection.execute(query).scalars())
+
+
+def _create(connection: Connection) -> int:
+    statement = insert(portal).values(created_at=utc_now(connection)).returning(portal.c.id)
+    created: int = connection.execute(statement).scalar_one()
+    return created

@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from airflow_b24.ledger import cursors, payments
+from airflow_b24.ledger.cursors import Cursor
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.schema import raw
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
 
 AMENDED = {"verdict": "quarantined", "rule": "amended", "detail": "the bank sent this payment before, different"}
+# Short transactions: a long first reading must not keep paying workers out of an SQLite ledger.
+CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One delivered record: its whole text, and the payment it is, or the rule that set it aside."""
+    """One delivered record: its whole text, and the payment it is, or the rule that set it aside.
+
+    `account` and `key` say whose record it is, as far as that can be read, also when it is no payment.
+    """
 
     body: str
     verdict: Literal["payment", "ignored", "quarantined"]
     payment: NewPayment | None = None
     rule: str = ""
     detail: str = ""
+    account: str = ""
+    key: str = ""
 
     @property
     def occurrence(self) -> int:
@@ -39,49 +46,84 @@ class Record:
         return hashlib.sha256(self.body.encode()).hexdigest()
 
 
-def ingest(store: Store, source: str, records: Iterable[Record], watermark: date | None) -> dict[str, int]:
-    """Keep every record and advance the source's watermark in one transaction.
+def ingest(store: Store, source: str, records: Iterable[Record], read: Cursor | None) -> dict[str, int]:
+    """Keep every record, and note with the last of them how far the source has been read.
 
     Repeating it is safe: a record is known by (source, content, occurrence), a payment by (account, key, occurrence).
     Returns counts: received, new, repeated, ignored, quarantined, amended.
     """
     counts: Counter[str] = Counter(received=0, new=0, repeated=0, ignored=0, quarantined=0, amended=0)
-    with store.transaction() as connection:
-        for record in records:
-            counts["received"] += 1
-            counts[_keep(connection, source, record)] += 1
-        if watermark is not None:
-            cursors.advance(connection, source, watermark)
+    ordered = sorted(records, key=_place)
+    counts["received"] = len(ordered)
+    chunks: list[Sequence[Record]] = [ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK)]
+    for last, chunk in enumerate(chunks or [[]], start=1 - len(chunks or [[]])):
+        with store.transaction() as connection:
+            counts.update(_keep(connection, source, record) for record in chunk)
+            if last == 0 and read is not None:
+                cursors.advance(connection, source, read)
     return dict(counts)
 
 
+def _place(record: Record) -> tuple[str, str, bool, str, int]:
+    """One order for all: two readings of the same payments must not wait for each other in a circle."""
+    # Payments first: one that is taken back in the same delivery is known by then, and is held.
+    return record.account, record.key, record.payment is None, record.digest, record.occurrence
+
+
 def _keep(connection: Connection, source: str, record: Record) -> str:
-    row = {"verdict": record.verdict, "rule": record.rule, "detail": record.detail}
+    judged = {"verdict": record.verdict, "rule": record.rule, "detail": record.detail}
+    whose = {"account": record.account, "key": record.key}
     known = {"source": source, "digest": record.digest, "occurrence": record.occurrence}
     this = and_(*(raw.c[name] == value for name, value in known.items()))
-    new = {**known, **row, "body": record.body, "received_at": utc_now(connection)}
+    new = {**known, **whose, **judged, "body": record.body, "received_at": utc_now(connection)}
     if not insert_if_absent(connection, raw, new):
-        connection.execute(update(raw).where(this).values(deliveries=raw.c.deliveries + 1))
-        if record.payment is None or not _was_set_aside(connection, this):
-            return "repeated"
-    if record.payment is None:
+        return _again(connection, this, record, {**judged, **whose})
+    return _judge(connection, this, record, judged)
+
+
+def _judge(connection: Connection, this: ColumnElement[bool], record: Record, judged: dict[str, str]) -> str:
+    if record.payment is not None:
+        return _as_payment(connection, this, record.payment, judged)
+    # The bank calls a payment we know pending, cancelled or a debit: it may be taking it back.
+    taken_back = payments.hold_if_known(connection, record.account, record.key) if record.key else None
+    if taken_back is None:
         return record.verdict
-    payment_id, fate = payments.record(connection, record.payment)
-    row = {**row, **AMENDED} if fate == "amended" else row
+    connection.execute(update(raw).where(this).values(payment_id=taken_back, **AMENDED))
+    return "amended"
+
+
+def _again(connection: Connection, this: ColumnElement[bool], record: Record, judged: dict[str, str]) -> str:
+    connection.execute(update(raw).where(this).values(deliveries=raw.c.deliveries + 1))
+    # A mapping that was mended since may read the same record in another way: then that counts.
+    known = connection.execute(select(raw.c.payment_id, raw.c.verdict).where(this)).one()
+    if known.payment_id is not None:
+        if record.payment is not None and known.verdict == "payment":
+            payments.read_anew(connection, known.payment_id, record.payment)
+        return "repeated"
+    connection.execute(update(raw).where(this).values(**judged))
+    fate = _judge(connection, this, record, judged)
+    return "repeated" if fate == record.verdict else fate
+
+
+def _as_payment(connection: Connection, this: ColumnElement[bool], new: NewPayment, judged: dict[str, str]) -> str:
+    payment_id, fate = payments.record(connection, new)
+    row = {**judged, **AMENDED} if fate == "amended" else judged
     connection.execute(update(raw).where(this).values(payment_id=payment_id, **row))
+    # What the bank said of it before it was booked belongs to the payment, and is nobody's question any more.
+    earlier = (raw.c.account == new.account, raw.c.key == new.key, raw.c.payment_id.is_(None))
+    if new.occurrence == 0:
+        connection.execute(update(raw).where(*earlier).values(payment_id=payment_id))
     return fate
-
-
-def _was_set_aside(connection: Connection, this: ColumnElement[bool]) -> bool:
-    # A mapping that was mended since reads the same record as a payment: then it is one.
-    return connection.execute(select(raw.c.payment_id).where(this)).scalar_one() is None
 
 
 def set_aside(connection: Connection) -> list[dict[str, Any]]:
     """Records that are no payment of their own, oldest first: {id, source, verdict, rule, detail, body, received_at}.
 
-    An amendment is not among them: it speaks of a payment that the ledger has.
+    Of several about the same (account, key) the newest speaks. An amendment is not among them: it speaks of a payment
+    that the ledger has.
     """
     columns = (raw.c.id, raw.c.source, raw.c.verdict, raw.c.rule, raw.c.detail, raw.c.body, raw.c.received_at)
-    query = select(*columns).where(raw.c.payment_id.is_(None)).order_by(raw.c.id)
+    newest = select(func.max(raw.c.id)).where(raw.c.payment_id.is_(None), raw.c.key != "")
+    speaks = or_(raw.c.key == "", raw.c.id.in_(newest.group_by(raw.c.account, raw.c.key)))
+    query = select(*columns).where(raw.c.payment_id.is_(None), speaks).order_by(raw.c.id)
     return [dict(row) for row in connection.execute(query).mappings()]

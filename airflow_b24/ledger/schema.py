@@ -105,6 +105,9 @@ raw = _table(
     Column("source", String(255), nullable=False),
     Column("digest", String(64), nullable=False),
     Column("occurrence", Integer, nullable=False),
+    # Whose record it is, where that can be read: also of a record that is no payment (any more).
+    Column("account", String(255), nullable=False),
+    Column("key", String(320), nullable=False),
     Column("body", Text, nullable=False),
     Column("verdict", String(16), nullable=False),
     Column("rule", String(64), nullable=False),
@@ -115,6 +118,8 @@ raw = _table(
     UniqueConstraint("source", "digest", "occurrence"),
     CheckConstraint("verdict IN ('payment', 'ignored', 'quarantined')", name="verdict"),
 )
+
+Index("ix_b24_raw_identity", raw.c.account, raw.c.key)
 
 settlement = _table(
     "settlement",
@@ -139,6 +144,10 @@ settlement = _table(
     Column("hold", String(64)),
     Column("how", String(16)),
     Column("reason", String(64)),
+    # What it was last sent through, `31` or `handler:code`.
+    Column("pay_system", String(128), nullable=False, server_default=""),
+    # What the proof rested on: an invoice that is about somebody else by now is not the one that was matched.
+    Column("identity", JSON),
     Column("snapshot", JSON),
     Column("evidence", JSON),
     Column("quiet_until", UtcDateTime),
@@ -178,11 +187,12 @@ allocation = _table(
     CheckConstraint("amount > 0", name="positive"),
 )
 
-# What matching said of a payment; a new row only when its word changed. The newest row is the valid one.
+# What matching said of a payment against one portal; a new row only when its word changed. The newest is the valid one.
 outcome = _table(
     "outcome",
     Column("id", Id, primary_key=True),
     Column("payment_id", Id, ForeignKey("b24_payment.id"), nullable=False, index=True),
+    Column("portal_id", Id, ForeignKey("b24_portal.id"), nullable=False),
     Column("mode", String(8), nullable=False),
     Column("verdict", String(8), nullable=False),
     Column("reason", String(64), nullable=False),
@@ -227,6 +237,8 @@ cursor = _table(
     "cursor",
     Column("source", String(255), primary_key=True),
     Column("watermark", Date, nullable=False),
+    # The earliest first day ever asked for: an earlier one goes back to it.
+    Column("start_from", Date, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
 )
 

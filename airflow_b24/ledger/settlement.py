@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeAlias
 
 from airflow_b24.ledger.decide import (
@@ -119,10 +118,13 @@ Effect: TypeAlias = Reserve | Claim | Look | Commit | Exchange | Pause
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Where the settlement stands; `trouble` is set when this attempt could not bring it to an end."""
+    """Where the settlement stands; `trouble` is set when this attempt could not bring it to an end.
+
+    Another attempt may help in `wait_s` seconds, at once when that is None.
+    """
 
     row: Row
-    retry_at: datetime | None = None
+    wait_s: float | None = None
     trouble: Refused | Unknown | None = None
 
 
@@ -142,29 +144,44 @@ def settle(settlement_id: int, patience: Patience) -> Conversation:
         row, trouble = yield from _attempt(row, patience)
         if trouble is None:
             return _report(row)
-        pause = _pause(trouble, row, patience)
+        pause = _pause(trouble, patience)
         if pause is None or not left:
             break
         yield Pause(pause)
-    return Settled(row, retry_at=_retry_at(trouble, row), trouble=trouble)
+    return Settled(row, wait_s=_wait_s(trouble, row), trouble=trouble)
 
 
 def _attempt(row: Row, patience: Patience) -> Generator[Effect, Any, Attempted]:
     """One claim's worth of work: the row afterwards, and the refusal or silence that calls for another claim."""
     read: Exchanged = yield Exchange(row, pay=False)
     if not isinstance(read.seen, Seen):
-        return row, read.seen
+        return (yield from _unreadable(row, read.seen))
     decision = before_sending(row, read.seen, row.claimed_at)
     if decision.state is row.state:
         return row, None
     done: Committed = yield Commit(row, decision, read.began)
     if done.stale:
-        return row, Refused("STALE_READ", "the pre-read grew too old", repeatable=True, retry_at=row.claimed_at)
+        return row, Refused("STALE_READ", "the pre-read grew too old", repeatable=True, wait_s=0.0)
     if done.row is None:
-        return (yield Look(row.id)), None
+        return (yield from _overtaken(row))
     if decision.state is State.SENDING:
         return (yield from _send(done, patience))
     return done.row, None
+
+
+def _unreadable(row: Row, fact: Refused | Unknown) -> Generator[Effect, Any, Attempted]:
+    """An invoice that is gone needs a person; anything else may be read another time."""
+    if isinstance(fact, Unknown) or fact.repeatable:
+        return row, fact
+    done: Committed = yield Commit(row, Decision(State.REVIEW, reason=fact.reason, evidence={"text": fact.text}))
+    return (done.row or (yield Look(row.id))), None
+
+
+def _overtaken(row: Row) -> Generator[Effect, Any, Attempted]:
+    now: Row = yield Look(row.id)
+    if now.fence == row.fence and now.hold is not None:
+        return now, Refused("HELD", "a hold came in between", repeatable=True, wait_s=0.0)
+    return now, None
 
 
 def _send(sent: Committed, patience: Patience) -> Generator[Effect, Any, Attempted]:
@@ -188,24 +205,28 @@ def _send(sent: Committed, patience: Patience) -> Generator[Effect, Any, Attempt
 def _report(row: Row) -> Settled:
     """What stays open after a full attempt: `unknown` here, or `sending` in another attempt's hands."""
     if row.state in {State.UNKNOWN, State.SENDING}:
-        return Settled(row, row.quiet_until, Unknown("the outcome of the call is not known yet"))
+        return Settled(row, _quiet_s(row), Unknown("the outcome of the call is not known yet"))
     if row.state is State.READY:
         return Settled(row, trouble=Unknown("another attempt is working on this settlement"))
     return Settled(row)
 
 
-def _pause(trouble: Refused | Unknown, row: Row, patience: Patience) -> float | None:
+def _pause(trouble: Refused | Unknown, patience: Patience) -> float | None:
     """Seconds to wait before another claim in this very attempt, None when it should end."""
-    if isinstance(trouble, Unknown) or not trouble.repeatable or trouble.retry_at is None:
+    if isinstance(trouble, Unknown) or not trouble.repeatable or trouble.wait_s is None:
         return None
-    wait = (trouble.retry_at - row.claimed_at).total_seconds()
-    return max(wait, 0.0) if wait <= patience.longest_pause_s else None
+    return max(trouble.wait_s, 0.0) if trouble.wait_s <= patience.longest_pause_s else None
 
 
-def _retry_at(trouble: Refused | Unknown | None, row: Row) -> datetime | None:
+def _wait_s(trouble: Refused | Unknown | None, row: Row) -> float | None:
     if isinstance(trouble, Refused):
-        return trouble.retry_at
-    return row.quiet_until if row.state is State.UNKNOWN else None
+        return trouble.wait_s
+    return _quiet_s(row) if row.state is State.UNKNOWN else None
+
+
+def _quiet_s(row: Row) -> float | None:
+    """What was left of the quiet time at the claim: both ends by the ledger's clock."""
+    return None if row.quiet_until is None else max((row.quiet_until - row.claimed_at).total_seconds(), 0.0)
 
 
 def applied(row: Row, decision: Decision) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, or_, select, update
 
-from airflow_b24.ledger import allocations, events
+from airflow_b24.ledger import allocations, cases, events
 from airflow_b24.ledger.decide import TRANSITIONS, Decision, Row, State
 from airflow_b24.ledger.errors import InvariantError
-from airflow_b24.ledger.schema import allocation, settlement
+from airflow_b24.ledger.schema import allocation, payment, settlement
 from airflow_b24.ledger.settlement import Patience, applied
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
@@ -55,7 +55,7 @@ def look(store: Store, settlement_id: int) -> Row:
         return _row(connection, found)
 
 
-def move(store: Store, row: Row, decision: Decision, patience: Patience) -> Row | None:
+def move(store: Store, row: Row, decision: Decision, patience: Patience, pay_system: str) -> Row | None:
     """Apply the decision if the fence and the state still are the row's, and for a send if nothing holds it.
 
     None when another attempt was faster; what was seen is kept as evidence all the same.
@@ -74,8 +74,49 @@ def move(store: Store, row: Row, decision: Decision, patience: Patience) -> Row 
             return None
         changes = applied(row, decision) | {"evidence": evidence}
         if sending:
-            changes["quiet_until"] = now + timedelta(seconds=patience.quiet_s)
+            changes |= {"quiet_until": now + timedelta(seconds=patience.quiet_s), "pay_system": pay_system}
         return _row(connection, _write(connection, row.id, changes))
+
+
+def release(store: Store, row: Row) -> Row:
+    """Free invoice and payments of a settlement in review; a person has decided that this money did not pay it.
+
+    Raises InvariantError when the row has moved since it was looked at.
+    """
+    with store.transaction() as connection:
+        found = _locked(connection, row.id)
+        if found["state"] != State.REVIEW or found["fence"] != row.fence:
+            raise InvariantError(f"settlement {row.id} has moved meanwhile: look at it again")
+        used = select(allocation.c.payment_id, allocation.c.amount).where(allocation.c.settlement_id == row.id)
+        for payment_id, amount in connection.execute(used.order_by(allocation.c.payment_id)).all():
+            this = update(payment).where(payment.c.id == payment_id)
+            connection.execute(this.values(allocated=payment.c.allocated - amount))
+        freed = _write(connection, row.id, {"state": State.RELEASED, "fence": found["fence"] + 1})
+        evidence = {"reason": row.reason}
+        now = utc_now(connection)
+        events.append(
+            connection, row.id, "released", state=State.REVIEW, fence=freed["fence"], at=now, evidence=evidence
+        )
+        return _row(connection, freed)
+
+
+def record_of(store: Store, portal_id: int, pay_system: str, last: int) -> list[bool]:
+    """Whether each of the newest settlements sent through a pay system was paid, newest first, at most `last`.
+
+    False is an answer `true` that paid nothing; settlements without an end, or released since, say nothing.
+    """
+    ended = or_(
+        and_(settlement.c.state == State.PAID, settlement.c.how == "sent"),
+        and_(settlement.c.state == State.REVIEW, settlement.c.reason == "true_but_unpaid"),
+    )
+    query = (
+        select(settlement.c.state == State.PAID)
+        .where(settlement.c.portal_id == portal_id, settlement.c.pay_system == pay_system, ended)
+        .order_by(settlement.c.updated_at.desc(), settlement.c.id.desc())
+        .limit(last)
+    )
+    with store.snapshot() as connection:
+        return [bool(paid) for paid in connection.execute(query).scalars()]
 
 
 def open_plain(store: Store, plain: Plain) -> int:
@@ -154,8 +195,11 @@ def due(store: Store, portal_id: int, limit: int) -> list[dict[str, int]]:
 
 
 def hold_for_payment(connection: Connection, payment_id: int, why: str) -> None:
-    """Veto every settlement that uses the payment; one already paid keeps its state."""
+    """Veto every settlement that uses the payment; one already paid keeps its state and becomes a case."""
     touched = select(allocation.c.settlement_id).where(allocation.c.payment_id == payment_id)
+    paid = select(settlement.c.id).where(settlement.c.id.in_(touched), settlement.c.state == State.PAID)
+    for settlement_id in connection.execute(paid).scalars().all():
+        cases.open_case(connection, settlement_id, why, {"payment_id": payment_id})
     connection.execute(
         update(settlement)
         .where(settlement.c.id.in_(touched), settlement.c.state.not_in([State.PAID, State.RELEASED]))
@@ -178,8 +222,20 @@ def _write(connection: Connection, settlement_id: int, changes: dict[str, Any]) 
 
 
 COPIED = (
-    *("id", "kind", "invoice_id", "invoice_number", "origin", "fence", "expected", "currency", "exponent", "sends"),
-    *("in_flight", "answered", "hold", "how", "reason", "snapshot", "quiet_until"),
+    *(
+        "id",
+        "portal_id",
+        "kind",
+        "invoice_id",
+        "invoice_number",
+        "origin",
+        "fence",
+        "expected",
+        "currency",
+        "exponent",
+        "sends",
+    ),
+    *("in_flight", "answered", "hold", "how", "reason", "identity", "snapshot", "quiet_until"),
 )
 
 

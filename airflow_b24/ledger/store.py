@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
@@ -39,6 +40,7 @@ class Store:
         address = _address(url)
         store: Store | None = None
         try:
+            _keep_private(address)
             store = cls(make_engine(address))
             upgrade(store)
         except Exception as error:
@@ -120,6 +122,13 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA foreign_keys=ON")
     if mode not in {"wal", "memory"} or connection.execute("PRAGMA synchronous").fetchone()[0] != 2:
         raise LedgerError("the SQLite ledger's disk refuses write-ahead logging: put it on a local disk")
+
+
+def _keep_private(address: URL) -> None:
+    """Payers' names and tax ids are nobody else's: a new SQLite file is its owner's alone."""
+    name = address.database
+    if address.get_backend_name() == "sqlite" and name and name != ":memory:" and not address.query:
+        Path(name).touch(mode=0o600, exist_ok=True)
 
 
 def _begin_sqlite(connection: Connection) -> None:

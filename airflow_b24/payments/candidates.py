@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from airflow_b24.payments.invoice_number import canonical_number
+from airflow_b24.payments.loose_numbers import LooseNumber
 from airflow_b24.payments.model import Invoice, Payment
 from airflow_b24.payments.references import Reference
 
 MOST_HINTS = 5
 
+# INN 10 or 12 digits, EDRPOU 8, SIREN 9, CPF 11, BIN 12, SIRET 14; IE1234567FA, CHE123456789MWST; CNPJ may hold letters.
+_TAX_ID = re.compile(r"(?=(?:[A-Z]*[0-9]){7})[0-9A-Z]{8,16}|(?=(?:[A-Z]*[0-9]){4})[0-9A-Z]{12}[0-9]{2}")
+_COUNTING = ("01234567890123456789", "98765432109876543210")
+
 
 class Candidates:
     """All invoices of one run, indexed; built once, never changed."""
 
-    def __init__(self, invoices: Sequence[Invoice]) -> None:
+    def __init__(self, invoices: Sequence[Invoice], *, trust_unknown_accounts: bool = True) -> None:
         self._invoices = invoices
+        self._trusts_unknown_accounts = trust_unknown_accounts
         by_number: defaultdict[str, list[Invoice]] = defaultdict(list)
         for invoice in invoices:
             by_number[canonical_number(invoice.number)].append(invoice)
@@ -34,11 +41,25 @@ class Candidates:
         """Say whether any invoice has a number that the reference may mean."""
         return not self._by_number.keys().isdisjoint(reference.forms)
 
+    def rivals(self, payment: Payment, named: Invoice, numbers: Iterable[LooseNumber]) -> list[Invoice]:
+        """Return the first other invoices that one of these numbers may mean beside the one named."""
+        for number in numbers:
+            same = self._by_number.get(number.form, ())
+            others = [invoice for invoice in same if invoice != named]
+            # A list that was cut may hide the one that is meant.
+            if len(same) == MOST_HINTS or any(_may_be_meant(other, payment, named, number.whole) for other in others):
+                return others
+        return []
+
     def receives(self, account: str, invoice: Invoice) -> bool:
         """Say whether money on our account can pay the invoice; unknown accounts pass only where one company owns all."""
         if invoice.own_accounts is None:
-            return self._has_one_company
+            return self._trusts_unknown_accounts and self._has_one_company
         return compact(account) in {compact(own) for own in invoice.own_accounts} - {""}
+
+    def lacks_accounts(self, invoice: Invoice) -> bool:
+        """Say whether only the invoice's unknown accounts, which are not trusted here, keep money from it."""
+        return invoice.own_accounts is None and not self._trusts_unknown_accounts
 
     def of_amount(self, payment: Payment) -> list[Invoice]:
         """Return a few open invoices of exactly this amount, those of this payer first."""
@@ -58,7 +79,7 @@ class Candidates:
             if invoice.amount is None or invoice.paid or invoice.cancelled or invoice.settled:
                 continue
             # The empty tax id stands for any payer.
-            for payer in {known_tax_id(tax_id) for tax_id in invoice.payer_tax_ids} | {""}:
+            for payer in _payers(invoice.payer_tax_ids) | {""}:
                 same = found.setdefault((invoice.amount.minor, invoice.amount.currency, payer), [])
                 if len(same) < MOST_HINTS:
                     same.append(invoice)
@@ -75,8 +96,25 @@ def compact(identifier: str) -> str:
 def known_tax_id(tax_id: str) -> str:
     """Return a tax id as it is compared; empty when it says nothing."""
     plain = compact(tax_id)
-    # Russian banks write "0" for a payer who has none.
-    return plain if plain.strip("0") else ""
+    # "0", "нет", "1111111111" and "1234567890" stand for a payer who has none.
+    if not _TAX_ID.fullmatch(plain) or len(set(filter(str.isdigit, plain))) == 1:
+        return ""
+    return "" if any(plain in counting for counting in _COUNTING) else plain
+
+
+def _may_be_meant(other: Invoice, payment: Payment, named: Invoice, is_whole: bool) -> bool:
+    """Say whether a number that no word explains, and that is the number of `other`, may mean it."""
+    may_fit = other.amount is None or other.amount in {payment.amount, named.amount}
+    payers = _payers({payment.payer_tax_id, *named.payer_tax_ids})
+    theirs = _payers(other.payer_tax_ids)
+    may_be_theirs = not payers or not theirs or not payers.isdisjoint(theirs)
+    # Where invoices are numbered from 1, any quantity is the number of some invoice: one of another amount and certainly
+    # of another payer is none that this payer means. Digits inside a word ("Bitrix24") must fit in both.
+    return may_fit or may_be_theirs if is_whole else may_fit and may_be_theirs
+
+
+def _payers(tax_ids: Iterable[str]) -> set[str]:
+    return {known_tax_id(tax_id) for tax_id in tax_ids} - {""}
 
 
 def _distinct(invoices: Iterable[Invoice]) -> list[Invoice]:

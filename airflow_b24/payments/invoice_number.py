@@ -23,9 +23,14 @@ def canonical_number(number: str) -> str:
     """
     if number.isascii() and number.isdigit():
         return number.lstrip("0") or "0"
-    plain = _SPACES.sub("", fold_text(number)).translate(_LOOK_ALIKES)
+    plain = fold_look_alikes(_SPACES.sub("", fold_text(number)))
     mark = _MARK.match(plain)
     return _IDLE_ZEROS.sub("", plain[mark.end() :] if mark else plain)
+
+
+def fold_look_alikes(text: str) -> str:
+    """Return upper-case text with one letter for all that look alike, and one dash; its length stays."""
+    return text if text.isascii() else text.translate(_LOOK_ALIKES)
 
 
 def fold_text(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from airflow_b24.payments.candidates import Candidates, known_tax_id
+from airflow_b24.payments.loose_numbers import loose_numbers, speaks_of_replacement
 from airflow_b24.payments.model import Invoice, Payment
 from airflow_b24.payments.references import Reading, Reference, find_references
 
@@ -34,13 +35,17 @@ class Unproven:
 Outcome = Proven | Unproven
 
 
-def match(payments: Sequence[Payment], invoices: Sequence[Invoice]) -> list[Outcome]:
+def match(
+    payments: Sequence[Payment], invoices: Sequence[Invoice], *, trust_unknown_accounts: bool = True
+) -> list[Outcome]:
     """Judge every payment against all invoices given, in the order of the payments.
 
-    Pass every invoice that could be meant, also paid and cancelled ones: a number is unique only among those given.
+    Pass every invoice that could be meant, also paid and cancelled ones, and those whose price cannot be read: a number
+    is unique only among those given. `trust_unknown_accounts` lets an invoice without known `own_accounts` be paid on any
+    account where all invoices given are of one company; when it is False such an invoice is `payee_unknown`.
     The result depends on what is given, not on its order, and repeating is safe.
     """
-    candidates = Candidates(invoices)
+    candidates = Candidates(invoices, trust_unknown_accounts=trust_unknown_accounts)
     outcomes = [_judge(payment, candidates) for payment in payments]
     proofs = Counter(_identity(outcome.invoice) for outcome in outcomes if isinstance(outcome, Proven))
     return [_refuse_competition(outcome, proofs) for outcome in outcomes]
@@ -65,6 +70,12 @@ def _judge(payment: Payment, candidates: Candidates) -> Outcome:
         return Unproven(reason, tuple(hints), _quotation(reading.references))
     invoice = named[0]
     evidence = {**_quotation(reading.references), "number": invoice.number}
+    rivals = candidates.rivals(payment, invoice, loose_numbers(reading))
+    if rivals:
+        evidence["other_number"] = rivals[0].number
+        return Unproven("several_invoices", (invoice, *rivals), evidence)
+    if speaks_of_replacement(reading):
+        return Unproven("replaced", (invoice,), evidence)
     contradiction = _unavailable(payment, invoice) or _wrong_money(payment, invoice, candidates)
     if contradiction is not None:
         return Unproven(contradiction[0], (invoice,), {**evidence, **contradiction[1]})
@@ -121,7 +132,8 @@ def _wrong_money(payment: Payment, invoice: Invoice, candidates: Candidates) -> 
     if paid.minor != due.minor or paid.minor <= 0:
         return "wrong_amount", {"amount": f"paid {paid}, invoice {due}"}
     if not candidates.receives(payment.account, invoice):
-        return "payee_mismatch", {"own_account": payment.account}
+        reason = "payee_unknown" if candidates.lacks_accounts(invoice) else "payee_mismatch"
+        return reason, {"own_account": payment.account}
     return None
 
 

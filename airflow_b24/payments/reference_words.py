@@ -92,3 +92,62 @@ FOREIGN_PREFIXES: tuple[str, ...] = (
     "UST",
     "NIP",
 )
+
+# What a number right behind one of these is: money, a contract, an identifier. It is never another invoice.
+MONEY_WORDS: tuple[str, ...] = (
+    r"[СC]УММ(?:ОЙ|[АЫУЕAE])?(?:\s(?:НДС|ПЛАТЕЖА|ОПЛАТЫ|К\sОПЛАТЕ))?",
+    r"В\s?Т[.]?\s?Ч[.]?",
+    r"В\sТОМ\sЧИСЛЕ",
+    r"(?<!БЕЗ\s)НДС",
+    r"[СC]УМ[АИУІ]",
+    "ПДВ",
+    "(?:TOTAL|SUM|AMOUNT|VAT|BETRAG|SUMME|MWST|UST|MONTANT|TVA|IMPORTE|IVA|VALOR|KWOTA)[.]?",
+    # In "118 EUR 46" it is the 118 that is money; behind a date it is the number to come.
+    r"(?:(?<!\d)(?<!\d\s)|(?<=[./-]20\d\d\s))(?:RUB|UAH|EUR|USD|PLN|BRL|€|\$)",
+)
+CONTRACT_WORDS: tuple[str, ...] = (
+    r"ДОГ(?:[.]|ОВОР\w{0,3})?(?:\s(?:НА|(?:ПОСТАВК|АРЕНД|СУБ|ПОДРЯД|ОКАЗАН|УСЛУГ|КУПЛИ|ЗАЙМ|ВОЗМЕЗД|ОБСЛУЖ|ЛИЦЕНЗ)[\w-]{0,14}+)){0,3}",
+    "К(?:ОНТРАКТ|-Т)(?:ОМ|[АУЕ])?",
+    "CONTRACT|AGREEMENT|VERTRAG|CONTRATO?|UMOW[AYĘ]",
+)
+IDENTIFIER_WORDS: tuple[str, ...] = (
+    r"(?:ИНН|КПП|БИК|ОГРН(?:ИП)?|ОКПО|ЄДРПОУ|КБК|УИН|ОКТМО|IBAN|BIC|SWIFT|NIP|REGON|CNPJ|CPF|EORI)",
+    r"(?:[РКЛ][/.]?[СC]Ч?)[.]?",
+    r"(?:ТЕЛ(?:ЕФОН)?|МОБ|PHONE|TEL)[.]?",
+)
+
+# What the number before one of these counts.
+COUNTED_WORDS: tuple[str, ...] = (
+    "%",
+    r"(?:RUB|UAH|EUR|USD|PLN|BRL|€|\$)(?!\w|\s{0,3}\d)",
+    *(
+        rf"(?:{word})(?![\w/-])"
+        for word in (
+            r"Р(?:УБ\w{0,4})?",
+            r"КОП\w{0,4}",
+            r"ГРН|ТЫС|МЛН",
+            r"ШТ(?:УК\w?)?",
+            r"ДН(?:Я|ЕЙ|ІВ|І)?|ДЕНЬ",
+            r"МЕС(?:ЯЦ\w{0,3})?",
+            r"КВ(?:АРТАЛ\w?)?",
+            r"Ч(?:АС\w{0,2})?",
+            r"КГ|М2|КВТ|УСЛ|ЭКЗ|ЧЕЛ|ЛИЦ",
+            r"PCS|DAYS?|MONTHS?|HOURS?|STK|SZT",
+        )
+    ),
+)
+MONTHS: tuple[str, ...] = (
+    "(?:ЯНВАР|ФЕВРАЛ|АПРЕЛ|ИЮН|ИЮЛ|СЕНТЯБР|ОКТЯБР|НОЯБР|ДЕКАБР)[ЬЯЕ]",
+    "(?:МАРТ|АВГУСТ)[АЕ]?|МА[ЙЯЕ]|КВАРТАЛ[АЕ]?|КВ[.]?",
+    "(?:СІЧ|КВІТ|ТРАВ|ЧЕРВ|ЛИП|СЕРП|ВЕРЕС|ГРУД)(?:ЕНЬ|НЯ|НІ)|БЕРЕЗ(?:ЕНЬ|НЯ)|(?:ЛЮТ|ЖОВТ)(?:ИЙ|ОГО|НЯ|ЕНЬ)|ЛИСТОПАДА?",
+    "JAN(?:UARY?)?|FEB(?:RUARY?)?|MAR(?:CH)?|APR(?:IL)?|MA[YI]|JUN[EI]?|JUL[YI]?|AUG(?:UST)?|SEP(?:TEMBER)?|O[CK]T(?:OBER)?|NOV(?:EMBER)?|DE[CZ](?:EMBER)?|MÄRZ",
+)
+
+# Stems that begin a word and say that a named invoice is not, or no longer, the one that is paid.
+REPLACEMENT_WORDS: tuple[str, ...] = (
+    *("ВЗАМЕН", "ВМЕСТО", "ЗАМЕСТО", "АННУЛИР", "АНУЛИР", "ОТМЕН", "СТОРН", "ОШИБОЧ", "НЕДЕЙСТВ", "УТРАТИ"),
+    *("ЗАМІСТЬ", "СКАСОВ", "СКАСУВ", "АНУЛЬ", "АНУЛЮ", "ПОМИЛК"),
+    *(r"\w{0,24}STORN", "REPLAC", "INSTEAD", "CANCEL", "SUPERSED", "ANN?UL", "VOID", "REVOK", "MISTAK", "ERRONE"),
+    *("ERSETZ", "ANSTATT", "ANSTELLE", r"STATT\b", "UNGÜLTIG", "REMPLAC", "AU LIEU", "ERREUR"),
+    *("REEMPLAZ", "SUSTITU", "EN LUGAR", "SUBSTITU", "EM VEZ", "ZAMIAST", "ZASTĘP", "OMYŁK"),
+)

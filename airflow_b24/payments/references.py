@@ -27,35 +27,38 @@ class Reference:
 
     `forms` holds its canonical readings: "INV-45" may be the number "45" or "INV-45". `dates` is None when no date
     stands beside it, else every date its digits can mean. `certain` is False for a bare number that only follows a comma.
+    `span` is the fragment's place in the folded text.
     """
 
     forms: tuple[str, ...]
     fragment: str
     dates: frozenset[date] | None
     certain: bool
+    span: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a text says: the references in it, and whether hidden characters make it unfit as a proof."""
+    """What a text says: the references in it, whether hidden characters make it unfit as a proof, and its folded form."""
 
     references: tuple[Reference, ...]
     suspicious: bool
+    folded: str
 
 
 # Every repetition is bounded or possessive, so that the time stays linear in the text whatever it holds.
 _LETTER_OR_DIGIT = r"[^\W_]"
 _JOINERS = "-/_\\‐‑‒–—―−"
-_JOINER = f"[{re.escape(_JOINERS)}]"
+JOINER = f"[{re.escape(_JOINERS)}]"
 _NUMBER = (
-    rf"(?!{'|'.join(FOREIGN_PREFIXES)})(?=(?:[^\W\d_]|{_JOINER}){{0,24}}\d)"
-    rf"(?P<number>{_LETTER_OR_DIGIT}{{1,32}}+(?:(?:{_JOINER}|(?<=\d)\.(?=\d)){_LETTER_OR_DIGIT}{{1,32}}+){{0,6}}+)"
-    rf"(?!{_LETTER_OR_DIGIT}|{_JOINER}{_LETTER_OR_DIGIT}|(?<=\d)\.\d)"
+    rf"(?!{'|'.join(FOREIGN_PREFIXES)})(?=(?:[^\W\d_]|{JOINER}){{0,24}}\d)"
+    rf"(?P<number>{_LETTER_OR_DIGIT}{{1,32}}+(?:(?:{JOINER}|(?<=\d)\.(?=\d)){_LETTER_OR_DIGIT}{{1,32}}+){{0,6}}+)"
+    rf"(?!{_LETTER_OR_DIGIT}|{JOINER}{_LETTER_OR_DIGIT}|(?<=\d)\.\d)"
 )
 _MARK = r"(?P<mark>#\s{0,3}|(?:NUM(?:BER|MER|ERO|ÉRO|ER)?|N(?:[O°R]|RO)?|НОМЕР)S?(?:[.:\s]{1,3}|(?=\d)))"
-_DAY = r"\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2})|\d{4}-\d{2}-\d{2}"
-_DATE_WORD = rf"(?:(?:{'|'.join(chain.from_iterable(DATE_WORDS.values()))})(?:[.:]?\s{{0,3}}))"
-_DATE = rf"{_DATE_WORD}?(?P<NAME>{_DAY})(?!\d|[./-]\d)"
+DAY = r"\d{1,2}[./-]\d{1,2}[./-](?:\d{4}|\d{2})|\d{4}-\d{2}-\d{2}"
+DATE_WORD = rf"(?:(?:{'|'.join(chain.from_iterable(DATE_WORDS.values()))})(?:[.:]?\s{{0,3}}))"
+_DATE = rf"{DATE_WORD}?(?P<NAME>{DAY})(?!\d|[./-]\d)"
 _DATE_AFTER = rf"(?:[\s,]{{0,3}}[(\[]?\s?{_DATE.replace('NAME', 'after')})?"
 _DATE_BEFORE = rf"\s{{0,3}}[(]?{_DATE.replace('NAME', 'before')}\s?(?:Г(?:ОДА|\.)?|Р\.)?[),\s]{{0,3}}(?={_MARK.replace('?P<mark>', '?:')})"
 _GAP = r"""(?:[\s.:"'«“„(\[]{1,4}|-|/|_|(?=#|N|\d))"""
@@ -90,7 +93,7 @@ def find_references(text: str) -> Reading:
     # A fragment is shown as the payer wrote it, unless folding moved its place.
     shown = text if len(text) == len(folded) else folded
     suspicious = not text.isascii() and _RAISED_DIGIT.search(text) is not None
-    return Reading(tuple(_references(folded, shown)), suspicious or _HIDDEN.search(folded) is not None)
+    return Reading(tuple(_references(folded, shown)), suspicious or _HIDDEN.search(folded) is not None, folded)
 
 
 def _references(text: str, shown: str) -> Iterator[Reference]:
@@ -137,6 +140,7 @@ def _reference(text: str, shown: str, found: re.Match[str]) -> Reference:
         fragment=shown[found.start() : found.end()].strip(" ,;"),
         dates=_dates(day) if day else None,
         certain=is_first or found["joint"] != "," or mark is not None,
+        span=found.span(),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
 
 from airflow_b24.ledger import cursors, records
+from airflow_b24.ledger.cursors import Cursor
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.records import Record
 from airflow_b24.ledger.store import Store
@@ -14,9 +15,6 @@ from airflow_b24.payments.model import Payment
 from airflow_b24.payments.statements.records import Ignored, Quarantined, RecordFields, identify, read_record
 
 BEFORE_START = "before_start"
-
-# What the ledger's column holds; PostgreSQL would refuse the whole delivery for one longer text.
-LONGEST_ACCOUNT = 255
 
 
 def collect(
@@ -35,11 +33,19 @@ def collect(
     ignored by the rule `before_start`. Returns counts: received, new, repeated, ignored, quarantined, amended.
     """
     with store.snapshot() as connection:
-        watermark = cursors.watermark(connection, source)
+        cursor = cursors.find(connection, source)
     # Whole days and `>=`: what arrives late or twice is sorted out by the ledger, never by the window.
-    since = max(start_from, (watermark or start_from) - overlap)
-    delivered = list(read(since))
-    return records.ingest(store, source, _records(delivered, fields, start_from), today)
+    since = cursor.since(start_from, today, overlap) if cursor else start_from
+    delivered = _closed(list(read(since)), fields, today)
+    return records.ingest(store, source, _records(delivered, fields, start_from), Cursor(today, start_from))
+
+
+def _closed(delivered: list[object], fields: RecordFields, today: date) -> list[object]:
+    """Without a trusted id equal payments are told apart by counting, and only a day that is over can be counted."""
+    if fields.id is not None:
+        return delivered
+    read = ((record, read_record(record, fields)) for record in delivered)
+    return [record for record, item in read if not isinstance(item, Payment) or item.booked_on < today]
 
 
 def _records(delivered: Sequence[object], fields: RecordFields, start_from: date) -> list[Record]:
@@ -52,15 +58,12 @@ def _records(delivered: Sequence[object], fields: RecordFields, start_from: date
 def _record(body: str, item: Payment | Ignored | Quarantined, start_from: date) -> Record:
     match item:
         case Ignored():
-            return Record(body, "ignored", rule=item.rule)
+            return Record(body, "ignored", rule=item.rule, account=item.account, key=item.key)
         case Quarantined():
-            return Record(body, "quarantined", rule=item.field, detail=item.problem)
-        case Payment() if len(item.account) > LONGEST_ACCOUNT:
-            detail = f"account: longer than {LONGEST_ACCOUNT} characters; make RecordFields.account select its number"
-            return Record(body, "quarantined", rule="account", detail=detail)
+            return Record(body, "quarantined", None, item.field, item.problem, item.account, item.key)
         case Payment() if item.booked_on < start_from:
-            return Record(body, "ignored", rule=BEFORE_START)
-    return Record(body, "payment", payment=_new_payment(item))
+            return Record(body, "ignored", rule=BEFORE_START, account=item.account, key=item.key)
+    return Record(body, "payment", _new_payment(item), account=item.account, key=item.key)
 
 
 def _new_payment(payment: Payment) -> NewPayment:

@@ -19,6 +19,11 @@ class PaySystem:
     pay_system_id: int | None = None
     bx_rest_handler: str | None = None
 
+    @property
+    def name(self) -> str:
+        """How the ledger calls it."""
+        return str(self.pay_system_id) if self.pay_system_id is not None else f"handler:{self.bx_rest_handler}"
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:

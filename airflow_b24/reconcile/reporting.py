@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_b24.ledger import records, statuses
+from airflow_b24.ledger import cases, records, statuses
 from airflow_b24.ledger.decide import REASONS as SETTLEMENT_REASONS
 from airflow_b24.ledger.decide import State
 from airflow_b24.ledger.store import Store
 from airflow_b24.payments.money import Money
 from airflow_b24.payments.reasons import REASONS, RULES
+from airflow_b24.reconcile.table import table
+
+CASES: Mapping[str, str] = {
+    "reversed": "The invoice was paid and is unpaid on the portal now: somebody took the payment back.",
+    "amended": "The invoice is paid, and the bank has since sent the payment again with other content.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,7 @@ class Line:
     payer: str = ""
     remittance: str = ""
     invoices: str = ""
+    settlement_id: int | None = None
 
 
 def report(store: Store) -> dict[str, Any]:
@@ -65,24 +73,51 @@ def lines(store: Store) -> list[Line]:
     return [_line(row) for row in known] + [_apart(row) for row in apart]
 
 
+def page(found: list[Line], width: int | None = None) -> str:
+    """The lines as a table for a terminal or a log; what shadow mode would pay is called `would pay`."""
+    header = ("payment", "booked", "amount", "payer", "status", "invoice", "why")
+    rows = [
+        (line.payment, line.booked_on, str(line.amount or ""), line.payer, _shown(line), line.invoices, line.why)
+        for line in found
+    ]
+    return table(header, rows, width)
+
+
+def _shown(line: Line) -> str:
+    return "would pay" if line.status == "waiting" and line.reason in RULES else line.status
+
+
 def reviews(store: Store) -> list[Line]:
-    """Everything that waits for a person, newest first; also invoices that were paid by their id."""
+    """Everything that waits for a person, newest first: also invoices paid by their id, and trouble after the end."""
     with store.snapshot() as connection:
-        plain = [_plain(row) for row in statuses.plain_reviews(connection)]
-    waiting = [line for line in lines(store) if line.status == "review"] + plain
+        plain = [_plain(row) for row in statuses.plain_open(connection)]
+        trouble = [_case(row) for row in cases.open_cases(connection)]
+    waiting = [line for line in lines(store) if line.status == "review"] + plain + trouble
     return sorted(waiting, key=lambda line: line.booked_on, reverse=True)
 
 
-def _plain(row: dict[str, Any]) -> Line:
+def _case(row: dict[str, Any]) -> Line:
+    why = CASES.get(row["kind"], row["kind"])
     return Line(
-        status="review",
-        reason=row["reason"] or "",
-        why=SETTLEMENT_REASONS.get(row["reason"], row["reason"] or ""),
-        payment=f"settlement {row['id']}",
-        amount=Money(row["expected"], row["currency"]),
-        booked_on=row["updated_at"].date().isoformat(),
-        invoices=row["invoice_number"],
+        "review", why, row["kind"], f"settlement {row['settlement_id']}", _money(row), **_about(row, "opened_at")
     )
+
+
+def _plain(row: dict[str, Any]) -> Line:
+    open_since = f"Asked for by its id; the settlement is {row['state']}: run its task again."
+    why = SETTLEMENT_REASONS.get(row["reason"], open_since)
+    reason = row["reason"] or row["state"]
+    return Line("review", why, reason, f"settlement {row['id']}", _money(row), **_about(row, "updated_at"))
+
+
+def _money(row: dict[str, Any]) -> Money:
+    return Money(row["expected"], row["currency"])
+
+
+def _about(row: dict[str, Any], when: str) -> dict[str, Any]:
+    settlement_id = row["settlement_id"] if "settlement_id" in row else row["id"]
+    day = row[when].date().isoformat()
+    return {"booked_on": day, "invoices": row["invoice_number"], "settlement_id": settlement_id}
 
 
 def _line(row: dict[str, Any]) -> Line:
@@ -98,6 +133,7 @@ def _line(row: dict[str, Any]) -> Line:
         payer=row["payer_name"],
         remittance=row["remittance"],
         invoices=row["invoice_number"] or ", ".join(row["invoices"] or ()),
+        settlement_id=row["settlement_id"],
     )
 
 

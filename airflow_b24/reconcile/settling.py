@@ -28,6 +28,7 @@ from airflow_b24.ledger.settlement import (
 )
 from airflow_b24.ledger.settlements import Plain
 from airflow_b24.reconcile.desk import Desk, PaySystem
+from airflow_b24.reconcile.idle_pay_systems import refuse_idle
 from airflow_b24.reconcile.translating import answer, fact, price
 
 REVERSED = "reversed"
@@ -44,6 +45,15 @@ def settle_matched(desk: Desk, settlement_id: int, invoice_id: int, pay_system: 
     return _confirmed(desk, row) if row.state is State.PAID else _settle(desk, row, pay_system)
 
 
+def _same_portal(desk: Desk, row: Row) -> None:
+    if row.portal_id != desk.portal_id:
+        # The other portal's invoice with this id is somebody else's.
+        raise ValueError(
+            f"settlement_id={row.id} is of another portal than this connection's; give the paying task the "
+            "bitrix24_conn_id that the matching task has"
+        )
+
+
 def settle_plain(desk: Desk, invoice_id: int, pay_system: PaySystem) -> Settled:
     """Pay an invoice that somebody named, at the price it has now; safe to repeat by invoice."""
     with desk.store.snapshot() as connection:
@@ -58,10 +68,13 @@ def settle_plain(desk: Desk, invoice_id: int, pay_system: PaySystem) -> Settled:
         invoice = desk.client.run(get_invoice(invoice_id))
         plain = _plain(desk, invoice)
         settlements.reopen_plain(desk.store, row, plain.expected, plain.currency, plain.exponent)
+        row = settlements.look(desk.store, known)
     return _settle(desk, row, pay_system)
 
 
 def _settle(desk: Desk, row: Row, pay_system: PaySystem) -> Settled:
+    _same_portal(desk, row)
+    refuse_idle(desk, row, pay_system)
     pay = PayInvoice(row.invoice_id, pay_system.pay_system_id, pay_system.bx_rest_handler)
     return drive(settle(row.id, desk.patience), desk, pay)
 
@@ -87,7 +100,7 @@ def _perform(effect: Effect, desk: Desk, pay: PayInvoice) -> Any:
         case Look():
             return settlements.look(desk.store, effect.settlement_id)
         case Commit():
-            return _commit(desk, effect)
+            return _commit(desk, effect, pay)
         case Exchange():
             return _exchange(desk, effect, pay)
         case Pause():
@@ -103,13 +116,14 @@ def _reserve(desk: Desk, requests: int) -> None:
         desk.sleep(wait)
 
 
-def _commit(desk: Desk, effect: Commit) -> Committed:
+def _commit(desk: Desk, effect: Commit, pay: PayInvoice) -> Committed:
     # The window opens before the commit: a process that stalls in between must not send with a fresh deadline.
     began = now_s()
     sending = effect.decision.state is State.SENDING
     if sending and (effect.read_at is None or began - effect.read_at > desk.patience.read_age_s):
         return Committed(None, stale=True)
-    row = settlements.move(desk.store, effect.row, effect.decision, desk.patience)
+    through = PaySystem(pay.pay_system_id, pay.bx_rest_handler).name
+    row = settlements.move(desk.store, effect.row, effect.decision, desk.patience, through)
     return Committed(row, send_before=began + desk.patience.window_s)
 
 
@@ -140,6 +154,7 @@ def _plain(desk: Desk, invoice: Invoice) -> Plain:
 
 def _confirmed(desk: Desk, row: Row) -> Settled:
     """A paid row met again: an invoice reversed on the portal since is a case for a person, never paid anew."""
+    _same_portal(desk, row)
     invoice = desk.client.run(get_invoice(row.invoice_id))
     if invoice.paid:
         return Settled(row)

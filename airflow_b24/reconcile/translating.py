@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from airflow_b24.bitrix.errors import AuthError, BitrixError, RefusedError, RequestError
+from airflow_b24.bitrix.errors import INVOICE_GONE, AuthError, BitrixError, RefusedError, RequestError
 from airflow_b24.bitrix.invoice import Invoice
 from airflow_b24.ledger.decide import Answered, Fact, Refused, Seen, Unknown
 from airflow_b24.payments.errors import PaymentError
 from airflow_b24.payments.money import Money, parse_money
 
 # A refusal without a time of its own: the bucket frees two requests a second.
-SOON = timedelta(seconds=2)
+SOON_S = 2.0
 
 # Only these speak of the invoice; every other refusal speaks of our settings and will be repeated once they are mended.
 INVOICE_REFUSALS = {
+    INVOICE_GONE: "invoice_not_found",
     "ERROR_INTERNAL_INVOICE_NOT_FOUND": "invoice_not_found",
     "ERROR_PROCESS_REQUEST_RESULT": "portal_refused",
 }
@@ -23,8 +24,19 @@ INVOICE_REFUSALS = {
 CANCELLED = "D"
 
 
+def identity(invoice: Invoice) -> dict[str, str]:
+    """What a proof rests on beside the amount; a person may give an id's invoice to somebody else."""
+    return {
+        "ACCOUNT_NUMBER": invoice.number,
+        "UF_COMPANY_ID": str(invoice.company_id or ""),
+        "UF_MYCOMPANY_ID": str(invoice.my_company_id or ""),
+    }
+
+
 def price(invoice: Invoice) -> Money | None:
     """The invoice's price, None when it is not exact in minor units or its currency is not known."""
+    if invoice.price is None:
+        return None
     try:
         return parse_money(invoice.price, invoice.currency, "PRICE")
     except PaymentError:
@@ -41,6 +53,7 @@ def seen(invoice: Invoice) -> Seen:
         currency=invoice.currency,
         paid_on=invoice.paid_at.date() if invoice.paid_at else None,
         voucher_number=invoice.voucher_number,
+        identity=identity(invoice),
         marks={
             "PRICE": str(invoice.price),
             "STATUS_ID": invoice.status_id,
@@ -70,8 +83,8 @@ def answer(told: bool | BitrixError) -> Answered | Refused | Unknown:
 def refusal(error: BitrixError) -> Refused | None:
     """A call that certainly did not run, None for every other error."""
     if isinstance(error, RefusedError):
-        retry_at = error.retry_at or datetime.now(UTC) + SOON
-        return Refused(error.code, str(error), repeatable=True, retry_at=retry_at, cause=error)
+        wait_s = SOON_S if error.retry_at is None else (error.retry_at - datetime.now(UTC)).total_seconds()
+        return Refused(error.code, str(error), repeatable=True, wait_s=wait_s, cause=error)
     if isinstance(error, AuthError):
         return Refused(error.code, str(error), repeatable=True, cause=error)
     if isinstance(error, RequestError):

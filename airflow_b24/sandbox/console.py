@@ -125,10 +125,10 @@ def _invoices(state: State) -> str:
 
 
 def _invoice(state: State, invoice: Invoice, names: Mapping[str, str]) -> str:
-    billed = f"<br><small>of {invoice.billed_on:%d.%m.%Y}</small>" if invoice.billed_on else ""
+    billed = f", of {invoice.billed_on:%d.%m.%Y}" if invoice.billed_on else ""
     voucher = f" of {invoice.voucher_date:%d.%m.%Y}" if invoice.voucher_date else ""
     return _row(
-        (f"{escape(invoice.number)}{billed}", "day"),
+        (f"{escape(invoice.number)}<br><small>id {invoice.id}{billed}</small>", "day"),
         (escape(names.get(str(invoice.company_id), "")), ""),
         (escape(f"{_amount(invoice.price)} {invoice.currency}"), "num"),
         (_state(invoice), ""),

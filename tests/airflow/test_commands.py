@@ -4,6 +4,7 @@ import argparse
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select, update
 
 import airflow_b24
-from airflow_b24 import commands
-from airflow_b24.ledger import decide, portals
+from airflow_b24 import commands, portal_commands
+from airflow_b24.hooks import Bitrix24Hook
+from airflow_b24.ledger import decide, outcomes, payments, portals
 from airflow_b24.ledger.schema import raw, settlement
 from airflow_b24.preparation import HANDLER_CODE
 from airflow_b24.sandbox import seed
@@ -43,15 +45,10 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin) if isinstance(stdin, str) else stdin)
         parser = argparse.ArgumentParser()
         (group,) = commands.airflow_commands()
-        subparsers = parser.add_subparsers()
-        for command in group.subcommands:
-            subparser = subparsers.add_parser(command.name)
-            for argument in command.args:
-                argument.add_to_parser(subparser)
-            subparser.set_defaults(func=command.func)
-        options = parser.parse_args(words)
+        _add(parser, group)
         capsys.readouterr()
         try:
+            options = parser.parse_args(words)
             options.func(options)
             code = 0
         except SystemExit as stop:
@@ -60,6 +57,19 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return code, said.out, said.err
 
     return start
+
+
+def _add(parser: argparse.ArgumentParser, group: Any) -> None:
+    """Build the parser as Airflow does, groups within groups."""
+    subparsers = parser.add_subparsers(required=True)
+    for command in group.subcommands:
+        subparser = subparsers.add_parser(command.name)
+        if hasattr(command, "subcommands"):
+            _add(subparser, command)
+            continue
+        for argument in command.args:
+            argument.add_to_parser(subparser)
+        subparser.set_defaults(func=command.func)
 
 
 def webhook(world: Any, user_id: int = seed.ADMINISTRATOR, secret: str = seed.ADMIN_SECRET) -> str:
@@ -136,7 +146,7 @@ def test_setup_does_not_echo_what_is_typed_at_a_terminal(world: Any, run: Run, m
         assert stream is sys.stderr
         return webhook(world).strip()
 
-    monkeypatch.setattr(commands, "getpass", type_in)
+    monkeypatch.setattr(portal_commands, "getpass", type_in)
     code, _, _ = run("setup", stdin=Terminal())
 
     assert (code, len(asked)) == (0, 1)
@@ -148,7 +158,7 @@ def test_doctor_finds_a_prepared_portal_well(world: Any, run: Run) -> None:
 
     assert code == 0
     assert [line[:2] for line in out.splitlines()[:-1]] == ["ok"] * 12
-    assert out.splitlines()[-1] == "12 ok (ok)"
+    assert out.splitlines()[-1] == "12 ok"
 
 
 def test_doctor_says_how_to_mend_a_problem_and_exits_with_1(world: Any, run: Run) -> None:
@@ -191,8 +201,12 @@ def test_doctor_reports_a_ledger_connection_that_does_not_exist(world: Any, run:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("doctor", "--conn-id", "nobody"), "--conn-id: The conn_id `nobody` isn't defined; add it"),
-        (("review", "--ledger-conn-id", "nobody"), "--ledger-conn-id: The conn_id `nobody` isn't defined"),
+        (
+            ("doctor", "--conn-id", "nobody"),
+            "--conn-id: 'nobody' is not defined; add it in Airflow (Admin > Connections)",
+        ),
+        (("review", "--ledger-conn-id", "nobody"), "--ledger-conn-id: The conn_id `nobody` isn't defined; add it"),
+        (("report", "--ledger-conn-id", "nobody"), "--ledger-conn-id: The conn_id `nobody` isn't defined; add it"),
     ],
 )
 def test_a_connection_that_does_not_exist_is_one_line_and_exit_code_2(
@@ -214,7 +228,8 @@ def test_a_connection_with_a_mistake_in_it_is_named_and_its_secret_is_not(world:
 
 
 def test_review_of_an_empty_ledger_says_so(world: Any, run: Run) -> None:
-    assert run("review") == (0, "Nothing waits for a person.\n", "")
+    world.store().close()
+    assert run("review") == (0, f"Ledger {world.ledger_url}\nNothing waits for a person.\n", "")
     assert run("review", "--json") == (0, "[]\n", "")
 
 
@@ -227,9 +242,11 @@ def test_review_shows_what_waits_newest_first_without_control_characters(
 
     lines = out.splitlines()
     assert code == 0
-    assert lines[0] == "2026-11-22  118.00 EUR  settlement 1"
-    assert lines[2] == "    invoices  2026/7"
-    assert lines[3] == "record 1"
+    assert lines[0] == f"Ledger {world.ledger_url}"
+    assert lines[1] == "2026-11-22  118.00 EUR  settlement 1"
+    assert lines[3] == "    invoices  2026/7"
+    assert lines[4] == "    release   airflow b24 ledger release 1"
+    assert lines[5] == "record 1"
     assert lines[-1] == "2 wait for a person."
     assert max(len(line) for line in lines if line.startswith("    text")) == 60
     assert "\x1b" not in out
@@ -270,12 +287,263 @@ def _put_into_review(world: Any) -> None:
             "body": "\x1b[31m" + "x" * 200,
             "verdict": "quarantined",
             "rule": "",
+            "account": "",
+            "key": "",
             "detail": "amount: missing",
             "received_at": NOW,
         }
         connection.execute(insert(settlement).values(plain))
         connection.execute(insert(raw).values(unread))
     store.close()
+
+
+@pytest.mark.parametrize("command", ["review", "report"])
+def test_a_ledger_that_does_not_exist_yet_is_named_and_not_created(world: Any, run: Run, command: str) -> None:
+    path = Path(world.ledger_url.partition("///")[2])
+    assert run(command) == (0, f"Ledger {world.ledger_url}\nNo run has written here yet.\n", "")
+    assert run(command, "--json")[0] == 0
+    assert list(path.parent.iterdir()) == []
+
+
+def test_the_ledgers_password_is_in_no_line(world: Any, run: Run) -> None:
+    world.setenv("AIRFLOW__BITRIX24__LEDGER_URL", "sqlite://someone:canaryword@/nowhere/at.db?password=canaryword")
+    code, out, err = run("review")
+
+    assert (code, "nowhere/at.db" in out + err) == (0, True)
+    assert "canaryword" not in out + err
+
+
+@pytest.mark.parametrize("command", ["review", "report", "doctor"])
+def test_an_unreadable_ledger_address_is_no_traceback_and_shows_no_piece_of_its_password(
+    world: Any, run: Run, command: str
+) -> None:
+    world.setenv("AIRFLOW__BITRIX24__LEDGER_URL", "postgresql://someone:part/canaryword@host:portcanary/db")
+    code, out, err = run(command)
+
+    assert code == (1 if command == "doctor" else 2)
+    assert "ledger_url" in out + err
+    assert "canary" not in out + err
+
+
+def _collected(world: Any) -> None:
+    """Two payments as shadow mode leaves them: one is proven, one names no invoice."""
+    store = world.store()
+    with store.transaction() as connection:
+        portal_id = portals.portal_id(connection, "portal.example")
+        for key, verdict, reason in (("P1", "proven", "number_and_tax_id"), ("P2", "review", "no_reference")):
+            identity = ("DE02", f"id:{key}", 1, 11800, "EUR", 2, NOW.date())
+            payment_id, _ = payments.record(connection, payments.NewPayment(*identity, "text", "Payer", "", "", ""))
+            outcomes.record(connection, portal_id, "shadow", outcomes.Outcome(payment_id, verdict, reason))
+    store.close()
+
+
+def test_report_shows_what_shadow_mode_would_pay_and_totals(world: Any, run: Run) -> None:
+    _collected(world)
+    code, out, err = run("report")
+
+    lines = out.splitlines()
+    assert (code, err, lines[0]) == (0, "", f"Ledger {world.ledger_url}")
+    (proven,) = (line for line in lines if line.startswith("P1"))
+    (doubtful,) = (line for line in lines if line.startswith("P2"))
+    assert ("would pay" in proven, "review" in doubtful) == (True, True)
+    assert lines[-2] == (
+        "2 payments: 0 paid (0 of them by hand), 1 for review, 1 waiting (1 of them would be paid), 0 ignored."
+    )
+    assert lines[-1].endswith(": 236.00 EUR")
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [("would_pay", ["P1"]), ("waiting", ["P1"]), ("review", ["P2"]), ("paid", []), ("ignored", [])],
+)
+def test_report_shows_one_status_alone_and_totals_of_all(world: Any, run: Run, status: str, shown: list[str]) -> None:
+    _collected(world)
+    told = json.loads(run("report", "--json", "--status", status)[1])
+
+    assert [each["payment"] for each in told["payments"]] == shown
+    assert all((each["status"] == "waiting") == each["would_pay"] for each in told["payments"])
+    assert (told["totals"]["payments"], told["ledger"]) == (2, world.ledger_url)
+
+
+def test_report_refuses_a_status_that_there_is_not(world: Any, run: Run) -> None:
+    code, _, err = run("report", "--status", "lost")
+    assert (code, "would_pay" in err) == (2, True)
+
+
+def _in_review(world: Any) -> None:
+    """A settlement of the world's own portal, in review."""
+    _put_into_review(world)
+    store = world.store()
+    with store.transaction() as connection, Bitrix24Hook() as hook:
+        own = portals.portal_id(connection, hook.settings.auth.origin.netloc)
+        connection.execute(update(settlement).values(portal_id=own))
+    store.close()
+
+
+def _state(world: Any) -> str:
+    store = world.store()
+    with store.snapshot() as connection:
+        state = str(connection.scalar(select(settlement.c.state)))
+    store.close()
+    return state
+
+
+def test_release_asks_what_it_means_and_releases_after_a_yes(world: Any, run: Run) -> None:
+    _in_review(world)
+    code, out, err = run("ledger", "release", "1", stdin=Terminal("yes\n"))
+
+    assert (code, _state(world)) == (0, "released")
+    assert "I have looked: this money did not pay invoice 2026/7. The invoice and the payment become free" in err
+    assert out.startswith("Settlement 1 is released: invoice 2026/7")
+
+
+@pytest.mark.parametrize("answer", ["", "\n", "no\n"])
+def test_release_without_a_yes_changes_nothing(world: Any, run: Run, answer: str) -> None:
+    _in_review(world)
+    code, out, err = run("ledger", "release", "1", stdin=Terminal(answer))
+
+    assert (code, out, _state(world)) == (1, "", "review")
+    assert err.endswith("Nothing was changed.\n")
+
+
+def test_release_wants_yes_where_nobody_can_be_asked(world: Any, run: Run) -> None:
+    _in_review(world)
+    code, out, err = run("ledger", "release", "1", stdin="yes\n")
+    assert (code, out, _state(world)) == (2, "", "review")
+    assert err.startswith("--yes: ")
+
+    assert run("ledger", "release", "1", "--yes")[0] == 0
+    assert _state(world) == "released"
+
+
+@pytest.mark.parametrize(("number", "said"), [("1", "1 is released; only one in review"), ("99", "99")])
+def test_release_of_what_cannot_be_released_is_one_line(world: Any, run: Run, number: str, said: str) -> None:
+    _in_review(world)
+    run("ledger", "release", "1", "--yes")
+    code, out, err = run("ledger", "release", number, "--yes")
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+
+
+def test_release_creates_no_ledger(world: Any, run: Run) -> None:
+    code, _, err = run("ledger", "release", "1", "--yes")
+
+    assert code == 2
+    assert "no run has written here yet" in err
+    assert not Path(world.ledger_url.partition("///")[2]).exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ('{"conn_type": "bitrix24"', "it is set, but it is not JSON"),
+        ('{"conn_type": "bitrix24", "webhook": "canaryword"}', "it is JSON, but not of a connection"),
+        ("https://p.example/rest/1/canaryword1/", "a webhook's bare address is no connection"),
+    ],
+)
+def test_a_variable_that_is_no_connection_is_told_the_json_form(world: Any, run: Run, given: str, said: str) -> None:
+    world.connection("bitrix24_default", given)
+    code, out, err = run("doctor")
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"AIRFLOW_CONN_BITRIX24_DEFAULT: {said}")
+    assert """AIRFLOW_CONN_BITRIX24_DEFAULT='{"conn_type": "bitrix24", "password": "https://""" in err
+    assert "canaryword" not in err
+
+
+@pytest.mark.parametrize("conn_type", ["bitrix24", "http"])
+def test_a_secret_in_host_is_out_and_a_new_one_is_needed(world: Any, run: Run, conn_type: str) -> None:
+    world.connection("bitrix24_default", {"conn_type": conn_type, "host": "https://p.example/rest/1/canaryword1/"})
+    code, _, err = run("doctor")
+
+    assert (code, "canaryword1" in err) == (2, False)
+    assert "everybody" in err
+    assert "make a new webhook" in err
+
+
+def test_doctor_puts_what_waits_for_a_fault_into_one_line_below_it(world: Any, run: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        password = f"{address}{seed.webhook_path()}"
+        world.connection("bitrix24_default", {"conn_type": "bitrix24", "password": password})
+        code, out, _ = run("doctor")
+
+    lines = out.splitlines()
+    assert code == 1
+    # Bound, but nobody listens: the connection is refused.
+    assert (lines[0][:2], address in lines[0]) == ("!!", True)
+    assert lines[2].lstrip("? ").startswith("9 checks wait for this: user, scopes, reading invoices")
+    assert len([line for line in lines if line.startswith("??")]) == 1
+
+
+def _doctored(run: Run, *words: str) -> tuple[int, dict[str, str]]:
+    code, out, _ = run("doctor", "--json", *words)
+    return code, next(each for each in json.loads(out) if each["check"] == "bank")
+
+
+def test_doctor_asks_the_banks_connection_when_it_is_told_which(world: Any, run: Run) -> None:
+    world.bill(2)
+    code, found = _doctored(run, "--http-conn-id", "bank")
+    assert (code, found["state"]) == (0, "ok")
+    assert found["text"].endswith("answers (HTTP 200).")
+
+    _, found = _doctored(run, "--http-conn-id", "bank", "--http-endpoint", "bank/nothing/here")
+    assert found["text"].endswith("answers (HTTP 404).")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said", "fix"),
+    [
+        (None, "is not defined", "Admin > Connections"),
+        ({"host": "http://bank.example"}, "in clear text", "https://"),
+        ({"extra": {"verify": False}}, "verify is off", "CA bundle"),
+        ({"extra": {}}, "does not answer (SSLError)", '"verify"'),
+    ],
+)
+def test_doctor_says_how_to_mend_the_banks_connection(
+    world: Any, run: Run, fields: dict[str, Any] | None, said: str, fix: str
+) -> None:
+    world.bill(2)
+    if fields is not None:
+        world.connection("other", {"conn_type": "http", "host": world.addresses.https, **fields})
+    code, found = _doctored(run, "--http-conn-id", "other")
+
+    assert (code, found["state"]) == (1, "problem")
+    assert said in found["text"]
+    assert fix in found["fix"]
+
+
+def test_setup_at_an_untrusted_certificate_names_the_option(world: Any, run: Run) -> None:
+    code, out, err = run("setup", "--conn-id", "not_yet_made", stdin=webhook(world))
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("webhook: ")
+    assert err.endswith("Give your certificate authority with --ca-bundle.\n")
+
+
+def test_setup_with_a_wrong_secret_also_doubts_the_address(world: Any, run: Run) -> None:
+    code, _, err = run("setup", stdin=webhook(world, secret="wrongsecret0000000001"))
+
+    assert (code, err.startswith("webhook: ")) == (2, True)
+    assert "mistyped" in err
+    assert "wrongsecret" not in err
+
+
+def test_setup_names_a_ca_bundle_that_is_not_there(world: Any, run: Run) -> None:
+    code, _, err = run("setup", "--ca-bundle", "nowhere.pem", stdin=webhook(world))
+    assert (code, err.startswith("--ca-bundle: there is no file ")) == (2, True)
+
+
+def test_a_command_that_is_interrupted_says_so_in_one_line(
+    world: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(portal_commands, "getpass", interrupt)
+    assert run("setup", stdin=Terminal()) == (130, "", "Stopped.\n")
 
 
 @pytest.fixture
@@ -309,3 +577,11 @@ def test_doctor_sees_a_connection_made_in_airflow(installed: dict[str, str], wor
     assert done.returncode == 0, done.stdout + done.stderr
     assert {each["state"] for each in json.loads(done.stdout)} == {"ok"}
     assert seed.TECHNICAL_SECRET not in done.stdout + done.stderr
+
+
+def test_airflow_itself_knows_the_group_within_the_group(installed: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "airflow", "b24", "ledger", "release", "--help"]
+    done = subprocess.run(command, env=installed, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    assert [word for word in ("settlement_id", "--conn-id", "--yes") if word not in done.stdout] == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_b24 import demo
+from airflow_b24 import cli, demo
 from airflow_b24.payments.money import Money
 from airflow_b24.reconcile.reporting import Line
 from airflow_b24.sandbox import seed
@@ -73,6 +74,40 @@ def test_the_demo_leaves_nothing_behind(finished: Any) -> None:
     _, place = finished
     assert [str(path.relative_to(place)) for name in ("home", "tmp", "cwd") for path in (place / name).rglob("*")] == []
     assert list(_survivors(str(place))) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_stopped_says_so_in_one_line_and_leaves_nothing_behind(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))}
+    marked = {
+        "TMPDIR": str(tmp_path),
+        "B24_DEMO_MARK": str(tmp_path),
+        "PYTHONPATH": str(Path(demo.__file__).parents[1]),
+    }
+    command = [sys.executable, "-B", "-m", "airflow_b24.cli", "demo"]
+    with subprocess.Popen(
+        command, env=kept | marked, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if "Preparing a temporary Airflow" in line:
+                break
+        # Its Airflow is a second process with the mark, once it has started.
+        while len(list(_survivors(str(tmp_path)))) < 2:
+            assert running.poll() is None
+        running.send_signal(number)
+        out, err = running.communicate(timeout=30)
+    assert (running.returncode, out, err) == (130, "", f"{cli.STOPPED}\n")
+    assert list(_survivors(str(tmp_path))) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 invoices were"), (1, "1 invoice was"), (2, "2 invoices were")])
+def test_one_invoice_was_and_more_were_paid(count: int, said: str) -> None:
+    invoices = [{"executed_pays": int(index < count)} for index in range(3)]
+    assert demo._paid({"invoices": invoices}) == said
 
 
 def _survivors(mark: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import certifi
 import pytest
 from airflow.sdk import DAG, task
 
@@ -70,6 +71,30 @@ def test_every_page_of_the_bank_is_read_in_order(world: Any) -> None:
     for number in range(1, 8):
         world.payment(number)
     assert [record["id"] for record in _read(BANK)] == [f"P{number}" for number in range(1, 8)]
+
+
+def test_the_connections_own_certificate_authority_beats_the_environments(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.payment(1)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+    assert len(_read(BANK)) == 1
+
+
+@pytest.mark.parametrize(
+    ("connection", "named"),
+    [
+        ({"host": "http://bank.test"}, "http_conn_id: bank is asked in clear text; write https://"),
+        ({"host": "https://127.0.0.1:9", "extra": {"verify": False}}, "http_conn_id: bank has verify off; .*CA bundle"),
+    ],
+    ids=["clear text", "not verified"],
+)
+def test_a_bank_that_anybody_could_speak_for_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch, connection: dict[str, Any], named: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_BANK", json.dumps({"conn_type": "http", **connection}))
+    with pytest.raises(ValueError, match=named):
+        _read(BANK)
 
 
 def test_only_what_was_booked_since_is_asked_for(world: Any) -> None:
@@ -247,8 +272,11 @@ def world_less(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__BITRIX24__LEDGER_URL", f"sqlite:///{tmp_path}/ledger.db")
 
 
-def test_a_source_is_named_by_its_connection_and_endpoint_never_by_its_address() -> None:
-    assert BANK.name == "http:bank:bank/payments"
+def test_a_source_is_named_by_its_connection_and_endpoint_and_by_what_it_asks_for() -> None:
+    assert BANK.name.startswith("http:bank:bank/payments#")
+    assert replace(BANK).name == BANK.name
+    others = [replace(BANK, params={"account": "7"}), replace(BANK, data_selector="rows"), replace(BANK, endpoint="p")]
+    assert len({BANK.name, *(other.name for other in others)}) == 4
 
 
 def test_the_text_of_a_source_is_complete_and_the_same_each_time() -> None:

@@ -21,6 +21,8 @@ SECRET = "k1x7v9q2m4z8t6w3"
         (f"https://портал.рф/rest/1/{SECRET}/", "https://xn--80awhdgm.xn--p1ai"),
         (f"http://127.0.0.1:8080/rest/1/{SECRET}/", "http://127.0.0.1:8080"),
         (f"http://localhost/rest/1/{SECRET}/", "http://localhost"),
+        (f"https://portal.example./rest/1/{SECRET}/", "https://portal.example"),
+        (f"https://portal.example.:443/rest/1/{SECRET}/", "https://portal.example"),
         (f"http://[::1]:80/rest/1/{SECRET}/", "http://[::1]"),
     ],
 )
@@ -108,5 +110,5 @@ def test_nothing_else_is_loopback(host: str) -> None:
 
 
 def test_origins_compare_by_what_they_reach() -> None:
-    assert Origin.parse("https://A.example:443") == Origin.parse("https://a.example/")
+    assert Origin.parse("https://A.example:443") == Origin.parse("https://a.example./")
     assert Secret("a") == Secret("a") != Secret("b")

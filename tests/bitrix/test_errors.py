@@ -8,6 +8,7 @@ import pytest
 
 from airflow_b24.bitrix.errors import (
     ADVICE,
+    INVOICE_GONE,
     AuthError,
     BitrixError,
     RefusedError,
@@ -47,6 +48,10 @@ def test_the_text_stays_one_line_when_the_portal_sends_several() -> None:
 
 def test_an_error_without_a_code_still_says_something() -> None:
     assert str(ResponseError("")).startswith("Bitrix24: an error without a code.")
+
+
+def test_an_invoice_that_is_gone_is_told_apart_in_words() -> None:
+    assert "may have been deleted" in str(RequestError(INVOICE_GONE, "invoice_id=2 is not there any more"))
 
 
 def test_a_naive_retry_time_is_refused() -> None:

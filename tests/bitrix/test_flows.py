@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_b24.bitrix.errors import (
+    INVOICE_GONE,
     AuthError,
     BitrixError,
     RefusedError,
@@ -181,6 +182,29 @@ def test_a_read_back_is_repeated_quickly_and_soon_given_up(talk: Talk) -> None:
     effects, done = talk(exchange([], [2]), unclear, unclear, unclear)
     assert sum(waits(effects)) < 0.5
     assert done.reads == {2: unclear}
+
+
+NOT_FOUND = RequestError("", "Not found.")
+
+
+def test_a_read_back_tells_a_deleted_invoice_from_a_missing_right_by_a_list(talk: Talk) -> None:
+    effects, done = talk(exchange([], [2, 3]), NOT_FOUND, Response([]), Response(row(3)))
+    assert [effect.method for effect in effects] == ["crm.invoice.get", "crm.invoice.list", "crm.invoice.get"]
+    assert effects[1].arguments == {"filter": {"=ID": 2}, "select": ["ID"], "start": -1}
+    assert not (effects[1].write)
+    assert not (effects[1].paced)
+    assert (type(done.reads[2]), done.reads[2].code) == (RequestError, INVOICE_GONE)
+    assert isinstance(done.reads[3], Invoice)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [Response([{"ID": "2"}]), Response({}), Response(None), RequestError("", "Access denied."), AuthError("A")],
+    ids=repr,
+)
+def test_a_refused_read_back_stays_a_refusal_unless_a_list_proves_the_invoice_gone(talk: Talk, listed: object) -> None:
+    _, done = talk(exchange([], [2]), NOT_FOUND, listed)
+    assert done.reads == {2: NOT_FOUND}
 
 
 def test_an_exchange_pays_no_invoice_twice(talk: Talk) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_b24.bitrix.auth import AddressError, Origin
-from airflow_b24.bitrix.errors import RequestError, ResponseError, UnknownOutcomeError
+from airflow_b24.bitrix.errors import INVOICE_GONE, RequestError, ResponseError, UnknownOutcomeError
 from airflow_b24.bitrix.invoices import (
     PayInvoice,
     get_invoice,
@@ -37,6 +37,16 @@ def test_an_invoice_is_read_by_its_id(talk: Talk) -> None:
 def test_another_invoice_is_no_answer(talk: Talk) -> None:
     with pytest.raises(ResponseError, match="asked for 2, got 3"):
         talk(get_invoice(2), Response(row(3)))
+
+
+def test_a_deleted_invoice_is_told_from_a_missing_right(talk: Talk) -> None:
+    refused = RequestError("", "Not found.")
+    with pytest.raises(RequestError, match="invoice_id=2 is not there any more") as gone:
+        talk(get_invoice(2), refused, Response([]))
+    assert (gone.value.code, gone.value.__cause__) == (INVOICE_GONE, None)
+    with pytest.raises(RequestError) as caught:
+        talk(get_invoice(2), refused, Response([{"ID": "2"}]))
+    assert caught.value is refused
 
 
 def test_a_wrong_id_is_refused_before_anything_is_sent() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,6 +13,14 @@ from airflow_b24.ledger.errors import LedgerError
 from airflow_b24.ledger.migrations import VERSION_TABLE
 from airflow_b24.ledger.schema import metadata
 from airflow_b24.ledger.store import Store, make_engine
+
+
+@pytest.fixture
+def store(ledger_url: URL) -> Iterator[Store]:
+    """A ledger of its own, to be changed in ways that others must not see."""
+    opened = Store.open(ledger_url)
+    yield opened
+    opened.close()
 
 
 def checks(store: Store) -> dict[str, set[tuple[str | None, str]]]:

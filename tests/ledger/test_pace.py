@@ -5,8 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
+from sqlalchemy import update
 
-from airflow_b24.ledger.pace import LedgerPace
+from airflow_b24.ledger import schema
+from airflow_b24.ledger.pace import LONGEST_QUEUE_S, LedgerPace
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.store import Store
 
@@ -51,6 +53,16 @@ def test_a_reservation_survives_its_owner(store: Store) -> None:
     number = portal(store)
     LedgerPace(store, number, per_second=1.0, burst=3, margin=0).reserve(3)
     assert LedgerPace(store, number, per_second=1.0, burst=3, margin=0).reserve(1) - time.monotonic() > 0.5
+
+
+def test_a_clock_that_ran_ahead_for_once_delays_nobody_for_long(store: Store) -> None:
+    number = portal(store)
+    pace = LedgerPace(store, number, per_second=2.0, burst=3, margin=0)
+    pace.reserve(1)
+    with store.transaction() as connection:
+        connection.execute(update(schema.pace).values(theoretical_arrival=schema.pace.c.theoretical_arrival + 86_400))
+    assert pace.reserve(1) - time.monotonic() == pytest.approx(LONGEST_QUEUE_S, abs=2.0)
+    assert pace.reserve(1) - time.monotonic() == pytest.approx(LONGEST_QUEUE_S, abs=2.0)
 
 
 def test_portals_do_not_share_a_bucket(store: Store) -> None:

@@ -30,6 +30,7 @@ UNPAID = Seen(paid=False, cancelled=False, amount=11800, currency="RUB", marks=M
 PAID = replace(UNPAID, paid=True, paid_on=date(2026, 11, 22), marks={**MARKS, "STATUS_ID": "P", "PAY_SYSTEM_ID": "31"})
 MOVED = replace(UNPAID, marks={**MARKS, "PAY_SYSTEM_ID": "31"})
 SILENT = Unknown("the connection was reset")
+GONE = Refused("INVOICE_GONE", "it is not there any more", repeatable=False, reason="invoice_not_found")
 TRUE = Answered()
 
 
@@ -108,9 +109,15 @@ def run(book: Any) -> Run:
     return attempt
 
 
-def refused(book: Any, after_s: float | None = 2.0) -> tuple[Refused, Unknown]:
-    retry_at = None if after_s is None else book.now + timedelta(seconds=after_s)
-    return Refused("QUERY_LIMIT_EXCEEDED", "too fast", repeatable=True, retry_at=retry_at), Unknown("not read")
+def refused(after_s: float | None = 2.0) -> tuple[Refused, Unknown]:
+    return Refused("QUERY_LIMIT_EXCEEDED", "too fast", repeatable=True, wait_s=after_s), Unknown("not read")
+
+
+def hold(book: Any) -> Callable[[], None]:
+    def amend() -> None:
+        book.rows[1] = replace(book.rows[1], hold="amended")
+
+    return amend
 
 
 def kinds(effects: Sequence[Effect]) -> list[str]:
@@ -146,7 +153,7 @@ def test_a_lost_answer_that_reads_paid_is_paid(run: Run) -> None:
 def test_a_lost_answer_that_reads_unpaid_comes_back_after_the_quiet_time(run: Run, book: Any) -> None:
     settled, _ = run(UNPAID, (SILENT, UNPAID))
     assert settled.row.state is State.UNKNOWN
-    assert settled.retry_at == book.now + timedelta(seconds=PATIENCE.quiet_s)
+    assert settled.wait_s == PATIENCE.quiet_s
     assert isinstance(settled.trouble, Unknown)
 
 
@@ -155,7 +162,7 @@ def test_before_the_quiet_time_is_over_nothing_is_sent_again(run: Run, book: Any
     book.pass_time(PATIENCE.quiet_s - 1)
     settled, attempt = run(UNPAID)
     assert (settled.row.state, attempt.sent) == (State.UNKNOWN, 0)
-    assert settled.retry_at == book.now + timedelta(seconds=1)
+    assert settled.wait_s == 1.0
 
 
 def test_before_the_quiet_time_is_over_a_late_landing_is_seen(run: Run) -> None:
@@ -199,14 +206,14 @@ def test_the_loser_reports_what_the_winner_reached(run: Run, book: Any) -> None:
 
 
 def test_refused_three_times_then_paid(run: Run, book: Any) -> None:
-    no = refused(book)
+    no = refused()
     settled, attempt = run(UNPAID, no, UNPAID, no, UNPAID, no, UNPAID, (TRUE, PAID))
     assert (settled.row.state, settled.row.sends, settled.row.fence) == (State.PAID, 4, 4)
-    assert attempt.paused == [2.0, 0.0, 0.0]
+    assert attempt.paused == [2.0, 2.0, 2.0]
 
 
 def test_a_refused_pre_read_is_asked_again(run: Run, book: Any) -> None:
-    settled, attempt = run(refused(book)[0], UNPAID, (TRUE, PAID))
+    settled, attempt = run(refused()[0], UNPAID, (TRUE, PAID))
     assert (settled.row.state, attempt.paused) == (State.PAID, [2.0])
 
 
@@ -218,17 +225,17 @@ def test_a_silent_pre_read_ends_the_attempt_with_nothing_sent(run: Run) -> None:
 @pytest.mark.parametrize("after_s", [None, 61.0])
 def test_a_refusal_without_a_near_time_gives_the_task_back(run: Run, book: Any, after_s: float | None) -> None:
     book.open()
-    no = refused(book, after_s)
+    no = refused(after_s)
     settled, attempt = run(UNPAID, no)
     assert (settled.row.state, settled.trouble, attempt.paused) == (State.READY, no[0], [])
-    assert settled.retry_at == no[0].retry_at
+    assert settled.wait_s == after_s
 
 
 def test_rounds_are_bounded_and_nobody_waits_after_the_last(run: Run, book: Any) -> None:
-    settled, attempt = run(*[UNPAID, refused(book, 60.0)] * 3, patience=Patience(rounds=3))
+    settled, attempt = run(*[UNPAID, refused(60.0)] * 3, patience=Patience(rounds=3))
     assert (settled.row.state, attempt.sent) == (State.READY, 3)
     assert isinstance(settled.trouble, Refused)
-    assert settled.retry_at == settled.trouble.retry_at
+    assert settled.wait_s == 60.0
     assert len(attempt.paused) == 2
 
 
@@ -278,12 +285,64 @@ def test_a_hold_before_the_claim_is_reviewed(run: Run, book: Any) -> None:
 
 
 def test_a_hold_that_arrives_during_the_pre_read_stops_the_send(run: Run, book: Any) -> None:
-    def hold() -> None:
-        book.rows[1] = replace(book.rows[1], hold="amended")
+    settled, attempt = run(hold(book), UNPAID, UNPAID)
+    assert (settled.row.state, settled.row.reason, settled.trouble) == (State.REVIEW, "held", None)
+    assert (attempt.sent, attempt.paused, settled.row.sends) == (0, [0.0], 0)
 
-    settled, attempt = run(hold, UNPAID)
-    assert (settled.row.state, settled.row.hold, attempt.sent) == (State.READY, "amended", 0)
-    assert run(UNPAID)[0].row.reason == "held"
+
+def test_a_hold_that_arrives_in_the_last_round_is_reviewed_by_the_next_attempt(run: Run, book: Any) -> None:
+    settled, attempt = run(hold(book), UNPAID, patience=Patience(rounds=1))
+    assert isinstance(settled.trouble, Refused)
+    assert (settled.row.state, settled.trouble.code, settled.wait_s) == (State.READY, "HELD", 0.0)
+    assert (run(UNPAID)[0].row.reason, attempt.sent) == ("held", 0)
+
+
+def test_a_hold_beside_another_claim_is_left_to_that_attempt(run: Run, book: Any) -> None:
+    settled, attempt = run(lambda: book.claim(1), hold(book), UNPAID)
+    assert (settled.row.state, settled.row.fence, attempt.sent) == (State.READY, 2, 0)
+    assert isinstance(settled.trouble, Unknown)
+    assert kinds(attempt.effects)[-1] == "Look"
+
+
+def test_an_invoice_that_is_gone_before_the_send_is_reviewed_and_nothing_is_in_flight(run: Run) -> None:
+    settled, attempt = run(GONE)
+    assert (settled.row.state, settled.row.reason, settled.trouble) == (State.REVIEW, "invoice_not_found", None)
+    assert (attempt.sent, settled.row.in_flight) == (0, False)
+
+
+@pytest.mark.parametrize("passed_s", [0.0, PATIENCE.quiet_s], ids=["while a call may land", "after the quiet time"])
+def test_an_invoice_that_is_gone_after_a_lost_answer_is_reviewed_with_its_money_in_flight(
+    run: Run, book: Any, passed_s: float
+) -> None:
+    run(UNPAID, (SILENT, UNPAID))
+    book.pass_time(passed_s)
+    settled, attempt = run(GONE)
+    assert (settled.row.state, settled.row.reason) == (State.REVIEW, "invoice_not_found")
+    assert (attempt.sent, settled.row.in_flight, settled.row.sends) == (0, True, 1)
+
+
+def test_who_finds_the_invoice_gone_too_late_reports_the_other_attempt(run: Run, book: Any) -> None:
+    settled, _ = run(lambda: book.claim(1), GONE)
+    assert (settled.row.state, settled.row.fence, isinstance(settled.trouble, Unknown)) == (State.READY, 2, True)
+
+
+def test_a_read_refused_until_a_person_acts_leaves_the_settlement_ready(run: Run) -> None:
+    no = Refused("ACCESS_DENIED", "no", repeatable=True)
+    settled, attempt = run(no)
+    assert (settled.row.state, settled.trouble, settled.wait_s, attempt.paused) == (State.READY, no, None, [])
+
+
+def test_a_silent_read_after_a_lost_answer_waits_for_what_is_left_of_the_quiet_time(run: Run, book: Any) -> None:
+    run(UNPAID, (SILENT, UNPAID))
+    book.pass_time(10)
+    settled, _ = run(SILENT)
+    assert (settled.trouble, settled.wait_s) == (SILENT, PATIENCE.quiet_s - 10)
+
+
+def test_an_invoice_about_somebody_else_by_now_is_not_paid(run: Run, book: Any) -> None:
+    book.open(identity={"ACCOUNT_NUMBER": "2026/2"})
+    settled, attempt = run(replace(UNPAID, identity={"ACCOUNT_NUMBER": "2026/3"}))
+    assert (settled.row.state, settled.row.reason, attempt.sent) == (State.REVIEW, "invoice_changed", 0)
 
 
 def test_already_paid_by_hand_consumes_the_payment_and_sends_nothing(run: Run) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import insert, select, text
 from airflow_b24.ledger import cases, outcomes, statuses
 from airflow_b24.ledger.errors import LedgerError
 from airflow_b24.ledger.outcomes import Outcome
+from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.schema import portal
 from airflow_b24.ledger.store import Store, utc_now
 
@@ -122,9 +123,10 @@ def test_matching_says_the_same_thing_once_and_the_newest_word_counts(store: Sto
         Outcome(payment_id, "proven", "number_and_date", ["2026/2"]),
     )
     with store.transaction() as connection:
+        portal = portal_id(connection, "portal.example")
         for said in (no, no, yes, no):
-            outcomes.record(connection, "shadow", said)
-        outcomes.record(connection, "pay", no)
+            outcomes.record(connection, portal, "shadow", said)
+        outcomes.record(connection, portal, "pay", no)
         kept = connection.execute(text("SELECT mode, reason FROM b24_outcome ORDER BY id")).all()
         fate = statuses.payments(connection)
     assert [tuple(row) for row in kept] == [
@@ -136,6 +138,19 @@ def test_matching_says_the_same_thing_once_and_the_newest_word_counts(store: Sto
     assert [(row["outcome_reason"], row["invoices"], row["state"]) for row in fate] == [
         ("no_reference", ["2026/2"], None)
     ]
+
+
+def test_each_portal_has_its_own_last_word_and_the_newest_of_all_counts(store: Store, receive: object) -> None:
+    payment_id = receive(store)  # type: ignore[operator]
+    yes, no = Outcome(payment_id, "proven", "number_and_date"), Outcome(payment_id, "review", "unknown_reference")
+    with store.transaction() as connection:
+        one, other = portal_id(connection, "one.example"), portal_id(connection, "other.example")
+        for portal, said in ((one, yes), (other, no), (one, yes), (other, no)):
+            outcomes.record(connection, portal, "pay", said)
+        kept = connection.execute(text("SELECT portal_id, reason FROM b24_outcome ORDER BY id")).all()
+        [fate] = statuses.payments(connection)
+    assert [tuple(row) for row in kept] == [(one, "number_and_date"), (other, "unknown_reference")]
+    assert fate["outcome_reason"] == "unknown_reference"
 
 
 def test_a_case_of_one_kind_is_open_once(store: Store, ready: object) -> None:

@@ -48,6 +48,7 @@ PROOFS = [
     ("number_and_tax_id", payment(), invoice(issued_on=None)),
     ("number_and_date", payment(payer_tax_id=""), invoice()),
     ("number_and_date", payment(payer_tax_id="0"), invoice()),
+    ("number_and_date", payment(payer_tax_id="1111111111"), invoice()),
     ("number_and_date", payment(), invoice(payer_tax_ids=frozenset())),
     ("number_and_tax_id", payment("счет 0045"), invoice(number="№ 45")),
     ("number_and_tax_id", payment("счет 45, 2"), invoice()),
@@ -64,6 +65,7 @@ DOUBTS = [
     ("unknown_reference", payment("счет 451"), invoice()),
     ("unknown_reference", payment("счет 45"), invoice(number="")),
     ("several_invoices", payment("счета 45 и 46"), invoice()),
+    ("replaced", payment("счет 45 отменен"), invoice()),
     ("cancelled", payment(), invoice(cancelled=True)),
     ("already_settled", payment(), invoice(settled=True)),
     ("already_settled", payment(), invoice(**PAID, settled=True)),
@@ -85,6 +87,7 @@ DOUBTS = [
     ("one_identifier", payment("счет 45 of 03/12/2026", payer_tax_id=""), invoice()),
     ("one_identifier", payment(payer_tax_id=""), invoice(issued_on=None)),
     ("one_identifier", payment("счет 45", payer_tax_id="0"), invoice(payer_tax_ids=frozenset({"0"}))),
+    ("one_identifier", payment("счет 45", payer_tax_id="нет"), invoice(payer_tax_ids=frozenset({"нет"}))),
 ]  # fmt: skip
 
 
@@ -101,7 +104,7 @@ def test_any_doubt_goes_to_a_person_with_its_reason(reason: str, money: Payment,
 
 
 def test_every_reason_and_rule_has_a_sentence_and_a_test() -> None:
-    assert {reason for reason, _, _ in DOUBTS} | {"ambiguous", "competing_payments"} == set(REASONS)
+    assert {reason for reason, _, _ in DOUBTS} | {"ambiguous", "competing_payments", "payee_unknown"} == set(REASONS)
     assert {rule for rule, _, _ in PROOFS} == set(RULES)
 
 
@@ -114,6 +117,7 @@ def test_every_reason_and_rule_has_a_sentence_and_a_test() -> None:
         invoice(kind="smart"),
         invoice(id=2, number="0045"),
         invoice(amount=Money(11801, "RUB")),
+        invoice(id=2, amount=None, issued_on=None, payer_tax_ids=frozenset(), own_accounts=None, own_company=None),
     ],
 )
 def test_a_number_shared_with_any_other_invoice_is_ambiguous(twin: Invoice) -> None:
@@ -136,6 +140,139 @@ def test_naming_another_known_invoice_is_never_a_proof(text: str) -> None:
     assert (outcome.reason, [due.number for due in outcome.invoices]) == ("several_invoices", ["45", "46"])
 
 
+SECOND_NUMBERS = [
+    "оплата №46 взамен счета №45",
+    "оплата 46 (вместо счета 45)",
+    "Счет 45 отменен, платим по 46",
+    "invoice 45 replaced by 46",
+    "Rechnung 45 storniert, zahle 46",
+    "Оплата №46. В прошлый раз был счет 45",
+    "счет 45 ИЛИ 46",
+    "счет 45 / 46",
+    "счет 45(46)",
+    "счет 45 - 46",
+    "счет 45 46",
+    "счет 45 от 12.03.2026 46",
+    "46. Счет 45",
+    "счет 45/№46",
+    "счет 45 без НДС 46",
+    "счет 45, НДС 20%, 46",
+    "счет 45 дог. 7 46",
+    "Договор 7. 46, счет 45",
+    "№46 150 000 руб, счет 45",
+    "оплата №46,50 и счет 45",
+    "оплата 46 г. Москва счет 45",
+    "оплата 46 р/с 40702810900000000001 счет 45",
+    "оплата 46 Днепр счет 45",
+    "счет 45, 118 EUR 46",
+    "оплата 46 EUR 118 счет 45",
+    "46/47 счет 45",
+    "оплата46 счет45",
+    "46от12.03.2026 счет 45",
+    "счет 45 4 6",
+]
+
+
+@pytest.mark.parametrize("text", SECOND_NUMBERS)
+def test_a_second_number_that_may_be_another_invoice_is_never_overlooked(text: str) -> None:
+    outcome = match([payment(text)], [invoice(), invoice(id=2, number="46")])[0]
+    assert isinstance(outcome, Unproven)
+    assert outcome.reason == "several_invoices"
+    assert [due.number for due in outcome.invoices] == ["45", "46"]
+
+
+@pytest.mark.parametrize("text", ["счет 45 46", "счет 45  46", "45 46 по счету 45", "счет 45 - 46"])
+@pytest.mark.parametrize("number", ["4546", "45-46"])
+def test_two_neighbours_may_be_one_number(text: str, number: str) -> None:
+    outcome = match([payment(text)], [invoice(), invoice(id=2, number=number)])[0]
+    assert said(outcome) == ("several_invoices" if ("-" in text) == ("-" in number) else "number_and_tax_id")
+
+
+ELSEWHERE = {"amount": Money(1, "RUB"), "payer_tax_ids": frozenset({STRANGER})}
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "said_of_it"),
+    [
+        ("школа № 46, счет 45", ELSEWHERE, "number_and_tax_id"),
+        ("школа № 46, счет 45", {**ELSEWHERE, "amount": Money(11800, "RUB")}, "several_invoices"),
+        ("школа № 46, счет 45", {**ELSEWHERE, "amount": None}, "several_invoices"),
+        ("школа № 46, счет 45", {**ELSEWHERE, "payer_tax_ids": frozenset({PAYER})}, "several_invoices"),
+        ("школа № 46, счет 45", {**ELSEWHERE, "payer_tax_ids": frozenset()}, "several_invoices"),
+        ("Bitrix46, счет 45", {"amount": Money(1, "RUB")}, "number_and_tax_id"),
+        ("Bitrix46, счет 45", {"payer_tax_ids": frozenset({STRANGER})}, "number_and_tax_id"),
+        ("Bitrix46, счет 45", {}, "several_invoices"),
+        ("Bitrix46, счет 45", {"paid": True, "cancelled": True}, "several_invoices"),
+    ],
+)
+def test_a_number_no_word_explains_is_weighed_by_amount_and_payer(
+    text: str, changes: dict[str, object], said_of_it: str
+) -> None:
+    assert said(match([payment(text)], [invoice(), invoice(id=2, number="46", **changes)])[0]) == said_of_it
+
+
+def test_a_number_shared_by_more_invoices_than_are_looked_at_is_never_passed_over() -> None:
+    shared = [invoice(id=n, number="46", **ELSEWHERE) for n in range(2, 12)]
+    assert said(match([payment("школа № 46, счет 45")], [invoice(), *shared])[0]) == "several_invoices"
+
+
+ORDINARY = [
+    "Оплата по счету № 45 от 12.03.2026, в т.ч. НДС 20%",
+    "Оплата по счету № 45 от 12.03.2026, в т.ч. НДС 20% - 14609.05 руб.",
+    "Оплата по сч 45 от 12.03.2026. НДС 20% - 2434",
+    "Счет 45 НДС 20% 19 667",
+    "Счет 45, в т.ч. НДС (20%) 19667,00",
+    "Счет 45 сумма 118-00, НДС(20%): 19-67",
+    "Счет 45 сумма 118 000,00 руб. В том числе НДС 20 % - 19 666.67",
+    "Счет 45 на сумму 118",
+    "Счет 45. Без НДС.",
+    "счет 45 по договору № 46 от 01.01.2026",
+    "счет 45 дог. 46 от 5 марта 2026 г.",
+    "счет 45 по договору поставки №46 от 12.03.26",
+    "счет 45 по договору от 01.02.2026 № 46",
+    "Счет 45 договор оказания услуг №46",
+    "оплата 12 марта 2026 года по счету 45 за март 2026",
+    "счет 45 за 1 квартал 2026 г.",
+    "счет 45 за период с 01.03 по 31.03.2026",
+    "счет 45 за 03.2026",
+    "счет 45 за 03/2026",
+    "счет 45, 3 шт, 5 штук по 100 руб. 50 коп.",
+    "за 5 дней по счету 45",
+    "счет 45 ИНН 7701234567 КПП 770101001 р/с 40702810900000000001 БИК 044525225",
+    "счет 45 тел. 8 (800) 555-35-35",
+    "счет 45 тел 8 800 555 35 35",
+    "счет 45. +7 (495) 123-45-67",
+    "счет 45 IBAN DE89 3704 0044 0532 0130 00",
+    "invoice 45 DE89 3704 0044 0532 0130 00",
+    "invoice 45 dated 12.03.2026 EUR 100 VAT 20",
+    "invoice 45, amount 100 EUR, contract 46",
+    "Rechnung 45 vom 12.03.2026 Betrag 100 EUR",
+    "счет 45 от 12.03.2026, акт 100500, заказ 123456, замена картриджа",
+    "Granulat, invoice 45",
+    "Просторный офис, счет 45",
+]
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_ordinary_texts_prove_where_every_small_number_is_an_open_invoice_of_the_payer(text: str) -> None:
+    portal = [invoice(id=number, number=str(number)) for number in range(1, 2101)]
+    assert said(match([payment(text)], portal)[0]) == "number_and_tax_id"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("взамен счета 45", "вместо счета 45", "счет 45 аннулирован", "отмена счета 45", "сторно счет 45"),
+        *("ошибочно по счету 45", "Oтмeнa счета 45", "Stornorechnung. Rechnung 45", "Rechnungsstorno, Rechnung 45"),
+        *("replaces invoice 45", "instead of invoice 45", "invoice 45 CANCELLED", "invoice 45 superseded"),
+        *("faktura 45 anulowana", "facture 45 annulée", "factura 45 anulada", "замість рахунку 45"),
+    ],
+)
+def test_a_text_that_speaks_of_replacement_is_never_a_proof(text: str) -> None:
+    (outcome,) = match([payment(text)], [invoice()])
+    assert (said(outcome), isinstance(outcome, Unproven)) == ("replaced", True)
+
+
 def test_payments_that_prove_one_invoice_all_go_to_a_person() -> None:
     rivals = [payment(), payment("счет 45", key="id:2"), payment("за услуги", key="id:3")]
     assert [said(outcome) for outcome in match(rivals, [invoice()])] == [
@@ -149,6 +286,14 @@ def test_unknown_accounts_prove_only_where_one_company_owns_all_invoices() -> No
     unknown = invoice(own_accounts=None)
     assert said(match([payment()], [unknown, invoice(id=2, number="46")])[0]) == "number_and_tax_id"
     assert said(match([payment()], [unknown, invoice(id=2, number="46", own_company=8)])[0]) == "payee_mismatch"
+
+
+def test_unknown_accounts_that_are_not_trusted_prove_nothing() -> None:
+    (outcome,) = match([payment()], [invoice(own_accounts=None)], trust_unknown_accounts=False)
+    assert said(outcome) == "payee_unknown"
+    known = [invoice(), invoice(id=2, number="46", own_accounts=frozenset())]
+    judged = match([payment(), payment("счет 46", key="id:2")], known, trust_unknown_accounts=False)
+    assert [said(outcome) for outcome in judged] == ["number_and_tax_id", "payee_mismatch"]
 
 
 def test_hints_are_open_invoices_of_the_amount_with_those_of_the_payer_first() -> None:

@@ -20,7 +20,7 @@ from airflow_b24.ledger import payments, settlements
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.schema import settlement
-from airflow_b24.ledger.store import Store
+from airflow_b24.ledger.store import Store, make_engine
 from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.reconcile.matching import match_payments
 from airflow_b24.sandbox import seed, server
@@ -43,6 +43,7 @@ class Office:
     desk: Desk
     naps: list[float] = field(default_factory=list)
     today: date = TODAY
+    deleted: dict[int, Invoice] = field(default_factory=dict)
     pay_system: PaySystem = field(default_factory=lambda: PaySystem(seed.REST_SYSTEM))
 
     @property
@@ -58,6 +59,9 @@ class Office:
 
     def person(self, invoice_id: int, status_id: str) -> None:
         self.state.invoices[invoice_id].save(status_id, self.state.sorts(), seed.ACCOUNTANT, datetime.now(MOSCOW))
+
+    def delete(self, invoice_id: int) -> None:
+        self.deleted[invoice_id] = self.state.invoices.pop(invoice_id)
 
     def fault(self, kind: str, times: int = 1, method: str = PAY, **details: Any) -> None:
         self.state.faults.rules.append(Rule(kind, method, times=times, **details))
@@ -86,7 +90,8 @@ class Office:
         return {row["invoice_id"]: row["settlement_id"] for row in listed}
 
     def executed(self, invoice_id: int = 2) -> int:
-        return len(self.state.invoices[invoice_id].executed_pays)
+        invoice = self.state.invoices.get(invoice_id) or self.deleted[invoice_id]
+        return len(invoice.executed_pays)
 
     def asked(self, method: str) -> int:
         return sum(entry.method == method for entry in self.state.journal)
@@ -94,6 +99,10 @@ class Office:
     def let_the_quiet_time_pass(self) -> None:
         with self.store.transaction() as connection:
             connection.execute(update(settlement).values(quiet_until=LONG_AGO))
+
+    def meet(self, alias: str) -> int:
+        with self.store.transaction() as connection:
+            return portal_id(connection, alias)
 
     def with_desk(self, **changes: Any) -> Office:
         return replace(self, desk=replace(self.desk, **changes))
@@ -138,7 +147,7 @@ def office(
     state.invoices.clear()
     state.faults.rules.clear()
     state.journal.clear()
-    store = Store.open(f"sqlite:///{shutil.copy(migrated, tmp_path)}")
+    store = Store(make_engine(f"sqlite:///{shutil.copy(migrated, tmp_path)}"))
     with store.transaction() as connection:
         portal = portal_id(connection, "portal.example")
     naps: list[float] = []

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from airflow_b24.ledger import statuses
+from airflow_b24.ledger import settlements, statuses
 from airflow_b24.reconcile.settling import settle_matched
 
 
@@ -97,6 +97,43 @@ def test_without_a_proof_a_person_decides(
     office.receive(**payment)
     assert office.match() == {"payments": 1, "proven": 0, "review": 1, "ready": 0}
     assert (reasons(office), counts(office, "settlement")) == ([reason], 0)
+
+
+def test_portals_that_share_a_ledger_prove_nothing_by_an_invoice_whose_own_account_is_unknown(office: Any) -> None:
+    office.bill(my_company_id=None)
+    office.receive()
+    assert office.match("shadow")["proven"] == 1
+    office.meet("other.example")
+    assert office.match()["proven"] == 0
+    assert (reasons(office), counts(office, "settlement")) == (["payee_unknown"], 0)
+
+
+def test_portals_that_share_a_ledger_pay_invoices_whose_own_account_is_known(office: Any) -> None:
+    office.meet("other.example")
+    office.bill()
+    office.receive()
+    assert office.match()["ready"] == 1
+
+
+@pytest.mark.parametrize("spoilt", [{"currency": "rub"}, {"price": "NaN"}], ids=str)
+def test_an_invoice_that_cannot_be_priced_stops_no_other_and_still_holds_its_number(
+    office: Any, spoilt: dict[str, str]
+) -> None:
+    office.bill(2, **spoilt)
+    office.bill(3)
+    office.bill(4)
+    office.bill(5, number="2026/4", **spoilt)
+    for invoice_id in (2, 3, 4):
+        office.receive(invoice_id)
+    assert office.match() == {"payments": 3, "proven": 1, "review": 2, "ready": 1}
+    assert reasons(office) == ["price_not_exact", "number_and_tax_id", "ambiguous"]
+
+
+def test_the_word_of_each_portal_is_kept_and_a_settlement_of_the_other_is_not_due_here(office: Any) -> None:
+    office.ready()
+    assert settlements.due(office.store, office.meet("other.example"), limit=9) == []
+    with office.store.snapshot() as connection:
+        assert connection.execute(text("SELECT portal_id FROM b24_outcome")).scalars().all() == [office.desk.portal_id]
 
 
 def test_a_number_that_two_invoices_have_is_not_guessed_though_one_is_cancelled(office: Any) -> None:

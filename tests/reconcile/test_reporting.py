@@ -5,7 +5,7 @@ from typing import Any
 from airflow_b24.ledger import records
 from airflow_b24.ledger.records import Record
 from airflow_b24.reconcile import reporting
-from airflow_b24.reconcile.settling import settle_matched
+from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.sandbox.bank import OWN_ACCOUNT
 
 
@@ -79,3 +79,58 @@ def test_each_settlement_in_review_says_why_in_words(office: Any) -> None:
     settle(office, 2)
     [line] = reporting.lines(office.store)
     assert (line.status, line.reason, line.why) == ("review", "cancelled", "The invoice is cancelled.")
+
+
+def reviews(office: Any) -> list[tuple[Any, ...]]:
+    return [
+        (line.reason, line.invoices, str(line.amount), line.settlement_id) for line in reporting.reviews(office.store)
+    ]
+
+
+def test_each_line_names_its_settlement(office: Any) -> None:
+    settlement_id = office.ready()
+    office.receive(6)
+    assert {line.payment: line.settlement_id for line in reporting.lines(office.store)} == {
+        "B2": settlement_id,
+        "B6": None,
+    }
+
+
+def test_a_plain_pay_without_an_end_waits_for_a_person_and_one_with_an_end_does_not(office: Any) -> None:
+    office.bill(2)
+    office.bill(3)
+    settle_plain(office.desk, 2, office.pay_system)
+    office.fault("lost_before")
+    lost = settle_plain(office.desk, 3, office.pay_system).row
+    assert reviews(office) == [("unknown", "2026/3", "118.00 RUB", lost.id)]
+    [line] = reporting.reviews(office.store)
+    assert line.why == "Asked for by its id; the settlement is unknown: run its task again."
+    assert reporting.report(office.store)["payments"] == 0
+
+
+def test_a_plain_pay_in_review_says_why(office: Any) -> None:
+    office.bill()
+    office.person(2, "D")
+    row = settle_plain(office.desk, 2, office.pay_system).row
+    [line] = reporting.reviews(office.store)
+    assert (line.reason, line.why, line.settlement_id) == ("cancelled", "The invoice is cancelled.", row.id)
+
+
+def test_trouble_after_the_end_waits_for_a_person_and_is_no_payment(office: Any) -> None:
+    settlement_id = office.ready()
+    settle(office, 2)
+    office.person(2, "N")
+    settle_matched(office.desk, settlement_id, 2, office.pay_system)
+    assert reviews(office) == [("reversed", "2026/2", "118.00 RUB", settlement_id)]
+    assert (reporting.report(office.store)["payments"], reporting.report(office.store)["review"]) == (1, 0)
+
+
+def test_an_amendment_of_a_paid_payment_is_shown_as_the_payment_and_as_the_case(office: Any) -> None:
+    settlement_id = office.ready()
+    settle(office, 2)
+    office.receive(amount=1)
+    assert reviews(office) == [("amended", "2026/2", "118.00 RUB", settlement_id)] * 2
+    assert {line.why for line in reporting.reviews(office.store)} == {
+        "The invoice is paid, and the bank has since sent the payment again with other content.",
+        "The bank sent this payment again with other content.",
+    }

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from airflow_b24.bitrix.client import Client
-from airflow_b24.bitrix.errors import AuthError, BitrixError, RefusedError, RequestError, ResponseError
+from airflow_b24.bitrix.errors import INVOICE_GONE, RefusedError, RequestError
 from airflow_b24.ledger import cases, events, settlements
 from airflow_b24.ledger.decide import Refused, State, Unknown
 from airflow_b24.ledger.settlement import Patience, Settled
+from airflow_b24.reconcile import reporting
 from airflow_b24.reconcile.desk import PaySystem
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.sandbox import seed
@@ -78,7 +79,7 @@ def test_a_fault_on_the_pay_ends_where_it_must_and_never_pays_twice(
     settled = settle(office, settlement_id)
     assert settled.row.state == first
     assert (settled.trouble is None) is (first in {"paid", "review"})
-    assert (settled.retry_at is not None) is (first == "unknown" or ("times" in fault and first == "ready"))
+    assert (settled.wait_s is not None) is (first == "unknown" or ("times" in fault and first == "ready"))
     office.let_the_quiet_time_pass()
     assert settle(office, settlement_id).row.state == last
     assert settle(office, settlement_id).row.state == last
@@ -99,21 +100,21 @@ def test_a_lost_answer_and_a_lost_read_wait_and_are_found_paid(office: Any) -> N
     office.fault("lost_after")
     settled = settle(office.with_desk(client=Silenced(office)), settlement_id)
     assert (settled.row.state, isinstance(settled.trouble, Unknown)) == (State.UNKNOWN, True)
-    assert settled.retry_at == settled.row.quiet_until
+    assert settled.wait_s == pytest.approx(Patience().quiet_s, abs=5)
     office.state.faults.rules.clear()
     assert settle(office, settlement_id).row.state is State.PAID
     assert office.executed() == 1
 
 
 class Silenced:
-    """The real client, which makes the portal stop answering reads right before the pay: after its first flow."""
+    """The real client, which makes the portal stop answering reads right before the pay: after probe and pre-read."""
 
     def __init__(self, office: Any) -> None:
         self._client, self._office, self._runs = office.desk.client, office, 0
 
     def run(self, flow: Any) -> Any:
         self._runs += 1
-        if self._runs == 2:
+        if self._runs == 3:
             self._office.fault(**SILENCE)
         return self._client.run(flow)
 
@@ -154,8 +155,12 @@ def test_paid_and_reversed_by_a_person_while_the_answer_was_lost_is_a_review(off
         (lambda office: setattr(office.state.invoices[2], "currency", "EUR"), "amount_changed"),
         (lambda office: office.person(2, "D"), "cancelled"),
         (lambda office: office.receive(amount=11900), "held"),
+        (lambda office: setattr(office.state.invoices[2], "number", "2026/9"), "invoice_changed"),
+        (lambda office: setattr(office.state.invoices[2], "company_id", 22), "invoice_changed"),
+        (lambda office: setattr(office.state.invoices[2], "my_company_id", None), "invoice_changed"),
+        (lambda office: office.delete(2), "invoice_not_found"),
     ],
-    ids=["price", "currency", "cancelled", "amended payment"],
+    ids=["price", "currency", "cancelled", "amended payment", "number", "customer", "own company", "deleted"],
 )
 def test_what_changed_between_match_and_send_is_a_review(office: Any, change: Callable[..., Any], reason: str) -> None:
     settlement_id = office.ready()
@@ -178,11 +183,70 @@ def test_paid_by_hand_with_another_voucher_is_a_review(office: Any) -> None:
     assert settle(office, settlement_id).row.reason == "already_paid"
 
 
-def test_a_pay_system_that_does_nothing_is_found_out(office: Any) -> None:
+def test_a_pay_that_does_nothing_is_found_out(office: Any) -> None:
     settlement_id = office.ready()
-    office.pay_system = PaySystem(seed.BILL_SYSTEM)
+    office.fault("unpaid")
     settled = settle(office, settlement_id)
     assert (settled.row.reason, office.naps) == ("true_but_unpaid", list(Patience().looks))
+
+
+def test_an_invoice_deleted_while_the_answer_was_lost_is_a_review_with_its_money_in_flight(office: Any) -> None:
+    settlement_id = office.ready()
+    office.fault("lost_before")
+    settle(office, settlement_id)
+    office.delete(2)
+    settled = settle(office, settlement_id)
+    assert (settled.row.state, settled.row.reason) == (State.REVIEW, "invoice_not_found")
+    assert (settled.row.in_flight, settled.trouble) == (True, None)
+
+
+def test_an_invoice_that_we_may_not_read_is_left_for_when_we_may(office: Any) -> None:
+    settlement_id = office.ready()
+    office.fault("error", times=1000, method=GET, code="", description="Access denied.")
+    settled = settle(office, settlement_id)
+    assert (settled.row.state, isinstance(settled.trouble, Refused), settled.row.sends) == (State.READY, True, 0)
+    office.state.faults.rules.clear()
+    assert settle(office, settlement_id).row.state is State.PAID
+
+
+@pytest.mark.parametrize("paid", [False, True], ids=["ready", "paid"])
+def test_a_settlement_of_another_portal_is_refused_before_anything_is_asked(office: Any, paid: bool) -> None:
+    settlement_id = office.ready()
+    if paid:
+        settle(office, settlement_id)
+    office.state.journal.clear()
+    before = settlements.look(office.store, settlement_id)
+    other = office.with_desk(portal_id=office.meet("other.example"))
+    with pytest.raises(ValueError, match=f"settlement_id={settlement_id} is of another portal"):
+        settle(other, settlement_id)
+    after = settlements.look(office.store, settlement_id)
+    assert (list(office.state.journal), after.state, after.fence) == ([], before.state, before.fence)
+
+
+def test_a_plain_pay_on_another_portal_is_a_settlement_of_its_own(office: Any) -> None:
+    settlement_id = office.ready()
+    settled = pay(office.with_desk(portal_id=office.meet("other.example")))
+    assert (settled.row.id == settlement_id, settled.row.origin) == (False, "manual")
+
+
+def test_an_amendment_that_comes_with_the_send_is_held_in_this_very_attempt(office: Any) -> None:
+    settlement_id = office.ready()
+    settled = settle(office.with_desk(client=Amended(office)), settlement_id)
+    assert (settled.row.state, settled.row.reason, office.executed()) == (State.REVIEW, "held", 0)
+
+
+class Amended:
+    """The real client, which lets the bank amend the payment right after the pre-read."""
+
+    def __init__(self, office: Any) -> None:
+        self._client, self._office, self._runs = office.desk.client, office, 0
+
+    def run(self, flow: Any) -> Any:
+        self._runs += 1
+        found = self._client.run(flow)
+        if self._runs == 2:
+            self._office.receive(amount=11900)
+        return found
 
 
 def test_the_pay_system_id_wins_over_the_handler(office: Any) -> None:
@@ -285,10 +349,10 @@ def test_a_price_not_exact_in_minor_units_names_field_and_value(office: Any) -> 
 
 
 def test_an_unknown_invoice_is_refused_and_leaves_no_settlement(office: Any) -> None:
-    with pytest.raises(BitrixError) as caught:
+    with pytest.raises(RequestError) as caught:
         pay(office, 404)
-    assert isinstance(caught.value, (RequestError, AuthError, ResponseError))
-    assert office.due() == {}
+    assert caught.value.code == INVOICE_GONE
+    assert reporting.reviews(office.store) == []
 
 
 def test_a_portal_out_of_pace_claims_nothing(office: Any) -> None:

@@ -27,6 +27,7 @@ ROW = {
     "PAY_SYSTEM_ID": "6",
     "DATE_STATUS": "2026-11-20T10:00:00+03:00",
     "PAY_VOUCHER_NUM": "17",
+    "UF_COMPANY_ID": "21",
     "PAY_VOUCHER_DATE": "2026-11-20T00:00:00+03:00",
 }
 
@@ -43,6 +44,7 @@ def test_an_invoice_is_seen_in_minor_units_with_every_mark_of_a_landed_call() ->
         currency="RUB",
         paid_on=None,
         voucher_number="17",
+        identity={"ACCOUNT_NUMBER": "2026/2", "UF_COMPANY_ID": "21", "UF_MYCOMPANY_ID": ""},
         marks={
             "PRICE": "118.00",
             "STATUS_ID": "S",
@@ -67,6 +69,8 @@ def test_the_day_of_a_payment_is_the_portals_own_day() -> None:
         ({"PRICE": "118.5", "CURRENCY": "JPY"}, None),
         ({"PRICE": "118", "CURRENCY": "JPY"}, 118),
         ({"CURRENCY": "XQZ"}, None),
+        ({"CURRENCY": "rub"}, None),
+        ({"PRICE": "118,00"}, None),
     ],
     ids=str,
 )
@@ -98,16 +102,15 @@ def test_a_refusal_comes_back_when_the_portal_says_or_soon() -> None:
     stated, unstated = answer(RefusedError("X", retry_at=later)), answer(RefusedError("X"))
     assert isinstance(stated, Refused)
     assert isinstance(unstated, Refused)
-    assert (stated.repeatable, stated.retry_at) == (True, later)
-    assert unstated.retry_at is not None
-    assert timedelta(0) < unstated.retry_at - datetime.now(UTC) < timedelta(seconds=5)
+    assert (stated.repeatable, stated.wait_s) == (True, pytest.approx(3600, abs=5))
+    assert (unstated.repeatable, unstated.wait_s) == (True, 2.0)
 
 
 @pytest.mark.parametrize("error", [AuthError("insufficient_scope"), RequestError("ERROR_CHECK_FAILURE")], ids=repr)
 def test_a_fault_of_our_settings_leaves_the_settlement_ready_for_when_they_are_mended(error: BitrixError) -> None:
     told = answer(error)
     assert isinstance(told, Refused)
-    assert (told.repeatable, told.retry_at, told.cause) == (True, None, error)
+    assert (told.repeatable, told.wait_s, told.cause) == (True, None, error)
 
 
 @pytest.mark.parametrize(("code", "reason"), INVOICE_REFUSALS.items())

@@ -42,6 +42,10 @@ def test_it_shows_invoices_payments_requests_and_the_bucket_and_no_secret(desk) 
     assert seed.BANK_API_KEY not in shown
 
 
+def test_an_invoice_has_its_id_beside_its_number(desk) -> None:
+    assert re.search(r"2026/2<br><small>id 2\b", page(desk).body.decode())
+
+
 def test_it_renews_itself_and_loads_nothing_from_elsewhere(desk) -> None:
     shown = page(desk).body.decode()
     assert 'http-equiv="refresh"' in shown

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from typing import Protocol
+
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.runtime.environment import EnvironmentContext
@@ -9,14 +12,27 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from airflow_b24.ledger.errors import LedgerError
-from airflow_b24.ledger.store import Store
 
 VERSION_TABLE = "b24_version"
 # Any fixed number will do; it only has to be the same in every worker.
 LOCK = 7_224_311
 
 
-def upgrade(store: Store) -> None:
+class Database(Protocol):
+    """What a migration needs of the store that asks for it."""
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Say which of the two databases it is."""
+
+    def snapshot(self) -> AbstractContextManager[Connection]:
+        """Read one consistent state."""
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """Write in one transaction."""
+
+
+def upgrade(store: Database) -> None:
     """Create or migrate the tables; a ledger newer than this package is refused, never changed."""
     scripts = _scripts()
     with store.snapshot() as connection:

@@ -7,7 +7,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Literal
@@ -15,14 +15,18 @@ from typing import Literal
 from airflow_b24.payments.errors import AmountError, PaymentError
 from airflow_b24.payments.model import Payment
 from airflow_b24.payments.money import Money, parse_money
-from airflow_b24.payments.statements.record_fields import RecordFields, selectors, zone
+from airflow_b24.payments.statements.record_fields import RecordFields, Selector, selectors, zone
 from airflow_b24.payments.statements.strict_json import JsonFloat, decode_json
 
 __all__ = ["Ignored", "JsonFloat", "Quarantined", "RecordFields", "decode_json", "identify", "read_record"]
 
 LONGEST_KEY = 255
+LONGEST_ACCOUNT = 255
+LONGEST_REMITTANCE = 10_000
+LONGEST_TEXT = 1_000
 
 _TEXTS = ("remittance", "payer_name", "payer_tax_id", "payer_account", "document_number")
+_LONGEST = dict.fromkeys(_TEXTS, LONGEST_TEXT) | {"account": LONGEST_ACCOUNT, "remittance": LONGEST_REMITTANCE}
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?"
@@ -33,17 +37,28 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A record that is rightly no payment, and the rule that says so."""
+    """A record that is rightly no payment, and the rule that says so.
+
+    `account` and `key` are those a payment of this record would have, so that a payment taken back is known again; each
+    is empty where it cannot be read, `key` also where no id is trusted.
+    """
 
     rule: Literal["not_a_credit", "not_booked"]
+    account: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A record that cannot be read: which field, and what is wrong with it and how to mend it."""
+    """A record that cannot be read: which field, and what is wrong with it and how to mend it.
+
+    `account` and `key` are as in `Ignored`.
+    """
 
     field: str
     problem: str
+    account: str = ""
+    key: str = ""
 
 
 def read_record(record: object, fields: RecordFields) -> Payment | Ignored | Quarantined:
@@ -54,9 +69,14 @@ def read_record(record: object, fields: RecordFields) -> Payment | Ignored | Qua
     try:
         values = _select(record, fields)
         rule = _ignored_by(values, fields)
-        return Ignored(rule) if rule else _payment(values, fields)
+        if rule is None:
+            amount = _amount(values, fields)
+            if amount.minor > 0:
+                return _payment(values, amount, fields)
+            rule = _ignored_by_sign(amount, fields)
+        return Ignored(rule, *_identity(record, fields))
     except PaymentError as error:
-        return Quarantined(error.field, str(error))
+        return Quarantined(error.field, str(error), *_identity(record, fields))
 
 
 def identify(payments: Iterable[Payment]) -> list[Payment]:
@@ -80,15 +100,28 @@ def identify(payments: Iterable[Payment]) -> list[Payment]:
 def _select(record: object, fields: RecordFields) -> dict[str, object]:
     if not isinstance(record, Mapping):
         raise PaymentError("record", "not an object", "select the list of payments in the answer", record)
-    values: dict[str, object] = {}
-    for field, select in selectors(fields).items():
+    return {field: _value(record, field, select) for field, select in selectors(fields).items()}
+
+
+def _value(record: object, field: str, select: Selector) -> object:
+    try:
+        return select(record)
+    except (TypeError, ValueError):
+        # jmespath's own errors are ValueErrors; its functions let others through.
+        fix = f"make RecordFields.{field} fit the records"
+        raise PaymentError(field, "its expression cannot be applied to this record", fix) from None
+
+
+def _identity(record: object, fields: RecordFields) -> tuple[str, str]:
+    """The account and key of a record that is no payment, each empty where it cannot be read."""
+    readers: tuple[tuple[str, Callable[[object, RecordFields], str]], ...] = (("account", _account), ("id", _key))
+    found = []
+    for field, read in readers:
         try:
-            values[field] = select(record)
-        except (TypeError, ValueError):
-            # jmespath's own errors are ValueErrors; its functions let others through.
-            fix = f"make RecordFields.{field} fit the records"
-            raise PaymentError(field, "its expression cannot be applied to this record", fix) from None
-    return values
+            found.append(read(_value(record, field, selectors(fields)[field]), fields))
+        except PaymentError:
+            found.append("")
+    return found[0], found[1]
 
 
 def _ignored_by(values: Mapping[str, object], fields: RecordFields) -> Literal["not_a_credit", "not_booked"] | None:
@@ -97,6 +130,14 @@ def _ignored_by(values: Mapping[str, object], fields: RecordFields) -> Literal["
     if fields.direction is not None and not _is_first("direction", values["direction"], "credit", "debit", fields):
         return "not_a_credit"
     return None
+
+
+def _ignored_by_sign(amount: Money, fields: RecordFields) -> Literal["not_a_credit"]:
+    # Only a source without directions tells its debits by their sign.
+    if fields.direction is None:
+        return "not_a_credit"
+    fix = "ask the source what such a record means"
+    raise AmountError("amount", "not positive, though the record is a credit", fix, str(amount))
 
 
 def _is_first(field: str, value: object, yes: str, no: str, fields: RecordFields) -> bool:
@@ -110,21 +151,22 @@ def _is_first(field: str, value: object, yes: str, no: str, fields: RecordFields
     raise PaymentError(field, "a word that is not listed", f"add it to RecordFields.{yes} or RecordFields.{no}", value)
 
 
-def _payment(values: Mapping[str, object], fields: RecordFields) -> Payment | Ignored:
-    amount = _amount(values, fields)
-    if amount.minor <= 0:
-        return Ignored("not_a_credit")
-    account = _text("account", values["account"]) or (fields.own_account or "")
-    if not account:
-        raise PaymentError("account", "missing", "map RecordFields.account, or set own_account for all records")
+def _payment(values: Mapping[str, object], amount: Money, fields: RecordFields) -> Payment:
     return Payment(
-        account=account,
+        account=_account(values["account"], fields),
         key=_key(values["id"], fields),
         occurrence=0,
         amount=amount,
         booked_on=_day(values["booked_on"], fields.time_zone),
         **{field: _text(field, values[field]) for field in _TEXTS},
     )
+
+
+def _account(value: object, fields: RecordFields) -> str:
+    account = _text("account", value) or _text("account", fields.own_account)
+    if not account:
+        raise PaymentError("account", "missing", "map RecordFields.account, or set own_account for all records")
+    return account
 
 
 def _amount(values: Mapping[str, object], fields: RecordFields) -> Money:
@@ -172,7 +214,12 @@ def _text(field: str, value: object) -> str:
         raise PaymentError(field, "not text", f"make RecordFields.{field} select one text", value)
     if _UNSTORABLE.search(value):
         raise PaymentError(field, "holds characters that cannot be stored", "ask the source for clean text", value)
-    return value.strip()
+    text = value.strip()
+    longest = _LONGEST.get(field)
+    if longest is not None and len(text) > longest:
+        fix = f"make RecordFields.{field} select that text alone"
+        raise PaymentError(field, f"longer than {longest} characters", fix, text)
+    return text
 
 
 def _key(value: object, fields: RecordFields) -> str:

@@ -74,7 +74,61 @@ def test_expressions_reach_into_nested_records() -> None:
 def test_debits_and_pending_records_are_ignored_by_a_named_rule(
     changes: dict[str, object], fields: RecordFields, rule: str
 ) -> None:
-    assert read_record({**RECORD, **changes}, fields) == Ignored(rule)  # type: ignore[arg-type]
+    known = Ignored(rule, PAYMENT.account, PAYMENT.key)  # type: ignore[arg-type]
+    assert read_record({**RECORD, **changes}, fields) == known
+
+
+@pytest.mark.parametrize("amount", ["-118.00", "0", 0])
+def test_a_credit_that_is_not_positive_contradicts_itself(amount: object) -> None:
+    read = read_record({**RECORD, "amount": amount, "direction": "CRDT", "status": "BOOK"}, CHOOSY)
+    assert isinstance(read, Quarantined)
+    assert read.field == "amount"
+    assert "credit" in read.problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields", "identity"),
+    [
+        ({}, USUAL, (PAYMENT.account, PAYMENT.key)),
+        ({"remittance": ["a"]}, USUAL, (PAYMENT.account, PAYMENT.key)),
+        ({"remittance": 5}, replace(USUAL, remittance="join(' ', remittance)"), (PAYMENT.account, PAYMENT.key)),
+        ({"account": None}, replace(USUAL, own_account="X1"), ("X1", PAYMENT.key)),
+        ({"account": None}, USUAL, ("", PAYMENT.key)),
+        ({"account": 1.5}, USUAL, ("", PAYMENT.key)),
+        ({"account": "9" * 256}, USUAL, ("", PAYMENT.key)),
+        ({"id": None}, USUAL, (PAYMENT.account, "")),
+        ({"id": ["a"]}, USUAL, (PAYMENT.account, "")),
+        ({}, replace(USUAL, id=None), (PAYMENT.account, "")),
+        ({"id": 5}, replace(USUAL, id="join(' ', id)"), (PAYMENT.account, "")),
+    ],
+)
+def test_a_record_set_aside_carries_the_identity_its_payment_would_have(
+    changes: dict[str, object], fields: RecordFields, identity: tuple[str, str]
+) -> None:
+    read = read_record({**RECORD, "booked_on": "never", **changes}, fields)
+    assert isinstance(read, Quarantined)
+    assert (read.account, read.key) == identity
+
+
+@pytest.mark.parametrize(
+    ("field", "longest"),
+    [
+        ("account", 255), ("remittance", 10_000), ("payer_name", 1000), ("payer_tax_id", 1000), ("payer_account", 1000), ("document_number", 1000),
+    ],
+)  # fmt: skip
+def test_a_text_longer_than_its_bound_is_quarantined_by_name(field: str, longest: int) -> None:
+    read = read_record({**RECORD, field: " " + "9" * longest + " "}, USUAL)
+    assert isinstance(read, Payment)
+    refused = read_record({**RECORD, field: "9" * (longest + 1)}, USUAL)
+    assert isinstance(refused, Quarantined)
+    assert (refused.field, len(refused.problem) < 300) == (field, True)
+    assert f"{longest} characters" in refused.problem
+
+
+def test_a_stand_in_account_is_bounded_too() -> None:
+    read = read_record({**RECORD, "account": None}, replace(USUAL, own_account="9" * 256))
+    assert isinstance(read, Quarantined)
+    assert read.field == "account"
 
 
 @pytest.mark.parametrize(("field", "word"), [("direction", "RVSL"), ("status", "FUTR")])
@@ -131,7 +185,9 @@ def test_unreadable_records_are_quarantined_with_the_field_named(
 
 @pytest.mark.parametrize("record", [None, [], "text", 5, {}])
 def test_what_is_no_record_is_quarantined(record: object) -> None:
-    assert isinstance(read_record(record, USUAL), Quarantined)
+    read = read_record(record, USUAL)
+    assert isinstance(read, Quarantined)
+    assert (read.account, read.key) == ("", "")
 
 
 JSON = st.recursive(

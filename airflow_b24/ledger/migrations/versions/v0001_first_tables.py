@@ -35,6 +35,7 @@ def upgrade() -> None:
         "b24_cursor",
         sa.Column("source", sa.String(length=255), nullable=False),
         sa.Column("watermark", sa.Date(), nullable=False),
+        sa.Column("start_from", sa.Date(), nullable=False),
         sa.Column("updated_at", Utc, nullable=False),
         sa.PrimaryKeyConstraint("source", name=op.f("pk_b24_cursor")),
     )
@@ -71,6 +72,7 @@ def upgrade() -> None:
         "b24_outcome",
         sa.Column("id", Id, nullable=False),
         sa.Column("payment_id", Id, nullable=False),
+        sa.Column("portal_id", Id, nullable=False),
         sa.Column("mode", sa.String(length=8), nullable=False),
         sa.Column("verdict", sa.String(length=8), nullable=False),
         sa.Column("reason", sa.String(length=64), nullable=False),
@@ -79,6 +81,7 @@ def upgrade() -> None:
         sa.Column("decided_at", Utc, nullable=False),
         sa.CheckConstraint("verdict IN ('proven', 'review')", name=op.f("ck_b24_outcome_verdict")),
         sa.ForeignKeyConstraint(["payment_id"], ["b24_payment.id"], name=op.f("fk_b24_outcome_payment_id_b24_payment")),
+        sa.ForeignKeyConstraint(["portal_id"], ["b24_portal.id"], name=op.f("fk_b24_outcome_portal_id_b24_portal")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_b24_outcome")),
     )
     op.create_index(op.f("ix_b24_outcome_payment_id"), "b24_outcome", ["payment_id"], unique=False)
@@ -104,6 +107,8 @@ def upgrade() -> None:
         sa.Column("source", sa.String(length=255), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("occurrence", sa.Integer(), nullable=False),
+        sa.Column("account", sa.String(length=255), nullable=False),
+        sa.Column("key", sa.String(length=320), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("verdict", sa.String(length=16), nullable=False),
         sa.Column("rule", sa.String(length=64), nullable=False),
@@ -116,6 +121,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_b24_raw")),
         sa.UniqueConstraint("source", "digest", "occurrence", name=op.f("uq_b24_raw_source_digest_occurrence")),
     )
+    op.create_index("ix_b24_raw_identity", "b24_raw", ["account", "key"], unique=False)
     op.create_table(
         "b24_settlement",
         sa.Column("id", Id, nullable=False),
@@ -137,6 +143,8 @@ def upgrade() -> None:
         sa.Column("hold", sa.String(length=64), nullable=True),
         sa.Column("how", sa.String(length=16), nullable=True),
         sa.Column("reason", sa.String(length=64), nullable=True),
+        sa.Column("pay_system", sa.String(length=128), server_default="", nullable=False),
+        sa.Column("identity", sa.JSON(), nullable=True),
         sa.Column("snapshot", sa.JSON(), nullable=True),
         sa.Column("evidence", sa.JSON(), nullable=True),
         sa.Column("quiet_until", Utc, nullable=True),

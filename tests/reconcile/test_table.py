@@ -4,7 +4,7 @@ from itertools import takewhile
 
 import pytest
 
-from airflow_b24.table import table
+from airflow_b24.reconcile.table import table
 
 
 def _lines(header: list[str], rows: list[list[str]], width: int = 80) -> list[str]:

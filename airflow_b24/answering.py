@@ -1,0 +1,84 @@
+"""How a command answers: what was asked for on stdout, what a person can mend in one line on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from airflow.sdk.exceptions import AirflowNotFoundException
+from sqlalchemy.exc import SQLAlchemyError
+
+from airflow_b24.bitrix.errors import BitrixError
+from airflow_b24.connection import CONN_TYPE, Settings
+from airflow_b24.connection_advice import foreign, undefined
+from airflow_b24.hooks import Bitrix24Hook
+from airflow_b24.ledger.errors import LedgerError
+
+PROBLEM: Final = 1
+USAGE: Final = 2
+INTERRUPTED: Final = 130
+
+
+@contextmanager
+def hooked(args: Namespace) -> Iterator[Bitrix24Hook]:
+    """Give the hook of a command's arguments, closed at the end; a mistake becomes one line and exit code 2."""
+    # source-derived: without this a command sees the environment's connections alone, not those made in the UI.
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
+    before = logging.root.manager.disable
+    # Airflow's log goes to stdout, where it would spoil the JSON.
+    logging.disable(logging.CRITICAL)
+    try:
+        with Bitrix24Hook(args.conn_id, getattr(args, "ledger_conn_id", None)) as hook:
+            yield hook
+    except KeyboardInterrupt:
+        said, code = "Stopped.", INTERRUPTED
+    except (AirflowNotFoundException, SQLAlchemyError, BitrixError, LedgerError, ValueError) as error:
+        said, code = _sentence(error, args.conn_id), USAGE
+    else:
+        return
+    finally:
+        logging.disable(before)
+    note(said)
+    raise SystemExit(code)
+
+
+def _sentence(error: Exception, conn_id: str) -> str:
+    if isinstance(error, AirflowNotFoundException):
+        return undefined(conn_id, os.environ)
+    if isinstance(error, SQLAlchemyError):
+        # The driver's own text may quote the address with its password.
+        name = type(error).__name__
+        return f"[bitrix24] ledger_url: the ledger cannot be used ({name}); run `airflow b24 doctor`"
+    return str(error)
+
+
+def settings(hook: Bitrix24Hook) -> Settings:
+    """Read the connection; one that cannot be used and is not even of our type is told what it should look like."""
+    connection = hook.get_connection(hook.bitrix24_conn_id)
+    try:
+        return hook.settings
+    except ValueError:
+        if connection.conn_type == CONN_TYPE:
+            raise
+    raise ValueError(foreign(connection, hook.bitrix24_conn_id, os.environ))
+
+
+def as_json(value: object) -> list[str]:
+    """Return a value as one JSON document for `tell`."""
+    return [json.dumps(value, ensure_ascii=False, indent=2)]
+
+
+def tell(lines: Iterable[str]) -> None:
+    """Write the answer."""
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def note(text: Any) -> None:
+    """Write one line beside the answer."""
+    sys.stderr.write(f"{' '.join(str(text).split())}\n")

@@ -1,0 +1,45 @@
+"""A pay system of the wrong kind answers `true` and pays nothing: it is found out before it spoils a day's payments."""
+
+from __future__ import annotations
+
+from airflow_b24.bitrix.errors import AuthError, RequestError
+from airflow_b24.bitrix.invoice import PayInvoice
+from airflow_b24.bitrix.paysystems import invoice_settings
+from airflow_b24.ledger import settlements
+from airflow_b24.ledger.decide import Row, State
+from airflow_b24.reconcile.desk import Desk, PaySystem
+
+# So many answers in a row that paid nothing are no accident.
+IN_A_ROW = 3
+FIX = (
+    "the portal answers true and pays nothing through it; run `airflow-b24 setup`, put its pay_system_id into the "
+    "connection's extra, and `airflow-b24 doctor` checks it"
+)
+
+
+def refuse_idle(desk: Desk, row: Row, pay_system: PaySystem) -> None:
+    """Raise ValueError rather than send through a pay system that does not pay; nothing is sent then.
+
+    One that this ledger knows nothing of is asked about first: one request more, until its first payment.
+    """
+    if row.state not in {State.READY, State.UNKNOWN}:
+        return
+    record = settlements.record_of(desk.store, desk.portal_id, pay_system.name, IN_A_ROW)
+    if not record:
+        _probe(desk, PayInvoice(row.invoice_id, pay_system.pay_system_id, pay_system.bx_rest_handler), pay_system)
+    elif not any(record):
+        raise ValueError(f"pay_system_id or bx_rest_handler: {pay_system.name} paid nothing the last time; {FIX}")
+
+
+def _probe(desk: Desk, pay: PayInvoice, pay_system: PaySystem) -> None:
+    try:
+        desk.client.run(invoice_settings(pay))
+    except AuthError as error:
+        # source-derived: settings.invoice.get asks for the same rights as pay.invoice, and refuses any other kind.
+        if error.code != "ACCESS_DENIED":
+            raise
+        why = f"{pay_system.name} is not built on a REST handler, or this user may not pay invoices"
+        raise ValueError(f"pay_system_id or bx_rest_handler: {why}: {FIX}") from None
+    except RequestError:
+        # The call itself will say what is wrong with the invoice or the arguments.
+        return
