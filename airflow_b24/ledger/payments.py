@@ -65,7 +65,8 @@ def read_anew(connection: Connection, payment_id: int, new: NewPayment) -> None:
     this = payment.c.id == payment_id
     values = asdict(new)
     free = (this, payment.c.allocated == 0, *(payment.c[name] == values[name] for name in IDENTITY))
-    facts = {name: value for name, value in values.items() if name not in IDENTITY}
+    # What another delivery filled in stays: this record only has nothing to say of it.
+    facts = {name: value for name, value in values.items() if name not in IDENTITY and value != ""}
     connection.execute(update(payment).where(*free).values(**facts))
 
 

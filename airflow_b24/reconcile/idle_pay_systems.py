@@ -20,15 +20,18 @@ FIX = (
 def refuse_idle(desk: Desk, row: Row, pay_system: PaySystem) -> None:
     """Raise ValueError rather than send through a pay system that does not pay; nothing is sent then.
 
-    One that this ledger knows nothing of is asked about first: one request more, until its first payment.
+    One that has not paid yet in this ledger is asked about first: one request more, until its first payment. What is
+    `unknown` goes on: it is read before anything else.
     """
-    if row.state not in {State.READY, State.UNKNOWN}:
+    if row.state is not State.READY:
         return
     record = settlements.record_of(desk.store, desk.portal_id, pay_system.name, IN_A_ROW)
-    if not record:
-        _probe(desk, PayInvoice(row.invoice_id, pay_system.pay_system_id, pay_system.bx_rest_handler), pay_system)
-    elif not any(record):
-        raise ValueError(f"pay_system_id or bx_rest_handler: {pay_system.name} paid nothing the last time; {FIX}")
+    if any(record):
+        return
+    if len(record) == IN_A_ROW:
+        why = f"the last {IN_A_ROW} invoices sent through {pay_system.name} stayed unpaid"
+        raise ValueError(f"pay_system_id or bx_rest_handler: {why}; {FIX}")
+    _probe(desk, PayInvoice(row.invoice_id, pay_system.pay_system_id, pay_system.bx_rest_handler), pay_system)
 
 
 def _probe(desk: Desk, pay: PayInvoice, pay_system: PaySystem) -> None:

@@ -77,14 +77,19 @@ def page(found: list[Line], width: int | None = None) -> str:
     """The lines as a table for a terminal or a log; what shadow mode would pay is called `would pay`."""
     header = ("payment", "booked", "amount", "payer", "status", "invoice", "why")
     rows = [
-        (line.payment, line.booked_on, str(line.amount or ""), line.payer, _shown(line), line.invoices, line.why)
+        (line.payment, line.booked_on, str(line.amount or ""), line.payer, _status(line), line.invoices, line.why)
         for line in found
     ]
     return table(header, rows, width)
 
 
-def _shown(line: Line) -> str:
-    return "would pay" if line.status == "waiting" and line.reason in RULES else line.status
+def _status(line: Line) -> str:
+    return "would pay" if would_pay(line) else line.status
+
+
+def would_pay(line: Line) -> bool:
+    """Say whether the payment is proven and nothing is promised: shadow mode looked at it, `pay` would settle it."""
+    return line.status == "waiting" and line.reason in RULES
 
 
 def reviews(store: Store) -> list[Line]:

@@ -16,11 +16,12 @@ import pytest
 from sqlalchemy import insert, select, update
 
 import airflow_b24
-from airflow_b24 import commands, portal_commands
+from airflow_b24 import commands
+from airflow_b24.commands import portal
 from airflow_b24.hooks import Bitrix24Hook
 from airflow_b24.ledger import decide, outcomes, payments, portals
 from airflow_b24.ledger.schema import raw, settlement
-from airflow_b24.preparation import HANDLER_CODE
+from airflow_b24.preparing.setup import HANDLER_CODE
 from airflow_b24.sandbox import seed
 
 ROOT = Path(airflow_b24.__file__).parents[1]
@@ -146,7 +147,7 @@ def test_setup_does_not_echo_what_is_typed_at_a_terminal(world: Any, run: Run, m
         assert stream is sys.stderr
         return webhook(world).strip()
 
-    monkeypatch.setattr(portal_commands, "getpass", type_in)
+    monkeypatch.setattr(portal, "getpass", type_in)
     code, _, _ = run("setup", stdin=Terminal())
 
     assert (code, len(asked)) == (0, 1)
@@ -542,7 +543,7 @@ def test_a_command_that_is_interrupted_says_so_in_one_line(
     def interrupt(*_: object) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(portal_commands, "getpass", interrupt)
+    monkeypatch.setattr(portal, "getpass", interrupt)
     assert run("setup", stdin=Terminal()) == (130, "", "Stopped.\n")
 
 

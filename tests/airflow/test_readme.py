@@ -38,11 +38,11 @@ def test_the_table_of_parts_is_not_empty() -> None:
 
 
 def test_every_command_named_is_in_the_help() -> None:
-    named = set(re.findall(r"`(?:airflow-b24 )?(demo|sandbox|init|setup|doctor|review)\b", README))
+    named = set(re.findall(r"`(?:airflow-b24 )?(demo|sandbox|init|setup|doctor|report|review|ledger)\b", README))
     shown = subprocess.run(
         [sys.executable, "-m", "airflow_b24.cli", "--help"], capture_output=True, text=True, check=True
     )
-    assert len(named) == 6
+    assert len(named) == 8
     assert all(name in shown.stdout for name in named)
 
 

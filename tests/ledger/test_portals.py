@@ -27,10 +27,10 @@ def test_a_portal_is_known_by_its_name_in_any_case(store: Store) -> None:
     assert count(store) == 2
 
 
-@pytest.mark.parametrize("again", [("new.example",), ("old.example",), ("new.example", "old.example")], ids=str)
+@pytest.mark.parametrize("again", [("renamed.example",), ("old.example",), ("renamed.example", "old.example")], ids=str)
 def test_a_renamed_portal_stays_one_under_each_of_its_names(store: Store, again: tuple[str, ...]) -> None:
     first = known_as(store, "old.example")
-    assert known_as(store, "old.example", "New.example") == first
+    assert known_as(store, "old.example", "Renamed.example") == first
     assert known_as(store, *again) == first
     assert count(store) == 1
 

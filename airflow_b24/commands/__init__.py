@@ -31,12 +31,12 @@ def _portal_commands() -> list[CLICommand]:
     endpoint = _argument("--http-endpoint", help="What to ask there; its root if not given", default="")
     return [
         _action(
-            "portal_commands.run_setup",
+            "portal.run_setup",
             "Create what paying needs on a portal, once, with an administrator's webhook from standard input",
             *(_connection(), ca_bundle, name),
         ),
         _action(
-            "portal_commands.run_doctor",
+            "portal.run_doctor",
             "Check connection, portal and ledger; exit code 1 when there is a problem",
             *(_connection(), _ledger(), bank, endpoint, _json()),
         ),
@@ -52,18 +52,18 @@ def _ledger_commands() -> list[CLICommand]:
     settlement = _argument("settlement_id", help="Its number, as `airflow b24 review` shows it", type=int)
     yes = _argument("--yes", help="Do not ask: I have looked, this money did not pay this invoice", action="store_true")
     release = _action(
-        "ledger_commands.run_release",
+        "ledger.run_release",
         "Take a settlement out of review: its invoice and its payment become free and are matched afresh",
         *(settlement, _connection(), _ledger(), yes),
     )
     return [
         _action(
-            "ledger_commands.run_report",
+            "ledger.run_report",
             "Show every payment and what became, or in shadow mode would become, of it",
             *(_connection(), _ledger(), status, _json()),
         ),
         _action(
-            "ledger_commands.run_review",
+            "ledger.run_review",
             "Show the payments which a person must decide on, newest first",
             *(_connection(), _ledger(), _json()),
         ),
@@ -74,7 +74,7 @@ def _ledger_commands() -> list[CLICommand]:
 def _action(function: str, about: str, *arguments: Any) -> CLICommand:
     from airflow.cli.cli_config import ActionCommand, lazy_load_command  # noqa: PLC0415
 
-    func = lazy_load_command(f"airflow_b24.{function}")
+    func = lazy_load_command(f"airflow_b24.commands.{function}")
     return ActionCommand(name=function.rpartition("run_")[2], help=about, func=func, args=arguments)
 
 

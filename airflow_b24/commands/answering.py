@@ -15,8 +15,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_b24.bitrix.errors import BitrixError
+from airflow_b24.commands.advice import foreign, undefined
 from airflow_b24.connection import CONN_TYPE, Settings
-from airflow_b24.connection_advice import foreign, undefined
 from airflow_b24.hooks import Bitrix24Hook
 from airflow_b24.ledger.errors import LedgerError
 

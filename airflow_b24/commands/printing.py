@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from airflow_b24.findings import Finding
 from airflow_b24.ledger.decide import REASONS as SETTLEMENT_REASONS
 from airflow_b24.ledger.decide import Row
-from airflow_b24.payments.reasons import RULES
-from airflow_b24.preparation import Prepared
+from airflow_b24.preparing.findings import Finding
+from airflow_b24.preparing.setup import Prepared
 from airflow_b24.reconcile.reporting import Line, page
 
 _SYMBOLS: Final = {"ok": "ok", "problem": "!!", "warning": " !", "not checkable": "??"}
@@ -53,11 +52,6 @@ def _root(found: Sequence[Finding]) -> Finding | None:
 def _waiting_line(checks: Sequence[str], width: int) -> str:
     count = "1 check waits" if len(checks) == 1 else f"{len(checks)} checks wait"
     return f"{_SYMBOLS['not checkable']}  {'':{width}}  {count} for this: {', '.join(checks)}."
-
-
-def would_pay(line: Line) -> bool:
-    """Say whether shadow mode has proven this payment: paying would settle it."""
-    return line.status == "waiting" and line.reason in RULES
 
 
 def report_lines(shown: Sequence[Line], totals: Mapping[str, Any], proven: int) -> Iterator[str]:

@@ -14,11 +14,11 @@ from sqlalchemy import func, select
 from airflow_b24.bitrix.auth import Webhook
 from airflow_b24.bitrix.client import Client
 from airflow_b24.bitrix.limits import LocalPace
-from airflow_b24.doctor import examine
-from airflow_b24.findings import Finding
 from airflow_b24.ledger.schema import event
 from airflow_b24.ledger.schema import portal as portal_table
 from airflow_b24.ledger.store import Store, make_engine
+from airflow_b24.preparing.doctor import examine
+from airflow_b24.preparing.findings import Finding
 from airflow_b24.reconcile.desk import PaySystem
 from airflow_b24.sandbox import methods, seed
 from airflow_b24.sandbox.faults import Rule
@@ -298,7 +298,7 @@ def test_a_ledger_without_its_tables_is_a_problem(examination: Examine, ledger: 
 def test_many_open_invoices_are_read_up_to_a_limit(
     examination: Examine, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_b24.doctor.OPEN_INVOICES_READ", 3)
+    monkeypatch.setattr("airflow_b24.preparing.doctor.OPEN_INVOICES_READ", 3)
     found = examination(pace=LocalPace(burst=1000, margin=0))
 
     assert found["reading invoices"].text == "At least 3 open legacy invoices can be read."

@@ -17,7 +17,7 @@ from airflow_b24.bitrix.paysystems import (
 )
 from airflow_b24.bitrix.paysystems import PaySystem as Registered
 from airflow_b24.bitrix.paysystems import handlers as read_handlers
-from airflow_b24.findings import SETUP, Finding, ask, failed
+from airflow_b24.preparing.findings import SETUP, Finding, ask, failed
 from airflow_b24.reconcile.desk import PaySystem
 
 CHECK: Final = "it really pays"

@@ -7,10 +7,10 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import Any
 
-from airflow_b24.answering import PROBLEM, as_json, hooked, note, settings, tell
+from airflow_b24.commands.answering import PROBLEM, as_json, hooked, note, settings, tell
+from airflow_b24.commands.lookup import Ledger, look_up
+from airflow_b24.commands.printing import released_line, report_lines, review_lines
 from airflow_b24.hooks import Bitrix24Hook
-from airflow_b24.ledger_lookup import Ledger, look_up
-from airflow_b24.printing import released_line, report_lines, review_lines, would_pay
 from airflow_b24.reconcile import reporting
 from airflow_b24.reconcile.releasing import release
 from airflow_b24.reconcile.reporting import Line
@@ -28,7 +28,7 @@ def run_report(args: Namespace) -> None:
         if args.json:
             tell(as_json({"ledger": ledger.name, "totals": totals, "payments": [_plain(line) for line in shown]}))
         elif _told_where(ledger):
-            tell(report_lines(shown, totals, sum(map(would_pay, every))))
+            tell(report_lines(shown, totals, sum(map(reporting.would_pay, every))))
 
 
 def run_review(args: Namespace) -> None:
@@ -90,10 +90,10 @@ def _told_where(ledger: Ledger) -> bool:
 
 def _has_status(line: Line, status: str) -> bool:
     if status == "would_pay":
-        return would_pay(line)
+        return reporting.would_pay(line)
     return line.status == status or (status == "paid" and line.status == "by_hand")
 
 
 def _plain(line: Line) -> dict[str, Any]:
     amount = None if line.amount is None else str(line.amount)
-    return {**asdict(line), "amount": amount, "would_pay": would_pay(line)}
+    return {**asdict(line), "amount": amount, "would_pay": reporting.would_pay(line)}

@@ -16,11 +16,11 @@ from airflow_b24.bitrix.errors import AuthError, BitrixError, RequestError
 from airflow_b24.bitrix.invoice import Invoice
 from airflow_b24.bitrix.invoices import invoice_listing
 from airflow_b24.bitrix.paysystems import Profile, invoice_status_types, may_pay_invoices, profile, scopes
-from airflow_b24.findings import Finding, ask, failed, skipped
 from airflow_b24.ledger.errors import LedgerError
 from airflow_b24.ledger.schema import portal as portal_table
 from airflow_b24.ledger.store import Store
-from airflow_b24.pay_system_check import CHECK, configured, really_pays
+from airflow_b24.preparing.findings import Finding, ask, failed, skipped
+from airflow_b24.preparing.pay_system import CHECK, configured, really_pays
 from airflow_b24.reconcile.desk import PaySystem
 
 __all__ = ["Finding", "examine"]

@@ -11,7 +11,7 @@ from requests import RequestException
 from requests.exceptions import SSLError
 
 from airflow_b24.bitrix.auth import is_loopback
-from airflow_b24.findings import Finding
+from airflow_b24.preparing.findings import Finding
 
 CHECK: Final = "bank"
 TIMEOUT_S: Final = 20

@@ -10,7 +10,7 @@ import pytest
 from airflow_b24.bitrix.auth import Webhook
 from airflow_b24.bitrix.client import Client
 from airflow_b24.bitrix.errors import AuthError, UnknownOutcomeError
-from airflow_b24.preparation import HANDLER_CODE, PreparationError, prepare
+from airflow_b24.preparing.setup import HANDLER_CODE, PreparationError, prepare
 from airflow_b24.sandbox import paysystems, seed
 from airflow_b24.sandbox.faults import Rule
 from airflow_b24.sandbox.server import Addresses, serving

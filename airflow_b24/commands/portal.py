@@ -13,18 +13,18 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 
-from airflow_b24.answering import PROBLEM, as_json, hooked, tell
-from airflow_b24.answering import settings as read_connection
-from airflow_b24.bank_check import bank_answers
 from airflow_b24.bitrix.client import Client
 from airflow_b24.bitrix.errors import BitrixError
+from airflow_b24.commands.answering import PROBLEM, as_json, hooked, tell
+from airflow_b24.commands.answering import settings as read_connection
+from airflow_b24.commands.bank import bank_answers
+from airflow_b24.commands.lookup import open_ledger
+from airflow_b24.commands.printing import finding_lines, setup_lines
 from airflow_b24.connection import Settings, read_settings
-from airflow_b24.doctor import examine
-from airflow_b24.findings import untrusted
 from airflow_b24.hooks import Bitrix24Hook
-from airflow_b24.ledger_lookup import open_ledger
-from airflow_b24.preparation import NAME, Prepared, prepare
-from airflow_b24.printing import finding_lines, setup_lines
+from airflow_b24.preparing.doctor import examine
+from airflow_b24.preparing.findings import untrusted
+from airflow_b24.preparing.setup import NAME, Prepared, prepare
 from airflow_b24.reconcile.desk import PaySystem
 
 
