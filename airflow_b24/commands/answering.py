@@ -76,7 +76,12 @@ def as_json(value: object) -> list[str]:
 
 def tell(lines: Iterable[str]) -> None:
     """Write the answer."""
-    sys.stdout.writelines(f"{line}\n" for line in lines)
+    try:
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads us, `head` say, has seen enough; the interpreter must not try to write the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def note(text: Any) -> None:
