@@ -145,8 +145,7 @@ class CollectPaymentsOperator(_PortalOperator):
         with self.hook as hook:
             counts = collect(
                 hook.ledger,
-                # Its name before the templates were filled in: what changes with each run is not another source.
-                self.source.name,
+                source.name,
                 source.read,
                 source.record_fields,
                 start_from=start_from,

@@ -64,6 +64,8 @@ class HttpSource:
     since_param: str | None = "from"
     paginator: Paginator = field(default_factory=SinglePagePaginator)
     record_fields: RecordFields = field(default_factory=RecordFields)
+    # The parameters before they were filled in: a date that changes with each run does not make another source.
+    templates: Mapping[str, str] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -79,13 +81,15 @@ class HttpSource:
     @property
     def name(self) -> str:
         """The source's name in the ledger: two that differ in what they ask for are two, each with its own watermark."""
-        asked = json.dumps([self.endpoint, dict(self.params), self.data_selector], sort_keys=True)
+        params = self.params if self.templates is None else self.templates
+        whose = [self.record_fields.own_account, self.data_selector]
+        asked = json.dumps([self.endpoint, dict(params), *whose], sort_keys=True)
         return f"http:{self.http_conn_id}:{self.endpoint}"[:200] + f"#{sha256(asked.encode()).hexdigest()[:12]}"
 
     def rendered(self, render: Callable[[Any], Any]) -> Self:
         """A copy with its templates filled in."""
         names = ("http_conn_id", "endpoint", "params", "since_param")
-        return replace(self, **{name: render(getattr(self, name)) for name in names})
+        return replace(self, templates=self.params, **{name: render(getattr(self, name)) for name in names})
 
     def read(self, since: date) -> Iterator[object]:
         """Yield the records booked on or after a day, page by page.

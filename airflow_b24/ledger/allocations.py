@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -30,6 +31,8 @@ class Promise:
     rule: str
     identity: dict[str, str]
     evidence: dict[str, Any]
+    # The payment's facts as they were judged: a proof holds for these and no others.
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def allocate(store: Store, promise: Promise) -> int | None:
@@ -82,12 +85,15 @@ def _take_money(connection: Connection, promise: Promise) -> None:
             payment.c.allocated + promise.amount <= payment.c.amount,
             payment.c.held.is_(False),
             payment.c.currency == promise.currency,
+            *(payment.c[name] == value for name, value in promise.facts.items()),
         )
         .values(allocated=payment.c.allocated + promise.amount)
         .returning(payment.c.id)
     )
     if connection.execute(free).first() is None:
-        raise InvariantError(f"payment {promise.payment_id} has not {promise.amount} {promise.currency} free")
+        raise InvariantError(
+            f"payment {promise.payment_id} has not {promise.amount} {promise.currency} free, or has changed"
+        )
 
 
 def settled_by(connection: Connection, settlement_id: int) -> dict[str, Any]:

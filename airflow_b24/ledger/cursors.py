@@ -33,12 +33,11 @@ def find(connection: Connection, source: str) -> Cursor | None:
 
 
 def advance(connection: Connection, source: str, read: Cursor) -> None:
-    """Note a finished reading; the earliest start ever read stays."""
+    """Note a finished reading: what lies before its start may have a gap, and is read again when it is asked for."""
     now = utc_now(connection)
     row = {"source": source, "watermark": read.watermark, "start_from": read.start_from, "updated_at": now}
     if insert_if_absent(connection, cursor, row):
         return
     this = cursor.c.source == source
-    connection.execute(update(cursor).where(this).values(watermark=read.watermark, updated_at=now))
-    earlier = update(cursor).where(this, cursor.c.start_from > read.start_from)
-    connection.execute(earlier.values(start_from=read.start_from))
+    values = {"watermark": read.watermark, "start_from": read.start_from, "updated_at": now}
+    connection.execute(update(cursor).where(this).values(**values))

@@ -77,8 +77,9 @@ def _is_new_fact(known: RowMapping, name: str) -> bool:
 
 def _enrich(connection: Connection, known: RowMapping, values: dict[str, Any]) -> None:
     filled = {name: value for name, value in values.items() if known[name] == "" and value != ""}
-    if filled and known["allocated"] == 0:
-        connection.execute(update(payment).where(payment.c.id == known["id"]).values(**filled))
+    if filled:
+        free = (payment.c.id == known["id"], payment.c.allocated == 0)
+        connection.execute(update(payment).where(*free).values(**filled))
 
 
 def _hold(connection: Connection, payment_id: int) -> None:

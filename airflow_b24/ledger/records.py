@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,10 +56,11 @@ def ingest(store: Store, source: str, records: Iterable[Record], read: Cursor | 
     counts: Counter[str] = Counter(received=0, new=0, repeated=0, ignored=0, quarantined=0, amended=0)
     ordered = sorted(records, key=_place)
     counts["received"] = len(ordered)
+    booked = {(record.account, record.key) for record in ordered if record.payment is not None}
     chunks: list[Sequence[Record]] = [ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK)]
     for last, chunk in enumerate(chunks or [[]], start=1 - len(chunks or [[]])):
         with store.transaction() as connection:
-            counts.update(_keep(connection, source, record) for record in chunk)
+            counts.update(_keep(connection, source, record, booked) for record in chunk)
             if last == 0 and read is not None:
                 cursors.advance(connection, source, read)
     return dict(counts)
@@ -70,14 +72,14 @@ def _place(record: Record) -> tuple[str, str, bool, str, int]:
     return record.account, record.key, record.payment is None, record.digest, record.occurrence
 
 
-def _keep(connection: Connection, source: str, record: Record) -> str:
+def _keep(connection: Connection, source: str, record: Record, booked: AbstractSet[tuple[str, str]]) -> str:
     judged = {"verdict": record.verdict, "rule": record.rule, "detail": record.detail}
     whose = {"account": record.account, "key": record.key}
     known = {"source": source, "digest": record.digest, "occurrence": record.occurrence}
     this = and_(*(raw.c[name] == value for name, value in known.items()))
     new = {**known, **whose, **judged, "body": record.body, "received_at": utc_now(connection)}
     if not insert_if_absent(connection, raw, new):
-        return _again(connection, this, record, {**judged, **whose})
+        return _again(connection, this, record, {**judged, **whose}, booked)
     return _judge(connection, this, record, judged)
 
 
@@ -92,14 +94,23 @@ def _judge(connection: Connection, this: ColumnElement[bool], record: Record, ju
     return "amended"
 
 
-def _again(connection: Connection, this: ColumnElement[bool], record: Record, judged: dict[str, str]) -> str:
+def _again(
+    connection: Connection,
+    this: ColumnElement[bool],
+    record: Record,
+    judged: dict[str, str],
+    booked: AbstractSet[tuple[str, str]],
+) -> str:
     connection.execute(update(raw).where(this).values(deliveries=raw.c.deliveries + 1))
     # A mapping that was mended since may read the same record in another way: then that counts.
-    known = connection.execute(select(raw.c.payment_id, raw.c.verdict).where(this)).one()
+    known = connection.execute(select(raw.c.payment_id, raw.c.verdict, raw.c.rule).where(this)).one()
     if known.payment_id is not None:
         if record.payment is not None and known.verdict == "payment":
             payments.read_anew(connection, known.payment_id, record.payment)
-        return "repeated"
+        # Un-booked in the very words of before it was booked, and booked nowhere in this delivery.
+        was_set_aside = known.verdict != "payment" and known.rule != AMENDED["rule"]
+        unbooked = record.payment is None and (record.account, record.key) not in booked
+        return _judge(connection, this, record, judged) if was_set_aside and unbooked else "repeated"
     connection.execute(update(raw).where(this).values(**judged))
     fate = _judge(connection, this, record, judged)
     return "repeated" if fate == record.verdict else fate

@@ -237,7 +237,7 @@ cursor = _table(
     "cursor",
     Column("source", String(255), primary_key=True),
     Column("watermark", Date, nullable=False),
-    # The earliest first day ever asked for: an earlier one goes back to it.
+    # The first day the last reading counted from: an earlier one goes back to it.
     Column("start_from", Date, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
 )

@@ -84,6 +84,10 @@ def release(store: Store, row: Row) -> Row:
     Raises InvariantError when the row has moved since it was looked at.
     """
     with store.transaction() as connection:
+        # Payments first, as a hold takes them: the two must not wait for each other.
+        mine = select(allocation.c.payment_id).where(allocation.c.settlement_id == row.id)
+        held = select(payment.c.id).where(payment.c.id.in_(mine)).order_by(payment.c.id)
+        connection.execute(held.with_for_update()).all()
         found = _locked(connection, row.id)
         if found["state"] != State.REVIEW or found["fence"] != row.fence:
             raise InvariantError(f"settlement {row.id} has moved meanwhile: look at it again")
@@ -103,19 +107,21 @@ def release(store: Store, row: Row) -> Row:
 def record_of(store: Store, portal_id: int, pay_system: str, last: int) -> list[bool]:
     """Whether each of the newest settlements sent through a pay system was paid, newest first, at most `last`.
 
-    False is an answer `true` that paid nothing; settlements without an end, or released since, say nothing.
+    False is an answer `true` that paid nothing; settlements without an end, released since, or sent more than a day ago
+    say nothing: what was wrong may have been mended.
     """
     ended = or_(
         and_(settlement.c.state == State.PAID, settlement.c.how == "sent"),
         and_(settlement.c.state == State.REVIEW, settlement.c.reason == "true_but_unpaid"),
     )
-    query = (
-        select(settlement.c.state == State.PAID)
-        .where(settlement.c.portal_id == portal_id, settlement.c.pay_system == pay_system, ended)
-        .order_by(settlement.c.updated_at.desc(), settlement.c.id.desc())
-        .limit(last)
-    )
     with store.snapshot() as connection:
+        lately = settlement.c.quiet_until > utc_now(connection) - timedelta(days=1)
+        query = (
+            select(settlement.c.state == State.PAID)
+            .where(settlement.c.portal_id == portal_id, settlement.c.pay_system == pay_system, ended, lately)
+            .order_by(settlement.c.quiet_until.desc(), settlement.c.id.desc())
+            .limit(last)
+        )
         return [bool(paid) for paid in connection.execute(query).scalars()]
 
 

@@ -121,4 +121,5 @@ def _promise(desk: Desk, row: Mapping[str, Any], word: Proven, identity: dict[st
         rule=word.rule,
         identity=identity,
         evidence=dict(word.evidence),
+        facts={name: row[name] for name in payments.PROVING},
     )

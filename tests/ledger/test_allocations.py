@@ -154,3 +154,18 @@ def wait_until_blocked(store: Store) -> None:
         with store.snapshot() as connection:
             if connection.execute(query).scalar_one():
                 return
+
+
+@pytest.mark.parametrize(
+    "fact", [{"remittance": "another text"}, {"payer_tax_id": "7799999999"}, {"amount": 1}], ids=str
+)
+def test_a_proof_holds_for_the_facts_it_was_found_with_and_no_others(
+    store: Store, receive: Receive, promise: Make, fact: dict[str, Any]
+) -> None:
+    payment_id = receive(store)
+    assert allocations.allocate(store, promise(store, payment_id, facts=fact)) is None
+    assert counts(store) == (0, 0, 0)
+    with store.snapshot() as connection:
+        (row,) = payments.unallocated(connection)
+    facts = {name: row[name] for name in payments.PROVING}
+    assert allocations.allocate(store, promise(store, payment_id, facts=facts)) is not None

@@ -49,7 +49,9 @@ def test_a_watermark_that_ran_ahead_is_put_right_by_the_next_reading(store: Stor
     assert find(store) == Cursor(TODAY, START)
 
 
-def test_the_earliest_start_ever_read_is_remembered(store: Store) -> None:
-    for start_from in (START, date(2026, 10, 1), date(2026, 11, 15)):
+def test_a_start_that_went_forward_and_back_again_leaves_no_gap(store: Store) -> None:
+    for start_from in (date(2026, 10, 1), date(2026, 11, 15)):
         advance(store, TODAY, start_from)
-    assert find(store) == Cursor(TODAY, date(2026, 10, 1))
+    found = find(store)
+    assert found == Cursor(TODAY, date(2026, 11, 15))
+    assert found.since(date(2026, 10, 1), TODAY, timedelta(days=7)) == date(2026, 10, 1)

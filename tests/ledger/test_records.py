@@ -208,9 +208,17 @@ def test_what_was_said_of_a_payment_before_it_was_booked_belongs_to_it_then(stor
     assert records.ingest(store, "bank", [paid(payment())], DAY)["new"] == 1
     assert aside(store) == ["{other}"]
     assert [row["payment_id"] for row in rows(store, "raw") if row["key"] == "id:B1"] == [1, 1]
-    # The bank still delivers it for as long as the overlap lasts.
-    assert records.ingest(store, "bank", [pending], DAY)["repeated"] == 1
+    # Some banks go on delivering both for as long as the overlap lasts.
+    assert records.ingest(store, "bank", [pending, paid(payment())], DAY)["repeated"] == 2
     assert [row["held"] for row in rows(store, "payment")] == [False]
+
+
+def test_a_payment_unbooked_in_the_words_of_before_it_was_booked_is_held(store: Store, payment: Make) -> None:
+    pending = unpaid("not_booked", "{pending}")
+    for delivery in ([pending], [paid(payment())]):
+        records.ingest(store, "bank", delivery, DAY)
+    assert records.ingest(store, "bank", [pending], DAY)["amended"] == 1
+    assert [row["held"] for row in rows(store, "payment")] == [True]
 
 
 def test_of_several_records_about_the_same_payment_the_newest_speaks(store: Store) -> None:

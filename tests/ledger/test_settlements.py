@@ -111,9 +111,9 @@ def test_the_pay_system_is_noted_with_the_send_and_with_nothing_else(store: Stor
 
 
 def ended(store: Store, settlement_id: int, **values: Any) -> None:
-    # A later number is a later end.
-    at = LONG_AGO + timedelta(days=settlement_id)
-    force(store, settlement_id, **{"state": "paid", "how": "sent", "pay_system": "31", "updated_at": at, **values})
+    # A later number was sent later.
+    at = datetime.now(UTC) - timedelta(hours=9) + timedelta(minutes=settlement_id)
+    force(store, settlement_id, **{"state": "paid", "how": "sent", "pay_system": "31", "quiet_until": at, **values})
 
 
 UNPAID: dict[str, Any] = {"state": "review", "how": None, "reason": "true_but_unpaid"}
@@ -133,6 +133,7 @@ def test_the_record_of_a_pay_system_is_the_newest_first_and_no_longer_than_asked
     "values",
     [
         {"how": "by_hand"},
+        {"quiet_until": LONG_AGO},
         {**UNPAID, "reason": "portal_refused"},
         {**UNPAID, "state": "released"},
         {"state": "released"},
