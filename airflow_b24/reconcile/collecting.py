@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
+from typing import TypeAlias
 
 from airflow_b24.ledger import cursors, records
 from airflow_b24.ledger.cursors import Cursor
@@ -15,6 +16,9 @@ from airflow_b24.payments.model import Payment
 from airflow_b24.payments.statements.records import Ignored, Quarantined, RecordFields, identify, read_record
 
 BEFORE_START = "before_start"
+
+# A record as it came, and what it was read as.
+Delivered: TypeAlias = tuple[object, Payment | Ignored | Quarantined]
 
 
 def collect(
@@ -36,23 +40,20 @@ def collect(
         cursor = cursors.find(connection, source)
     # Whole days and `>=`: what arrives late or twice is sorted out by the ledger, never by the window.
     since = cursor.since(start_from, today, overlap) if cursor else start_from
-    delivered = _closed(list(read(since)), fields, today)
-    return records.ingest(store, source, _records(delivered, fields, start_from), Cursor(today, start_from))
+    delivered = [(record, read_record(record, fields)) for record in read(since)]
+    kept = delivered if fields.id is not None else _closed(delivered, today)
+    return records.ingest(store, source, _records(kept, start_from), Cursor(today, start_from))
 
 
-def _closed(delivered: list[object], fields: RecordFields, today: date) -> list[object]:
+def _closed(delivered: Sequence[Delivered], today: date) -> list[Delivered]:
     """Without a trusted id equal payments are told apart by counting, and only a day that is over can be counted."""
-    if fields.id is not None:
-        return delivered
-    read = ((record, read_record(record, fields)) for record in delivered)
-    return [record for record, item in read if not isinstance(item, Payment) or item.booked_on < today]
+    return [(record, item) for record, item in delivered if not isinstance(item, Payment) or item.booked_on < today]
 
 
-def _records(delivered: Sequence[object], fields: RecordFields, start_from: date) -> list[Record]:
-    read = [read_record(record, fields) for record in delivered]
-    identified = iter(identify([item for item in read if isinstance(item, Payment)]))
-    kept = (next(identified) if isinstance(item, Payment) else item for item in read)
-    return [_record(_body(raw), item, start_from) for raw, item in zip(delivered, kept, strict=True)]
+def _records(delivered: Sequence[Delivered], start_from: date) -> list[Record]:
+    identified = iter(identify([item for _, item in delivered if isinstance(item, Payment)]))
+    known = (next(identified) if isinstance(item, Payment) else item for _, item in delivered)
+    return [_record(_body(raw), item, start_from) for (raw, _), item in zip(delivered, known, strict=True)]
 
 
 def _record(body: str, item: Payment | Ignored | Quarantined, start_from: date) -> Record:
