@@ -17,7 +17,7 @@ HANDED_ON = {
     "doctor": "check a connection and its portal, and say how to mend what is wrong",
     "report": "list every payment and what became, or in shadow mode would become, of it",
     "review": "list the payments that wait for a person, and why",
-    "ledger": "decide on what waits: `ledger release SETTLEMENT_ID`",
+    "ledger": "decide on what waits, check, export or adopt the ledger: `ledger --help` lists it all",
 }
 STOPPED = "Stopped; nothing was left behind."
 INTERRUPTED = 130

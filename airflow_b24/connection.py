@@ -2,50 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from airflow_b24.bitrix.auth import AddressError, Auth, OAuth, Secret, Webhook, spellings
+from airflow_b24.bitrix.auth import AddressError, Auth, OAuth, Origin, Secret, Webhook, spellings
 from airflow_b24.bitrix.client import Options
-from airflow_b24.bitrix.errors import AuthError
+from airflow_b24.bitrix.errors import EXPIRED_TOKEN, AuthError
 from airflow_b24.bitrix.invoice import check_id
 from airflow_b24.bitrix.limits import BURST, RATE, LocalPace, Pace
+from airflow_b24.bitrix.redaction import shown
+from airflow_b24.bitrix.renewal import SERVER, Application
 
 CONN_TYPE = "bitrix24"
+OAUTH_FIX = (
+    "put client_id, client_secret and refresh_token of the application into the extra, so that it is renewed by itself"
+)
+RENEWED_FIX = (
+    "tasks renew it by themselves, in the ledger; what works without the ledger (the Test button, triggers) needs one "
+    "that is pasted there and less than an hour old"
+)
 WEBHOOK_FIX = "paste the inbound webhook's address, https://<portal>/rest/<user id>/<secret>/, into Password"
 EXPOSED_FIX = (
     "Host is visible to everybody: empty it, make a new webhook on the portal and delete the one that stood there, "
     f"then {WEBHOOK_FIX}"
 )
+OAUTH = ("client_id", "client_secret", "refresh_token")
 KNOWN = frozenset(
     (
         *("allowed_hosts", "burst", "bx_rest_handler", "ca_bundle", "pay_system_id", "requests_per_second"),
-        *("timeout", "trust_env"),
+        *("timeout", "trust_env", *OAUTH, "oauth_url"),
     )
 )
+_PASTED = re.compile(r"[!-~]{5,2000}")
 
 
-class StaticToken:
-    """An access token pasted into the connection; it cannot be renewed."""
+class PastedToken:
+    """The access token in the connection, used as it is where there is no ledger to keep its successors.
 
-    def __init__(self, token: str) -> None:
-        self._token = Secret(token)
+    Renewing it there would use up the refresh token that the workers need; fits `bitrix.auth.Tokens`.
+    """
+
+    def __init__(self, token: Secret, *, renewable: bool = False) -> None:
+        self._token = token
+        self._fix = RENEWED_FIX if renewable else OAUTH_FIX
 
     def current(self) -> str:
-        """Return the token."""
+        """Return the token. Raises AuthError when there is none."""
+        if not self._token.reveal():
+            raise AuthError(EXPIRED_TOKEN, f"password: there is no access token; {self._fix}")
         return self._token.reveal()
 
     def refresh(self, expired: str) -> str:
-        """Raise AuthError: a person must authorise again."""
-        raise AuthError("expired_token", "the access token in the connection has expired")
+        """Raise AuthError: it cannot be renewed here."""
+        raise AuthError(EXPIRED_TOKEN, f"password: the access token has expired; {self._fix}")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a connection says; seconds, requests per second, requests."""
+    """What a connection says; seconds, requests per second, requests.
+
+    `auth` works everywhere; with an `application` its access token is the pasted one, until the ledger's take its place.
+    """
 
     auth: Auth
+    application: Application | None = None
     pay_system_id: int | None = None
     bx_rest_handler: str | None = None
     ca_bundle: str | None = None
@@ -54,7 +76,12 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     requests_per_second: float = RATE
     burst: int = BURST
-    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    keys: tuple[Secret, ...] = ()
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every spelling of what opens the portal, for masking; made anew each time, so that no object shows them."""
+        return self.auth.secrets.union(*(spellings(key.reveal()) for key in self.keys))
 
     def options(self, pace: Pace | None = None) -> Options:
         """What a client needs; without a pace one of this process's own, for where there is no ledger."""
@@ -73,16 +100,20 @@ class Settings:
 def read_settings(password: str | None, host: str | None, extra: Mapping[str, Any]) -> Settings:
     """Read the fields of an Airflow connection.
 
-    `password` alone is a webhook's address; with `host` (the portal's address) it is an OAuth access token. Raises
+    `password` alone is a webhook's address. With `host` (the portal's address) it is an OAuth access token, which is
+    renewed with `client_id`, `client_secret` and `refresh_token` of the extra; beside these it may be empty. Raises
     AddressError or ValueError, naming the field and the fix.
     """
     unknown = sorted(set(extra) - KNOWN)
     if unknown:
         raise ValueError(f"extra: {', '.join(unknown)} is not known; known are {', '.join(sorted(KNOWN))}")
-    auth, secrets = _auth((password or "").strip(), (host or "").strip())
+    password, host = (password or "").strip(), (host or "").strip()
+    application = _application(password, extra)
+    auth = _auth(password, host, application)
     return Settings(
         auth=auth,
-        secrets=secrets,
+        application=application,
+        keys=tuple(_keys(password, extra)),
         pay_system_id=_optional(extra, "pay_system_id", lambda value: check_id(value, "extra.pay_system_id")),
         bx_rest_handler=_text(extra, "bx_rest_handler", "give the code of a REST handler"),
         ca_bundle=_text(extra, "ca_bundle", "give a path or PEM text"),
@@ -94,22 +125,53 @@ def read_settings(password: str | None, host: str | None, extra: Mapping[str, An
     )
 
 
-def _auth(password: str, host: str) -> tuple[Auth, frozenset[str]]:
+def _application(password: str, extra: Mapping[str, Any]) -> Application | None:
+    given = {name: _secret(extra, name) for name in OAUTH}
+    url = _text(extra, "oauth_url", "give the address of the authorisation server")
+    missing = [name for name, secret in given.items() if secret is None]
+    if len(missing) == len(OAUTH) and url is None:
+        return None
+    if missing:
+        raise ValueError(f"extra.{missing[0]}: missing; {', '.join(OAUTH)} go together, and oauth_url only with them")
+    client_id, client_secret, refresh_token = (secret for secret in given.values() if secret is not None)
+    server = SERVER if url is None else Origin.parse(url, field_name="extra.oauth_url")
+    return Application(server, client_id.reveal(), client_secret, refresh_token, Secret(password))
+
+
+def _secret(extra: Mapping[str, Any], name: str) -> Secret | None:
+    value = extra.get(name)
+    if value is None or value == "":
+        return None
+    # Its own text is in no error: it may be one of the others, pasted into the wrong field.
+    if not isinstance(value, str) or not _PASTED.fullmatch(value.strip()):
+        raise ValueError(f"extra.{name}: it is not usable; copy it again from the application's settings")
+    return Secret(value.strip())
+
+
+def _keys(password: str, extra: Mapping[str, Any]) -> Iterator[Secret]:
+    keys = (password, *(str(extra.get(name) or "").strip() for name in OAUTH[1:]))
+    return (Secret(key) for key in keys if key)
+
+
+def _auth(password: str, host: str, application: Application | None) -> Auth:
     # Airflow shows and logs the host: a secret there is already out.
     exposed = "/rest/" in host or "@" in host
-    if not password:
+    if not password and application is None:
         raise AddressError("password", "the connection has no secret", EXPOSED_FIX if exposed else WEBHOOK_FIX)
-    if not host:
-        webhook = Webhook.parse(password)
-        return webhook, webhook.secrets | spellings(password)
     if exposed:
         raise AddressError("host", "it holds credentials", EXPOSED_FIX)
-    if "://" in password:
+    if "://" in password and host:
         raise AddressError(
             "host", "it is only for OAuth, beside an access token", "empty Host: the webhook says it all"
         )
+    if application and not host:
+        raise AddressError(
+            "extra.client_id", "it is only for OAuth", "put the portal's address into Host, or remove it"
+        )
+    if not host:
+        return Webhook.parse(password)
     address = host if "://" in host else f"https://{host}"
-    return OAuth.at(address, StaticToken(password)), spellings(password)
+    return OAuth.at(address, PastedToken(Secret(password), renewable=application is not None))
 
 
 def _optional(extra: Mapping[str, Any], name: str, read: Any) -> Any:
@@ -121,8 +183,9 @@ def _text(extra: Mapping[str, Any], name: str, fix: str) -> str | None:
     value = extra.get(name)
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"extra.{name}: {str(value)[:40]!r} is not usable; {fix}")
+    # A webhook in the wrong field: what stands in most of them is shown.
+    if not isinstance(value, str) or not value.strip() or ("://" in value and name != "oauth_url"):
+        raise ValueError(f"extra.{name}: {shown(value)} is not usable; {fix}")
     return value.strip()
 
 
@@ -135,7 +198,7 @@ def _number(extra: Mapping[str, Any], name: str, default: float, *, most: float)
     except (TypeError, ValueError):
         number = 0.0
     if not 0 < number <= most:
-        raise ValueError(f"extra.{name}: {str(value)[:40]!r} is not usable; give a number above 0, at most {most:g}")
+        raise ValueError(f"extra.{name}: {shown(value)} is not usable; give a number above 0, at most {most:g}")
     return number
 
 
@@ -153,7 +216,7 @@ def _switch(extra: Mapping[str, Any], name: str) -> bool:
         return value
     if isinstance(value, str) and value.lower() in {"true", "false", ""}:
         return value.lower() == "true"
-    raise ValueError(f"extra.{name}: {str(value)[:40]!r} is neither true nor false")
+    raise ValueError(f"extra.{name}: {shown(value)} is neither true nor false")
 
 
 def _hosts(value: Any) -> tuple[str, ...]:

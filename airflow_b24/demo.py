@@ -183,7 +183,7 @@ def _judge(folder: Path, state: State, failed: str | None) -> Verdict:
 def _disagreements(found: list[Line], books: dict[str, Any]) -> list[str]:
     """Every `paid` of the ledger must be one executed pay in the portal's books, and the other way round."""
     complaints = [f"{books['double_paid']} invoices were paid more than once"] if books["double_paid"] else []
-    ours = {line.invoices: line for line in found if line.status == "paid"}
+    ours = {number for line in found if line.status == "paid" for number in line.invoices.split(", ")}
     by_hand = {line.invoices for line in found if line.status == "by_hand"}
     for invoice in books["invoices"]:
         number, pays, paid = invoice["number"], invoice["executed_pays"], invoice["paid"]

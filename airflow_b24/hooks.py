@@ -12,11 +12,13 @@ from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 from sqlalchemy import URL, make_url
 
+from airflow_b24.bitrix.auth import Auth, OAuth
 from airflow_b24.bitrix.client import AsyncClient, Client
 from airflow_b24.bitrix.errors import BitrixError
 from airflow_b24.bitrix.invoice import PayInvoice
 from airflow_b24.bitrix.paysystems import profile
 from airflow_b24.bitrix.protocol import Response
+from airflow_b24.bitrix.redaction import Frameless
 from airflow_b24.connection import CONN_TYPE, Settings, read_settings
 from airflow_b24.ledger.pace import LedgerPace
 from airflow_b24.ledger.portals import portal_id
@@ -24,6 +26,7 @@ from airflow_b24.ledger.settlement import Patience
 from airflow_b24.ledger.store import Store
 from airflow_b24.reconcile import reporting
 from airflow_b24.reconcile.desk import Desk, PaySystem
+from airflow_b24.reconcile.renewing import SharedTokens
 
 SSL_EXTRAS = frozenset({"sslcert", "sslkey", "sslmode", "sslrootcert"})
 
@@ -36,7 +39,8 @@ WIDTH = 160
 class Bitrix24Hook(BaseHook):
     """Talks to one Bitrix24 portal and keeps its ledger.
 
-    :param bitrix24_conn_id: the connection; its password is the inbound webhook's address
+    :param bitrix24_conn_id: the connection; its password is the inbound webhook's address, or it names an OAuth
+        application, whose tokens are then renewed once for all workers and kept, encrypted, in the ledger
     :param ledger_conn_id: a database connection for the ledger; without one `[bitrix24] ledger_url` counts, else an
         SQLite file in AIRFLOW_HOME
     """
@@ -48,13 +52,18 @@ class Bitrix24Hook(BaseHook):
 
     def __init__(self, bitrix24_conn_id: str = default_conn_name, ledger_conn_id: str | None = None) -> None:
         super().__init__()
+        for name, conn_id in (("bitrix24_conn_id", bitrix24_conn_id), ("ledger_conn_id", ledger_conn_id)):
+            if "://" in (conn_id or ""):
+                fix = "make a connection of it and give its id here"
+                raise ValueError(f"{name}: this is an address, which may hold a secret; {fix}")
         self.bitrix24_conn_id = bitrix24_conn_id
         self.ledger_conn_id = ledger_conn_id
 
     @cached_property
     def settings(self) -> Settings:
         """The connection, checked. Raises ValueError naming the field and the fix."""
-        return self._read(self.get_connection(self.bitrix24_conn_id))
+        with Frameless():
+            return self._read(self.get_connection(self.bitrix24_conn_id))
 
     def _read(self, connection: Any) -> Settings:
         settings = read_settings(connection.password, connection.host, connection.extra_dejson)
@@ -66,16 +75,27 @@ class Bitrix24Hook(BaseHook):
     @cached_property
     def ledger(self) -> Store:
         """The ledger, its tables up to date. Raises LedgerError when it cannot be used."""
-        return Store.open(ledger_url(self.ledger_conn_id))
+        with Frameless():
+            return Store.open(ledger_url(self.ledger_conn_id))
 
     @cached_property
     def _client(self) -> Client:
-        return Client(self.settings.auth, **self.settings.options(self._pace))
+        return Client(self._auth, **self.settings.options(self._pace))
+
+    @property
+    def _auth(self) -> Auth:
+        settings = self.settings
+        if settings.application is None:
+            return settings.auth
+        tokens = SharedTokens(
+            self.ledger, self._portal_id, settings.application, mask=mask_secret, **settings.options(self._pace)
+        )
+        return OAuth(settings.auth.origin, tokens)
 
     @cached_property
     def _portal_id(self) -> int:
         with self.ledger.transaction() as connection:
-            return portal_id(connection, self.settings.auth.origin.netloc, *self.settings.allowed_hosts)
+            return portal_id(connection, self.settings.auth.origin.netloc, self.settings.allowed_hosts)
 
     @cached_property
     def _pace(self) -> LedgerPace:
@@ -84,10 +104,20 @@ class Bitrix24Hook(BaseHook):
 
     def close(self) -> None:
         """Close the client and the ledger, as far as they were opened; `with Bitrix24Hook() as hook:` does it too."""
-        for name in ("_client", "_pace", "ledger"):
-            opened = self.__dict__.pop(name, None)
-            if hasattr(opened, "close"):
-                opened.close()
+        try:
+            self._keep_new_name()
+        finally:
+            for name in ("_client", "_pace", "ledger"):
+                opened = self.__dict__.pop(name, None)
+                if hasattr(opened, "close"):
+                    opened.close()
+
+    def _keep_new_name(self) -> None:
+        """A renamed portal that was reached under an announced name is known by it from now on."""
+        client: Client | None = self.__dict__.get("_client")
+        if client is not None and client.origin != self.settings.auth.origin:
+            with self.ledger.transaction() as connection:
+                portal_id(connection, client.origin.netloc, [self.settings.auth.origin.netloc])
 
     def __enter__(self) -> Self:
         return self
@@ -100,8 +130,12 @@ class Bitrix24Hook(BaseHook):
         return self._client
 
     async def aget_conn(self) -> AsyncClient:
-        """The same for a running event loop, with a pace of its own process: a trigger has no ledger."""
-        settings = self._read(await self.aget_connection(self.bitrix24_conn_id))
+        """The same for a running event loop, with a pace of its own process: a trigger has no ledger.
+
+        So it has no renewed tokens either: an OAuth connection works with the access token pasted into it, for its hour.
+        """
+        with Frameless():
+            settings = self._read(await self.aget_connection(self.bitrix24_conn_id))
         # cached_property: from here on nothing asks for the connection again, which could block the loop.
         self.__dict__["settings"] = settings
         return AsyncClient(settings.auth, **settings.options())
@@ -114,6 +148,14 @@ class Bitrix24Hook(BaseHook):
         """What settling and matching work with."""
         patience = replace(Patience(), deadline_s=self.settings.timeout_s)
         return Desk(self.ledger, self._client, self._portal_id, self._pace, patience)
+
+    @property
+    def own_pay_system(self) -> PaySystem | None:
+        """The pay system that the connection names, None when it is left to the tasks."""
+        settings = self.settings
+        if settings.pay_system_id is None and settings.bx_rest_handler is None:
+            return None
+        return PaySystem(settings.pay_system_id, settings.bx_rest_handler)
 
     def pay_system(self, pay_system_id: Any = None, bx_rest_handler: Any = None) -> PaySystem:
         """The pay system to use: an argument beats the connection's extra, an id beats a handler.
@@ -140,7 +182,7 @@ class Bitrix24Hook(BaseHook):
         return totals
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask the portal who we are; used by the Test button, writes nothing."""
+        """Ask the portal who we are; used by the Test button, writes nothing, and so renews no token."""
         try:
             settings = self.settings
             with Client(settings.auth, **settings.options()) as client:

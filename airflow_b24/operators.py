@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,11 +16,17 @@ from airflow_b24.bitrix.invoice import check_id
 from airflow_b24.bitrix.invoices import invoice_url
 from airflow_b24.bitrix.protocol import ANSWERS_TRUE
 from airflow_b24.hooks import Bitrix24Hook
+from airflow_b24.keys import refuse_tokens
 from airflow_b24.ledger.settlements import due
 from airflow_b24.links import INVOICE_URL, InvoiceLink
+from airflow_b24.pins import VariablePins
 from airflow_b24.reconcile.collecting import collect
-from airflow_b24.reconcile.matching import Mode, match_payments
+from airflow_b24.reconcile.desk import Desk
+from airflow_b24.reconcile.guarding import refuse_foreign_ledger, refuse_unknown_pays, remember
+from airflow_b24.reconcile.matching import Mode, Witness, match_payments
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
+from airflow_b24.reconcile.sweeping import sweep
+from airflow_b24.reconcile.witnessing import paid_lately
 from airflow_b24.results import describe, paid_or_raise
 from airflow_b24.retries import default_policy, for_airflow
 from airflow_b24.sources import Source
@@ -104,10 +111,13 @@ class PayInvoiceOperator(_PortalOperator):
                 self.bx_rest_handler if _given(self.bx_rest_handler) else None,
             )
             context["ti"].xcom_push(key=INVOICE_URL, value=invoice_url(hook.settings.auth.origin, invoice_id))
+            desk = hook.desk()
+            refuse_foreign_ledger(desk, VariablePins(), pay_system, is_start=settlement_id is None)
             if settlement_id is None:
-                settled = settle_plain(hook.desk(), invoice_id, pay_system)
+                settled = settle_plain(desk, invoice_id, pay_system)
+                remember(desk, VariablePins())
             else:
-                settled = settle_matched(hook.desk(), settlement_id, invoice_id, pay_system)
+                settled = settle_matched(desk, settlement_id, invoice_id, pay_system)
         # For map_index_template: the number an accountant knows, also when the task fails.
         cast_context: Any = context
         cast_context["invoice_number"] = settled.row.invoice_number
@@ -170,19 +180,49 @@ class MatchPaymentsOperator(_PortalOperator):
 
     def __init__(self, *, mode: str = "shadow", max_items: int = 500, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if isinstance(max_items, bool) or not isinstance(max_items, int) or max_items < 1:
-            raise ValueError(f"max_items: {max_items!r} is not usable; give a whole number above 0")
         self.mode = mode
-        self.max_items = max_items
+        self.max_items = _count(max_items)
 
     def _work(self, context: Context) -> list[dict[str, int]]:
         mode = _mode(self.mode)
         with self.hook as hook:
             desk = hook.desk()
-            counts = match_payments(desk, mode, datetime.now(ZoneInfo("UTC")).date())
+            witness = self._guarded(hook, desk) if mode == "pay" else None
+            counts = match_payments(desk, mode, datetime.now(ZoneInfo("UTC")).date(), witness)
             ready = due(desk.store, desk.portal_id, self.max_items) if mode == "pay" else []
+            if mode == "pay":
+                remember(desk, VariablePins())
         self.log.info("Matched (%s): %s; %s to settle now", mode, counts, len(ready))
         return ready
+
+    def _guarded(self, hook: Bitrix24Hook, desk: Desk) -> Witness:
+        """Refuse a ledger that must not pay; returns who looks at what the portal shows as paid."""
+        refuse_foreign_ledger(desk, VariablePins(), hook.own_pay_system)
+        return partial(refuse_unknown_pays, desk, hook.own_pay_system)
+
+
+class SweepLedgerOperator(_PortalOperator):
+    """Reads reviewed and lately ended invoices again, and finds what dead runs left; sends nothing itself.
+
+    Returns what was begun and has no end yet, `[{"invoice_id": int, "settlement_id": int}]`, for
+    `PayInvoiceOperator.partial(...).expand_kwargs(...)`. Repeating is safe.
+
+    :param max_items: at most so many; the rest comes with the next run
+    """
+
+    def __init__(self, *, max_items: int = 500, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.max_items = _count(max_items)
+
+    def _work(self, context: Context) -> list[dict[str, int]]:
+        with self.hook as hook:
+            desk = hook.desk()
+            refuse_foreign_ledger(desk, VariablePins(), hook.own_pay_system, paid=paid_lately(desk))
+            counts = sweep(desk)
+            begun = due(desk.store, desk.portal_id, self.max_items, begun=True)
+            remember(desk, VariablePins())
+        self.log.info("Swept: %s; %s to finish now", counts, len(begun))
+        return begun
 
 
 class Bitrix24Operator(_PortalOperator):
@@ -202,8 +242,10 @@ class Bitrix24Operator(_PortalOperator):
         super().__init__(**kwargs)
         self.method = method
         self.arguments = arguments
+        refuse_tokens(arguments)
 
     def _work(self, context: Context) -> Any:
+        refuse_tokens(self.arguments)
         if self.method.lower() in ANSWERS_TRUE:
             raise ValueError(f"method: {self.method} is not safe to call as it is; use PayInvoiceOperator")
         try:
@@ -213,6 +255,12 @@ class Bitrix24Operator(_PortalOperator):
             text = str(error)
         # Airflow's retries would send it again; only a person, or a DAG that reads first, knows whether it may.
         raise AirflowFailException(text)
+
+
+def _count(max_items: int) -> int:
+    if isinstance(max_items, bool) or not isinstance(max_items, int) or max_items < 1:
+        raise ValueError(f"max_items: {max_items!r} is not usable; give a whole number above 0")
+    return max_items
 
 
 def _given(value: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
@@ -13,7 +14,7 @@ import jmespath
 from airflow_b24.payments.errors import SourceFormatError
 
 # RFC 8288: an address may hold commas and semicolons, `rel` may stand without quotes and name several relations.
-LINK = re.compile(r"<([^>]*)>([^<]*)")
+LINK = re.compile(r"<([^<>]*)>([^<]*)")
 RELATION = re.compile(r""";\s*rel\s*=\s*"?([^";,]*)""", re.IGNORECASE)
 
 
@@ -83,6 +84,9 @@ class JSONResponseCursorPaginator:
         cursor = jmespath.search(self.cursor_path, page.body)
         if cursor is None or cursor == "":
             return None
+        if isinstance(cursor, bool) or not isinstance(cursor, (str, int, Decimal)):
+            # requests would make several parameters of a list, and text of anything.
+            raise SourceFormatError("paginator", "the cursor is neither text nor number", "check cursor_path", cursor)
         return _moved(asked, Ask({**asked.params, self.cursor_param: cursor}))
 
 
@@ -155,11 +159,16 @@ class HeaderLinkPaginator:
         return None
 
 
-def _same_host(url: str, link: object) -> str:
-    address = urljoin(url, str(link))
-    if urlsplit(address)[:2] != urlsplit(url)[:2]:
+def _same_host(url: str, link: Any) -> str:
+    fix = "check what the source answers with"
+    try:
+        address: str = urljoin(url, link)
+        same = urlsplit(address)[:2] == urlsplit(url)[:2]
+    except (TypeError, ValueError):
+        raise SourceFormatError("paginator", "the next page's address cannot be read", fix, link) from None
+    if not same:
         # The request carries the bank's key: it goes to no other host.
-        raise SourceFormatError("paginator", "the next page is on another host", "check what the source answers with")
+        raise SourceFormatError("paginator", "the next page is on another host", fix)
     return address
 
 

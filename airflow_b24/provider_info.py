@@ -9,6 +9,11 @@ def _text(label: str, description: str) -> dict[str, Any]:
     return {"label": label, "description": description, "schema": {"type": ["string", "null"]}}
 
 
+def _secret(label: str, description: str) -> dict[str, Any]:
+    schema = {"type": ["string", "null"], "format": "password"}
+    return {"label": label, "description": description, "schema": schema}
+
+
 def _number(label: str, description: str, **limits: Any) -> dict[str, Any]:
     return {"label": label, "description": description, "schema": {"type": ["integer", "null"], **limits}}
 
@@ -38,6 +43,16 @@ CONNECTION_FORM: dict[str, Any] = {
         "timeout": _number("Timeout", "Seconds for one request in all; 60 if empty", minimum=1, maximum=600),
         "requests_per_second": _number("Requests per second", "The portal's limit: 2, Enterprise 5", minimum=1),
         "burst": _number("Burst", "The portal's bucket: 50, Enterprise 250", minimum=3),
+        "client_id": _text(
+            "OAuth: client_id", "The application's code; it, its secret and a refresh token go together"
+        ),
+        "client_secret": _secret(
+            "OAuth: client_secret", "The application's key; it also encrypts the tokens in the ledger"
+        ),
+        "refresh_token": _secret("OAuth: refresh_token", "The one you got when you authorised the application"),
+        "oauth_url": _text(
+            "OAuth: authorisation server", "https://oauth.bitrix.info if empty; https://oauth.bitrix24.tech in Russia"
+        ),
         "allowed_hosts": _text("Allowed hosts", "Where a renamed portal may answer, separated by commas"),
         "trust_env": {
             "label": "Use the environment's proxy",

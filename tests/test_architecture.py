@@ -26,9 +26,11 @@ AIRFLOW_LAYER = {
     *(
         "commands",
         "hooks",
+        "keys",
         "links",
         "notifications",
         "operators",
+        "pins",
         "plugin",
         "retries",
         "sensors",

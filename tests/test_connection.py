@@ -6,7 +6,7 @@ import pytest
 
 from airflow_b24.bitrix.auth import OAuth, Webhook
 from airflow_b24.bitrix.errors import AuthError
-from airflow_b24.connection import KNOWN, Settings, StaticToken, read_settings
+from airflow_b24.connection import KNOWN, Settings, read_settings
 from airflow_b24.provider_info import CONNECTION_FORM
 
 SECRET = "canary%2Bsecret~01"
@@ -33,9 +33,89 @@ def test_a_token_beside_the_portals_address_is_oauth(host: str) -> None:
     assert auth.tokens.current() == "token-0001"
 
 
-def test_a_token_that_cannot_be_renewed_says_that_a_person_must_authorise() -> None:
-    with pytest.raises(AuthError, match="expired"):
-        StaticToken("token-0001").refresh("token-0001")
+APPLICATION = {
+    "client_id": "local.5f0000.00000001",
+    "client_secret": "canary+client/secret",
+    "refresh_token": "canary+refresh/token",
+}
+
+
+def test_an_application_is_read_from_the_extra_beside_host_and_an_access_token_or_none() -> None:
+    for password in ("canary-access", "", None):
+        settings = read_settings(password, "portal.test", APPLICATION)
+        assert isinstance(settings.auth, OAuth)
+        application = settings.application
+        assert application is not None
+        assert (str(settings.auth.origin), str(application.server)) == (
+            "https://portal.test",
+            "https://oauth.bitrix.info",
+        )
+        assert application.client_id == APPLICATION["client_id"]
+        assert application.client_secret.reveal() == APPLICATION["client_secret"]
+        assert application.refresh_token.reveal() == APPLICATION["refresh_token"]
+        assert application.access_token.reveal() == (password or "")
+    assert read_settings("token-0001", "portal.test", {}).application is None
+
+
+def test_an_applications_secrets_are_named_in_every_spelling_and_shown_in_none() -> None:
+    settings = read_settings("canary-access", "portal.test", APPLICATION)
+    assert {
+        "canary-access",
+        "canary+client/secret",
+        "canary%2Bclient%2Fsecret",
+        "canary+refresh/token",
+    } <= settings.secrets
+    assert "canary" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://oauth.bitrix24.tech", " https://oauth.bitrix24.tech/ ", "http://127.0.0.1:8024"]
+)
+def test_another_authorisation_server_can_be_named(url: str) -> None:
+    application = read_settings(None, "portal.test", {**APPLICATION, "oauth_url": url}).application
+    assert application is not None
+    assert str(application.server) == url.strip().rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("password", "host", "changed", "named"),
+    [
+        (None, "portal.test", {"client_secret": ""}, r"extra\.client_secret: missing; client_id, .* go together"),
+        (None, "portal.test", {"refresh_token": None}, r"extra\.refresh_token: missing"),
+        (None, "portal.test", {"client_id": None}, r"extra\.client_id: missing"),
+        (None, "portal.test", {"client_secret": "two canary words"}, r"extra\.client_secret: it is not usable; copy"),
+        (None, "portal.test", {"refresh_token": 12345}, r"extra\.refresh_token: it is not usable; copy"),
+        (None, "portal.test", {"oauth_url": "http://oauth.test"}, r"extra\.oauth_url: http .*https://"),
+        (None, "portal.test", {"oauth_url": "https://oauth.test/oauth/token/"}, r"extra\.oauth_url: .*path.*remove"),
+        (None, "portal.test", {"oauth_url": "https://a:canary@oauth.test"}, r"extra\.oauth_url: .*credentials"),
+        (None, None, {}, r"extra\.client_id: it is only for OAuth; put the portal's address into Host"),
+        (WEBHOOK, None, {}, r"extra\.client_id: it is only for OAuth"),
+        (WEBHOOK, "portal.test", {}, r"host: .*OAuth.*empty Host"),
+    ],
+)
+def test_an_application_that_cannot_be_is_refused_with_its_field_and_its_fix_and_without_a_secret(
+    password: str | None, host: str | None, changed: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ValueError, match=named) as caught:
+        read_settings(password, host, {**APPLICATION, **changed})
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("password", "extra", "said"),
+    [
+        ("token-0001", {}, "password: .* has expired; put client_id, client_secret"),
+        ("token-0001", APPLICATION, "password: .* has expired; tasks renew it by themselves"),
+        ("", APPLICATION, "password: there is no .*; tasks renew it by themselves"),
+    ],
+)
+def test_without_a_ledger_a_pasted_token_is_never_renewed_and_says_what_to_do(
+    password: str, extra: dict[str, Any], said: str
+) -> None:
+    auth = read_settings(password, "portal.test", extra).auth
+    assert isinstance(auth, OAuth)
+    with pytest.raises(AuthError, match=said):
+        auth.tokens.refresh(auth.tokens.current())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -108,6 +109,26 @@ def test_the_banks_key_is_sent_to_no_other_host(kind: str, link: str) -> None:
     )
     with pytest.raises(SourceFormatError, match="another host"):
         _second(paginator, page)
+
+
+@pytest.mark.parametrize("link", ["http://[", "https://[::1", "//[x]/", 7, True, [URL], {"href": URL}])
+def test_an_address_that_is_none_is_refused_by_its_field(link: Any) -> None:
+    with pytest.raises(SourceFormatError, match="paginator: "):
+        _second(JSONLinkPaginator(), _page({"next": link}))
+
+
+@pytest.mark.parametrize("cursor", [True, False, [], ["c2"], {}, {"after": "c2"}])
+def test_a_cursor_that_is_neither_text_nor_number_is_refused_by_its_field(cursor: Any) -> None:
+    with pytest.raises(SourceFormatError, match=r"paginator: the cursor is neither.*check cursor_path"):
+        _second(JSONResponseCursorPaginator(), _page({"next_cursor": cursor}))
+
+
+@pytest.mark.parametrize("part", ["<", "<>", "<a>;", "<a>; rel=", ";", "<a>;rel" + " " * 50])
+def test_time_is_linear_in_a_hostile_header(part: str) -> None:
+    began = time.process_time()
+    HeaderLinkPaginator().next(Ask({}), _page(link=part * (65_536 // len(part))))
+    # Linear reading takes some milliseconds; a quadratic one ten seconds.
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(

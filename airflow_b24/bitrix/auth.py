@@ -60,7 +60,7 @@ class Origin:
         """Read `https://host[:port]`, nothing behind it. Raises AddressError."""
         parts = _split(address, field_name)
         if parts.path not in {"", "/"}:
-            raise AddressError(field_name, "there is a path behind the host", "give the portal's address alone")
+            raise AddressError(field_name, "there is a path behind the host", "remove everything behind the host")
         return cls.of(parts, field_name)
 
     @classmethod
@@ -121,10 +121,10 @@ class Webhook:
 
 
 class Tokens(Protocol):
-    """Where access tokens live. Both may block; both may raise AuthError."""
+    """Where access tokens live. Both may block; both raise AuthError, or RefusedError when trying later may help."""
 
     def current(self) -> str:
-        """Return the access token now in use."""
+        """Return the access token now in use; one that is about to expire may be replaced first."""
 
     def refresh(self, expired: str) -> str:
         """Replace the token which the portal calls expired; one that somebody else replaced already is returned."""

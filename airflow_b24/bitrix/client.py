@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import Any, Final, Self, TypeVar, Unpack
+from typing import Any, Final, Self, TypeVar, Unpack, cast
 
 import httpx
 
-from airflow_b24.bitrix.auth import Auth, Origin
+from airflow_b24.bitrix import renewal
+from airflow_b24.bitrix.auth import Auth, Origin, Secret
 from airflow_b24.bitrix.deadline import KEEPALIVE_S, MAX_CONNECTIONS, pool, within
 from airflow_b24.bitrix.flows import Flow, call
 from airflow_b24.bitrix.gate import Body, Gate, UnfitAnswerError, WindowPassedError
@@ -24,14 +25,16 @@ from airflow_b24.bitrix.listing import Listing
 from airflow_b24.bitrix.methods import is_write
 from airflow_b24.bitrix.options import Options
 from airflow_b24.bitrix.protocol import Answer, Lost, Response
+from airflow_b24.bitrix.redaction import Frameless
+from airflow_b24.bitrix.renewal import Application, Grant
 from airflow_b24.bitrix.session import HEADERS, Ask, Send, Session, Sleep, Step
 from airflow_b24.bitrix.trust import proxy_url, tls_context
 
-__all__ = ["AsyncClient", "Client", "Options", "now_s"]
+__all__ = ["AsyncClient", "Client", "Options", "now_s", "renew"]
 
 T = TypeVar("T")
 
-MAX_ANSWER: Final = 64 * 1024 * 1024
+MAX_ANSWER: Final = 16 * 1024 * 1024
 _LIMITS: Final = httpx.Limits(
     max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=KEEPALIVE_S
 )
@@ -54,14 +57,28 @@ _FAILURES: Final = (
 )
 
 
-class _Settings:
-    """What both clients share: a session, and how a step becomes a request."""
+class _Sender:
+    """What every sender shares: a deadline, how much of an answer it takes, and how a step becomes a request."""
 
-    def __init__(self, auth: Auth, options: Options) -> None:
+    def __init__(self, options: Options) -> None:
         self._timeout_s = options.get("timeout_s", 60.0)
         if not 0 < self._timeout_s < float("inf"):
             raise ValueError("timeout_s: give seconds above 0")
         self._max_answer = options.get("max_answer", MAX_ANSWER)
+
+    def _request(self, step: Send, trace: Callable[[str, Any], object]) -> httpx.Request:
+        extensions = {"timeout": httpx.Timeout(self._timeout_s).as_dict(), "trace": trace}
+        headers = {**HEADERS, "Content-Type": step.content_type}
+        return _Request("POST", step.url.reveal(), headers=headers, content=step.body, extensions=extensions)
+
+    def _body(self, response: httpx.Response) -> Body:
+        return Body(response.headers.get("content-encoding", ""), self._max_answer)
+
+
+class _AtPortal:
+    """What both clients know of their portal."""
+
+    def __init__(self, auth: Auth, options: Options) -> None:
         self._session = Session(
             auth,
             pace=options.get("pace"),
@@ -77,15 +94,44 @@ class _Settings:
         """Return where the portal is now."""
         return self._session.origin
 
-    def _request(self, step: Send, trace: Callable[[str, Any], object]) -> httpx.Request:
-        extensions = {"timeout": httpx.Timeout(self._timeout_s).as_dict(), "trace": trace}
-        return _Request("POST", step.url.reveal(), headers=HEADERS, content=step.body, extensions=extensions)
 
-    def _body(self, response: httpx.Response) -> Body:
-        return Body(response.headers.get("content-encoding", ""), self._max_answer)
+class _BlockingSender(_Sender):
+    """Sends one request at a time, blocking."""
+
+    def __init__(self, origin: Origin, options: Options, transport: httpx.BaseTransport | None) -> None:
+        super().__init__(options)
+        self._transport = transport or _Transport(**_route(origin, options))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def send(self, step: Send) -> Answer | Lost:
+        """Send the bytes of a step, once."""
+        gate = Gate(step.send_before)
+        try:
+            gate.check()
+            with Frameless(), within(self._timeout_s):
+                response = self._transport.handle_request(self._request(step, gate.pass_event))
+                try:
+                    body = self._body(response)
+                    # As it came: httpx would decompress a piece of 64 KiB to 64 MiB at once.
+                    for chunk in cast("httpx.SyncByteStream", response.stream):
+                        body.add(chunk)
+                    return _answer(response, body)
+                finally:
+                    response.close()
+        except _FAILURES as error:
+            return gate.explain(error, never_sent=isinstance(error, _NEVER_SENT))
 
 
-class Client(_Settings):
+class Client(_BlockingSender, _AtPortal):
     """Performs flows, blocking. Threads may share one. Close it, or use it in a `with`; `transport` is for tests."""
 
     def __init__(
@@ -96,9 +142,9 @@ class Client(_Settings):
         transport: httpx.BaseTransport | None = None,
         **options: Unpack[Options],
     ) -> None:
-        super().__init__(auth, options)
+        _BlockingSender.__init__(self, auth.origin, options, transport)
+        _AtPortal.__init__(self, auth, options)
         self._sleep = sleep
-        self._transport = transport or _Transport(**_route(auth, options))
 
     def run(self, flow: Flow[T]) -> T:
         """Perform a flow and return its result; raises what the flow raises."""
@@ -133,40 +179,14 @@ class Client(_Settings):
             yield from page.rows
             after = page.after
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
     def _take(self, step: Step) -> object:
         if isinstance(step, Sleep):
             self._sleep(step.seconds)
             return None
-        return step.question() if isinstance(step, Ask) else self._send(step)
-
-    def _send(self, step: Send) -> Answer | Lost:
-        gate = Gate(step.send_before)
-        try:
-            gate.check()
-            with within(self._timeout_s):
-                response = self._transport.handle_request(self._request(step, gate.pass_event))
-                try:
-                    body = self._body(response)
-                    for chunk in response.iter_bytes():
-                        body.add(chunk)
-                    return _answer(response, body)
-                finally:
-                    response.close()
-        except _FAILURES as error:
-            return gate.explain(error, never_sent=isinstance(error, _NEVER_SENT))
+        return step.question() if isinstance(step, Ask) else self.send(step)
 
 
-class AsyncClient(_Settings):
+class AsyncClient(_Sender, _AtPortal):
     """The same for asyncio; `arun` performs a flow. What may block (pace, tokens) runs in a thread."""
 
     def __init__(
@@ -177,10 +197,11 @@ class AsyncClient(_Settings):
         transport: httpx.AsyncBaseTransport | None = None,
         **options: Unpack[Options],
     ) -> None:
-        super().__init__(auth, options)
+        _Sender.__init__(self, options)
+        _AtPortal.__init__(self, auth, options)
         self._sleep = sleep
         self._transport = transport or httpx.AsyncHTTPTransport(
-            trust_env=False, limits=_LIMITS, retries=0, **_route(auth, options)
+            trust_env=False, limits=_LIMITS, retries=0, **_route(auth.origin, options)
         )
 
     async def arun(self, flow: Flow[T]) -> T:
@@ -231,9 +252,13 @@ class AsyncClient(_Settings):
         if isinstance(step, Sleep):
             await self._sleep(step.seconds)
             return None
-        return await asyncio.to_thread(step.question) if isinstance(step, Ask) else await self._send(step)
+        if isinstance(step, Ask):
+            return await asyncio.to_thread(step.question)
+        with Frameless():
+            return await self.send(step)
 
-    async def _send(self, step: Send) -> Answer | Lost:
+    async def send(self, step: Send) -> Answer | Lost:
+        """Send the bytes of a step, once."""
         gate = Gate(step.send_before)
         try:
             gate.check()
@@ -241,13 +266,32 @@ class AsyncClient(_Settings):
                 response = await self._transport.handle_async_request(self._request(step, gate.apass_event))
                 try:
                     body = self._body(response)
-                    async for chunk in response.aiter_bytes():
+                    async for chunk in cast("httpx.AsyncByteStream", response.stream):
                         body.add(chunk)
                     return _answer(response, body)
                 finally:
                     await response.aclose()
         except _FAILURES as error:
             return gate.explain(error, never_sent=isinstance(error, _NEVER_SENT))
+
+
+def renew(
+    application: Application,
+    refresh_token: Secret,
+    *,
+    transport: httpx.BaseTransport | None = None,
+    **options: Unpack[Options],
+) -> Grant:
+    """Ask the authorisation server for new tokens, once; never repeat it blindly: a refresh token is good once.
+
+    Raises AuthError (`invalid_grant`: this refresh token is no good any more), RefusedError, or UnknownOutcomeError
+    when the answer is lost and the token may be used up.
+    """
+    with _BlockingSender(application.server, options, transport) as sender:
+        outcome = renewal.read(application, refresh_token, sender.send(renewal.ask(application, refresh_token)))
+    if isinstance(outcome, Grant):
+        return outcome
+    raise outcome
 
 
 class _Request(httpx.Request):
@@ -268,11 +312,12 @@ class _Transport(httpx.HTTPTransport):
         )
 
 
-def _route(auth: Auth, options: Options) -> dict[str, Any]:
+def _route(origin: Origin, options: Options) -> dict[str, Any]:
     trust_env = options.get("trust_env", False)
     context = tls_context(options.get("ca_bundle"), trust_env=trust_env)
-    return {"verify": context, "proxy": proxy_url(auth.origin, trust_env=trust_env)}
+    return {"verify": context, "proxy": proxy_url(origin, trust_env=trust_env)}
 
 
 def _answer(response: httpx.Response, body: Body) -> Answer:
-    return Answer(response.status_code, dict(response.headers), body.whole())
+    # `items()`: looking each of 10,000 names up takes seconds.
+    return Answer(response.status_code, dict(response.headers.items()), body.whole())

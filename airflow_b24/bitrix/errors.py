@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
+from airflow_b24.bitrix.redaction import REDACTOR
+
 NOT_SENT: Final = "NOT_SENT"
 SEND_WINDOW_PASSED: Final = "SEND_WINDOW_PASSED"
 ANSWER_LOST: Final = "ANSWER_LOST"
@@ -26,6 +28,11 @@ UNEXPECTED_RESULT: Final = "UNEXPECTED_RESULT"
 REDIRECTED: Final = "REDIRECTED"
 OUT_OF_PACE: Final = "OUT_OF_PACE"
 INVOICE_GONE: Final = "INVOICE_GONE"
+NOT_RENEWED: Final = "NOT_RENEWED"
+AUTHORISE_AGAIN: Final = "AUTHORISE_AGAIN"
+
+# docs: common errors. The portal's own code, on which a token is renewed.
+EXPIRED_TOKEN: Final = "expired_token"  # noqa: S105 - a code
 
 
 class BitrixError(Exception):
@@ -45,9 +52,9 @@ class BitrixError(Exception):
     ) -> None:
         if retry_at is not None and retry_at.tzinfo is None:
             raise ValueError("retry_at: give an aware datetime in UTC")
-        super().__init__(code, description)
-        self.code = code
-        self.description = description
+        # Portals repeat what they are sent, also deep inside a batch: whatever becomes an error is masked here.
+        self.code, self.description = REDACTOR.scrub(code), REDACTOR.scrub(description)
+        super().__init__(self.code, self.description)
         self.status = status
         self.method = method
         self.host = host
@@ -104,7 +111,9 @@ ADVICE: Final[Mapping[str, str]] = {
     "INVALID_CREDENTIALS": "Nothing ran: the webhook's address is mistyped, the webhook deleted or its user dismissed; "
     "copy the address again, or create a new inbound webhook.",
     "insufficient_scope": "Nothing ran: add the missing scope to the webhook (invoices: crm, paying: pay_system).",
-    "expired_token": "Nothing ran: the access token has expired and could not be renewed; authorise the app again.",
+    EXPIRED_TOKEN: "Nothing ran: the access token has expired.",
+    NOT_RENEWED: "Nothing ran: no new access token could be had just now; it is safe to try again later.",
+    AUTHORISE_AGAIN: "Nothing ran, and nothing is paid until a person authorises the application again.",
     "INVALID_REQUEST": "Nothing ran: the portal wants https; change the connection's address.",
     "PORTAL_DELETED": "Nothing ran: the portal is deleted or its public part is closed.",
     "PAYMENT_REQUIRED": "Nothing ran: the portal's subscription has ended.",

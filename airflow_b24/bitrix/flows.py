@@ -9,12 +9,13 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from airflow_b24.bitrix.commands import MAX_COMMANDS, decode, encode
 from airflow_b24.bitrix.errors import (
+    EXPIRED_TOKEN,
     INVOICE_GONE,
     AuthError,
     BitrixError,
@@ -90,11 +91,11 @@ def attempt(request: Request, repeats: Repeats = REPEATS) -> Flow[Response | Bit
             return _response(outcome)
         if request.send_before is not None:
             return outcome
-        if isinstance(outcome, AuthError) and outcome.code == "expired_token" and not renewed:
-            renewed, request = True, replace(request, renew=True)
+        if isinstance(outcome, AuthError) and outcome.code == EXPIRED_TOKEN and not renewed:
+            # Whoever performs the request sees to a new token.
+            renewed = True
             continue
         tried[type(outcome)] += 1
-        request = replace(request, renew=False)
         pause_s = repeats.pause_s(outcome, tried[type(outcome)])
         if not repeats.allows(outcome, tried[type(outcome)]) or pause_s > MAX_SLEEP_S:
             return outcome
@@ -135,13 +136,17 @@ def exchange(pays: Sequence[PayInvoice], reads: Sequence[int], send_before: floa
 
 def _pay_all(pays: Sequence[PayInvoice], send_before: float | None) -> Flow[dict[int, bool | BitrixError]]:
     outcomes: dict[int, bool | BitrixError] = {}
-    shut: AuthError | None = None
+    shut: BitrixError | None = None
     for pay in pays:
         # The door is shut for all of them: the others are not sent.
         outcome = shut or (yield pay.request(send_before))
         outcomes[pay.invoice_id] = outcome if isinstance(outcome, BitrixError) else _response(outcome).result is True
-        shut = shut or (outcome if isinstance(outcome, AuthError) else None)
+        shut = shut or (outcome if isinstance(outcome, BitrixError) and _shuts(outcome) else None)
     return outcomes
+
+
+def _shuts(error: BitrixError) -> bool:
+    return isinstance(error, AuthError) or error.code == EXPIRED_TOKEN
 
 
 def _read_back(invoice_id: int) -> Flow[Invoice | BitrixError]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, Final, Literal
 
 from airflow_b24.bitrix.limits import now_s
 from airflow_b24.bitrix.protocol import Lost
 
 _ENCODINGS: Final = frozenset({"", "identity", "gzip"})
+_GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class WindowPassedError(Exception):
@@ -56,24 +58,41 @@ class Gate:
 
 
 class Body:
-    """Collects an answer up to a size, counted after decompression."""
+    """Collects an answer up to a size, counted after decompression; what is larger is never decompressed."""
 
     def __init__(self, encoding: str, limit: int) -> None:
-        if encoding.strip().lower() not in _ENCODINGS:
+        named = encoding.strip().lower()
+        if named not in _ENCODINGS:
             raise UnfitAnswerError("the answer is compressed in a way nobody asked for")
-        self._chunks: list[bytes] = []
-        self._left = limit
+        self._gzip = zlib.decompressobj(_GZIP) if named == "gzip" else None
+        self._limit = limit
+        self._body = bytearray()
 
     def add(self, chunk: bytes) -> None:
-        """Take one piece. Raises UnfitAnswerError when it is one too many."""
-        self._left -= len(chunk)
-        if self._left < 0:
+        """Take one piece as it came. Raises UnfitAnswerError when it is one too many, or no gzip where it should be."""
+        left = self._limit - len(self._body)
+        piece = self._inflate(chunk, left + 1)
+        if len(piece) > left:
             raise UnfitAnswerError("the answer is too large")
-        self._chunks.append(chunk)
+        self._body += piece
 
     def whole(self) -> bytes:
-        """Return everything taken so far."""
-        return b"".join(self._chunks)
+        """Return everything taken. Raises UnfitAnswerError when a gzip has no end."""
+        if self._gzip is not None and not self._gzip.eof:
+            raise UnfitAnswerError("the answer is cut: its gzip has no end")
+        return bytes(self._body)
+
+    def _inflate(self, chunk: bytes, most: int) -> bytes:
+        if self._gzip is None:
+            return chunk
+        try:
+            piece = self._gzip.decompress(chunk, most)
+        except zlib.error:
+            raise UnfitAnswerError("the answer is not the gzip that it says it is") from None
+        if self._gzip.unused_data:
+            # zlib would keep all of it.
+            raise UnfitAnswerError("there is more behind the answer's gzip")
+        return piece
 
 
 def _describe(error: Exception) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from airflow_b24.bitrix.errors import ResponseError
 from airflow_b24.bitrix.protocol import PAY_INVOICE, Request
+from airflow_b24.bitrix.redaction import shown
 
 UNEXPECTED_VALUE: Final = "UNEXPECTED_VALUE"
 
@@ -130,7 +131,7 @@ def check_id(value: object, field_name: str) -> int:
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 10**18:
-        raise ValueError(f"{field_name}: {str(value)[:40]!r} is no id; give a whole number above 0")
+        raise ValueError(f"{field_name}: {shown(value)} is no id; give a whole number above 0")
     return value
 
 

@@ -17,7 +17,7 @@ class Options(TypedDict, total=False):
     - trust_env: use the environment's proxy and certificates; off
     - allowed_hosts: where the portal may move, as `host` or `host:port`; nowhere
     - clock: the seconds of the pace; `time.monotonic`
-    - max_answer: bytes of one answer, decompressed; 64 MiB
+    - max_answer: bytes of one answer, decompressed; 16 MiB
     """
 
     pace: Pace | None

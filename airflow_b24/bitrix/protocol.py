@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, Literal, NoReturn
@@ -48,6 +48,11 @@ __all__ = [
 PAY_INVOICE: Final = "sale.paysystem.pay.invoice"
 BATCH: Final = "batch"
 
+# The largest honest answer, a full batch of full pages, has a tenth of these; each takes up to 250 bytes once read.
+MOST_VALUES: Final = 250_000
+MOST_NESTED: Final = 50
+MOST_DIGITS: Final = 30
+
 _METHOD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 
 
@@ -55,7 +60,7 @@ _METHOD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 class Request:
     """One REST call. `send_before` is an instant of `limits.now_s`: not a byte leaves after it, and it is never repeated.
 
-    `renew` asks for a fresh access token first; `paced=False` says that its slot is reserved already.
+    `paced=False` says that its slot is reserved already.
     """
 
     method: str
@@ -63,11 +68,12 @@ class Request:
     write: bool = True
     paced: bool = True
     send_before: float | None = None
-    renew: bool = False
 
     def __post_init__(self) -> None:
         if not _METHOD.fullmatch(self.method) or self.method.lower().endswith((".json", ".xml")):
-            raise ValueError(f"method: {self.method!r} is no REST method; write it like 'crm.invoice.get'")
+            # A webhook's whole address is pasted here at times.
+            named = "an address" if "/" in self.method else repr(self.method)
+            raise ValueError(f"method: {named} is no REST method; write it like 'crm.invoice.get'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +125,10 @@ class Response:
     time: Time | None = None
 
 
-def read(
-    request: Request, outcome: Answer | Lost, *, host: str = "", scrub: Callable[[str], str] = str
-) -> Response | BitrixError:
-    """Say what an outcome means for this request; errors are returned, not raised. Redirects: see `redirected`.
-
-    `scrub` takes secrets out of what the portal or the network says before it becomes part of an error.
-    """
+def read(request: Request, outcome: Answer | Lost, *, host: str = "") -> Response | BitrixError:
+    """Say what an outcome means for this request; errors are returned, not raised. Redirects: see `redirected`."""
     if isinstance(outcome, Lost):
-        return _lost(request, replace(outcome, detail=scrub(outcome.detail)), host)
+        return _lost(request, outcome, host)
     body: Any = None
     try:
         body, why = parse_json(outcome.body), "not a JSON object"
@@ -136,17 +137,19 @@ def read(
     if body is None or not isinstance(body, dict):
         kind = classify("", outcome.status, write=request.write)
         return kind(UNREADABLE_ANSWER, why, status=outcome.status, method=request.method, host=host)
-    return read_envelope(request, body, status=outcome.status, host=host, scrub=scrub)
+    return read_envelope(request, body, status=outcome.status, host=host)
 
 
-def read_envelope(
-    request: Request, body: Mapping[str, Any], *, status: int, host: str = "", scrub: Callable[[str], str] = str
-) -> Response | BitrixError:
-    """Read `{"result", "next"?, "total"?, "time"?}` or `{"error", "error_description"}`."""
+def read_envelope(request: Request, body: Mapping[str, Any], *, status: int, host: str = "") -> Response | BitrixError:
+    """Read `{"result", "next"?, "total"?, "time"?}` or `{"error", "error_description"}`; both at once are unclear."""
+    if "error" in body and "result" in body:
+        return _unclear(request)(
+            UNEXPECTED_RESULT, "an error beside a result", status=status, method=request.method, host=host
+        )
     if "error" in body or status == 429:
         code, description = error_of(body)
         kind = classify(code, status, write=request.write)
-        return kind(scrub(code), scrub(description), status=status, method=request.method, host=host)
+        return kind(code, description, status=status, method=request.method, host=host)
     result = body.get("result")
     if status != 200 or "result" not in body or (request.method.lower() in ANSWERS_TRUE and result is not True):
         return _unclear(request)(UNEXPECTED_RESULT, _seen(body), status=status, method=request.method, host=host)
@@ -156,9 +159,15 @@ def read_envelope(
 # source-derived: there is no code path which answers anything but `true`.
 ANSWERS_TRUE: Final = frozenset({PAY_INVOICE, "sale.paysystem.pay.payment"})
 
+# RFC 9110: these say to ask elsewhere, docs: before running. A 303 shows what a request has done.
+MOVED: Final = frozenset({301, 302, 307, 308})
+
 
 def redirected(request: Request, status: int, target: str | None, *, host: str, allowed: bool) -> BitrixError:
     """Return the error for a 3xx: the caller may re-target to an allowed host, otherwise a person must."""
+    if status not in MOVED:
+        text = f"HTTP {status} does not say whether it ran"
+        return _unclear(request)(REDIRECTED, text, status=status, method=request.method, host=host)
     if allowed:
         return RefusedError(
             REDIRECTED, f"the portal has moved to {target}", status=status, method=request.method, host=host
@@ -178,18 +187,55 @@ def error_of(body: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def parse_json(body: bytes) -> Any:
-    """Parse strict JSON, fractions as Decimal. Raises ValueError, whatever is wrong with the text."""
+    """Parse strict JSON, fractions as Decimal. Raises ValueError, whatever is wrong with the text.
+
+    Refused are also a key given twice in one object, and more values, nesting or digits than any honest answer has.
+    """
+    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise ValueError("more values than an answer may hold")
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=_refuse_constant)
+        found = json.loads(
+            body.decode("utf-8-sig"),
+            parse_float=Decimal,
+            parse_int=_integer,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_distinct_keys,
+        )
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
     except (ValueError, ArithmeticError):
         # The original text holds a piece of the answer.
         raise ValueError("not JSON" if body.strip() else "an empty answer") from None
+    _refuse_nesting(found)
+    return found
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError("an integer too long")
+    return int(digits)
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("one key twice")
+    return found
+
+
+def _refuse_nesting(value: Any) -> None:
+    """Python reads deeper than it can show, write or compare."""
+    level = [value]
+    for _ in range(MOST_NESTED):
+        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list)))
+        level = [each for values in inner for each in values]
+        if not level:
+            return
+    raise ValueError("JSON nested too deeply")
 
 
 def _lost(request: Request, lost: Lost, host: str) -> BitrixError:

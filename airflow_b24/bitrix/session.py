@@ -15,16 +15,15 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from airflow_b24.bitrix.auth import AddressError, Auth, OAuth, Origin, Secret, spellings
-from airflow_b24.bitrix.errors import OUT_OF_PACE, BitrixError, RefusedError
+from airflow_b24.bitrix.errors import EXPIRED_TOKEN, OUT_OF_PACE, AuthError, BitrixError, RefusedError
 from airflow_b24.bitrix.flows import Flow, Reply, utc_now
 from airflow_b24.bitrix.limits import MAX_SLEEP_S, Pace, Unpaced
 from airflow_b24.bitrix.protocol import Answer, Lost, Request, Response, Wait, read, redirected
-from airflow_b24.bitrix.redaction import REDACTOR, scrub
+from airflow_b24.bitrix.redaction import REDACTOR, Frameless
 
 T = TypeVar("T")
 
 HEADERS: Final = {
-    "Content-Type": "application/json",
     "Accept": "application/json",
     "Accept-Encoding": "gzip",
     "User-Agent": "airflow-b24",
@@ -52,6 +51,7 @@ class Send:
     url: Secret
     body: bytes = field(repr=False)
     send_before: float | None
+    content_type: str = "application/json"
 
 
 Step = Sleep | Ask | Send
@@ -76,9 +76,9 @@ class Session:
         self._clock = clock
         self._now = now
         self._free_at: dict[str, datetime] = {}
+        self._token: Secret | None = None
         self._expired: Secret | None = None
-        self._secrets = auth.secrets
-        REDACTOR.learn(self._secrets)
+        REDACTOR.learn(auth.secrets)
 
     @property
     def origin(self) -> Origin:
@@ -105,14 +105,14 @@ class Session:
         late = yield from self._keep_pace(effect)
         if late is not None:
             return late
-        token = yield from self._token(effect)
+        token = yield from self._current_token(effect)
         if isinstance(token, BitrixError):
             return token
         url = Secret(f"{self._origin}{self._auth.path(effect.method)}")
         outcome = yield Send(url, encode(effect, token), effect.send_before)
         reply = self._judge(effect, outcome)
-        if token is not None and isinstance(reply, BitrixError) and reply.code == "expired_token":
-            self._expired = token
+        if token is not None and isinstance(reply, AuthError) and reply.code == EXPIRED_TOKEN:
+            return self._expire(token, effect, reply)
         return reply
 
     def _keep_pace(self, request: Request) -> Generator[Step, Any, BitrixError | None]:
@@ -132,23 +132,45 @@ class Session:
             yield Sleep(wait_s)
         return None
 
-    def _token(self, request: Request) -> Generator[Step, Any, Secret | BitrixError | None]:
-        auth = self._auth
+    def _current_token(self, request: Request) -> Generator[Step, Any, Secret | BitrixError | None]:
+        auth, expired = self._auth, self._expired
         if not isinstance(auth, OAuth):
             return None
-        expired = self._expired if request.renew else None
+        if request.send_before is not None and self._token is not None:
+            # Inside a send window nothing is asked that may wait: the pre-read has just seen to a good token.
+            return self._token
         answer = yield Ask(lambda: _fetch_token(auth, expired))
         if isinstance(answer, Secret):
-            forms = spellings(answer.reveal())
-            self._secrets |= forms
-            REDACTOR.learn(forms)
+            self._learn(answer)
         token: Secret | BitrixError = answer
         return token
+
+    def _learn(self, token: Secret) -> None:
+        self._token = token
+        if token != self._expired:
+            self._expired = None
+        REDACTOR.learn(spellings(token.reveal()))
+
+    def _expire(self, token: Secret, request: Request, error: AuthError) -> BitrixError:
+        # An answer that was long on its way may speak of a token which others have replaced since.
+        if token == self._token:
+            self._expired = token
+        if request.send_before is None:
+            return error
+        # It did not run and is not repeated here; the next request renews the token, so that it may be sent again.
+        return RefusedError(
+            error.code,
+            error.description,
+            status=error.status,
+            method=error.method,
+            host=error.host,
+            retry_at=self._now(),
+        )
 
     def _judge(self, request: Request, outcome: Answer | Lost) -> Response | BitrixError:
         if isinstance(outcome, Answer) and 300 <= outcome.status < 400:
             return self._follow(request, outcome)
-        reply = read(request, outcome, host=self._origin.netloc, scrub=self._scrub)
+        reply = read(request, outcome, host=self._origin.netloc)
         if isinstance(reply, RefusedError) and isinstance(outcome, Answer):
             reply.retry_at = self._free_after(request, outcome)
         elif isinstance(reply, Response) and reply.time and reply.time.operating_reset_at:
@@ -170,11 +192,8 @@ class Session:
         allowed = target is not None and target != self._origin and target.netloc in self._allowed
         if target is not None and allowed:
             self._origin = target
-        named = self._scrub(str(target)) if target else None
+        named = str(target) if target else None
         return redirected(request, answer.status, named, host=host, allowed=allowed)
-
-    def _scrub(self, text: str) -> str:
-        return scrub(text, self._secrets)
 
 
 def encode(request: Request, token: Secret | None = None) -> bytes:
@@ -199,7 +218,8 @@ def _plain(value: object) -> object:
 
 def _fetch_token(auth: OAuth, expired: Secret | None) -> Secret | BitrixError:
     try:
-        return Secret(auth.tokens.refresh(expired.reveal()) if expired else auth.tokens.current())
+        with Frameless():
+            return Secret(auth.tokens.refresh(expired.reveal()) if expired else auth.tokens.current())
     except BitrixError as error:
         return error
 

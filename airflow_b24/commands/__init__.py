@@ -49,13 +49,6 @@ def _ledger_commands() -> list[CLICommand]:
     status = _argument(
         "--status", help="Only these; paid includes by_hand, waiting includes would_pay", choices=STATUSES
     )
-    settlement = _argument("settlement_id", help="Its number, as `airflow b24 review` shows it", type=int)
-    yes = _argument("--yes", help="Do not ask: I have looked, this money did not pay this invoice", action="store_true")
-    release = _action(
-        "ledger.run_release",
-        "Take a settlement out of review: its invoice and its payment become free and are matched afresh",
-        *(settlement, _connection(), _ledger(), yes),
-    )
     return [
         _action(
             "ledger.run_report",
@@ -67,8 +60,60 @@ def _ledger_commands() -> list[CLICommand]:
             "Show the payments which a person must decide on, newest first",
             *(_connection(), _ledger(), _json()),
         ),
-        GroupCommand(name="ledger", help="Decide on what waits for a person", subcommands=(release,)),
+        GroupCommand(
+            name="ledger",
+            help="Decide on what waits for a person; check, export or adopt the ledger",
+            subcommands=(*_decisions(), *_books()),
+        ),
     ]
+
+
+def _decisions() -> tuple[CLICommand, ...]:
+    seen = "Its number, as `airflow b24 review` shows it"
+    yes = _argument("--yes", help="Do not ask: I have looked", action="store_true")
+    shared = (_connection(), _ledger(), yes)
+    settlement, payment, case = (
+        _argument(name, help=seen, type=int) for name in ("settlement_id", "payment_id", "case_id")
+    )
+    return (
+        _action(
+            "ledger.run_release", "This money did not pay this invoice: part the two for good", settlement, *shared
+        ),
+        _action("ledger.run_retry", "What stood in the way is mended: pay this invoice after all", settlement, *shared),
+        _action("ledger.run_accept", "A payment the bank changed stands as it was first delivered", payment, *shared),
+        _action("ledger.run_close", "A case is dealt with", case, *shared),
+    )
+
+
+def _books() -> tuple[CLICommand, ...]:
+    before = _argument("--before", help="The checkpoint's day, YYYY-MM-DD: of the events before it; today if not given")
+    form = _argument(
+        "--format",
+        help="csv for a spreadsheet (semicolons, decimal commas), json for a program (decimal points)",
+        choices=("csv", "json"),
+        required=True,
+    )
+    since = _argument("--since", help="The first booking date to write, YYYY-MM-DD; everything if not given")
+    output = _argument("--output", help="A file for you alone to read; standard output if not given")
+    force = _argument("--force", help="Overwrite the file", action="store_true")
+    yes = _argument("--yes", help="Do not ask: I have looked", action="store_true")
+    return (
+        _action(
+            "books.run_check",
+            "Verify the ledger's rules and print the sums; exit code 1 when something is wrong",
+            *(_connection(), _ledger(), before, _json()),
+        ),
+        _action(
+            "books.run_export",
+            "Write every payment and what became of it, and every case",
+            *(_connection(), _ledger(), form, since, output, force),
+        ),
+        _action(
+            "books.run_adopt",
+            "Let this ledger pay from now on: it is new, restored, or on another host, and a person has looked",
+            *(_connection(), _ledger(), yes),
+        ),
+    )
 
 
 def _action(function: str, about: str, *arguments: Any) -> CLICommand:

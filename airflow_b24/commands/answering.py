@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,11 +32,13 @@ def hooked(args: Namespace) -> Iterator[Bitrix24Hook]:
     # source-derived: without this a command sees the environment's connections alone, not those made in the UI.
     os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"
     before = logging.root.manager.disable
-    # Airflow's log goes to stdout, where it would spoil the JSON.
+    # Airflow's log goes to stdout, where it would spoil the JSON; so do the warnings of its own code.
     logging.disable(logging.CRITICAL)
     try:
-        with Bitrix24Hook(args.conn_id, getattr(args, "ledger_conn_id", None)) as hook:
-            yield hook
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"airflow\.")
+            with Bitrix24Hook(args.conn_id, getattr(args, "ledger_conn_id", None)) as hook:
+                yield hook
     except KeyboardInterrupt:
         said, code = "Stopped.", INTERRUPTED
     except (AirflowNotFoundException, SQLAlchemyError, BitrixError, LedgerError, ValueError) as error:
@@ -82,6 +85,18 @@ def tell(lines: Iterable[str]) -> None:
     except BrokenPipeError:
         # Whoever reads us, `head` say, has seen enough; the interpreter must not try to write the rest at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def confirmed(args: Namespace, asked: str) -> bool:
+    """Ask a person at the terminal, unless `--yes` was given. Raises ValueError where nobody can be asked."""
+    if args.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise ValueError("--yes: nobody can be asked, standard input is no terminal; look first, then give --yes")
+    note(asked)
+    sys.stderr.write("Type yes to go on: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def note(text: Any) -> None:

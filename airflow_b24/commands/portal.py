@@ -20,7 +20,7 @@ from airflow_b24.commands.answering import settings as read_connection
 from airflow_b24.commands.bank import bank_answers
 from airflow_b24.commands.lookup import open_ledger
 from airflow_b24.commands.printing import finding_lines, setup_lines
-from airflow_b24.connection import Settings, read_settings
+from airflow_b24.connection import OAUTH, Settings, read_settings
 from airflow_b24.hooks import Bitrix24Hook
 from airflow_b24.preparing.doctor import examine
 from airflow_b24.preparing.findings import untrusted
@@ -32,7 +32,9 @@ def run_setup(args: Namespace) -> None:
     """Prepare a portal with a webhook read from standard input; the last line printed is the extra as JSON."""
     with hooked(args) as hook:
         connection = _defined(hook)
-        extra = dict(connection.extra_dejson) if connection else {}
+        # An administrator's webhook, used once, is no application; and its key is not to be printed.
+        known = connection.extra_dejson if connection else {}
+        extra = {name: value for name, value in known.items() if name not in {*OAUTH, "oauth_url"}}
         if args.ca_bundle:
             extra["ca_bundle"] = _bundle(args.ca_bundle)
         settings = read_settings(_read_webhook(), None, extra)
@@ -50,7 +52,8 @@ def run_doctor(args: Namespace) -> None:
     with hooked(args) as hook:
         settings = read_connection(hook)
         pay_system = PaySystem(settings.pay_system_id, settings.bx_rest_handler)
-        with _client(settings) as client:
+        # The tokens of an application are renewed in the ledger alone.
+        with hook.get_conn() if settings.application else _client(settings) as client:
             found = examine(client, pay_system, lambda: open_ledger(hook))
         if args.http_conn_id:
             found.append(bank_answers(args.http_conn_id, args.http_endpoint))

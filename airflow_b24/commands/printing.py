@@ -11,7 +11,7 @@ from airflow_b24.ledger.decide import REASONS as SETTLEMENT_REASONS
 from airflow_b24.ledger.decide import Row
 from airflow_b24.preparing.findings import Finding
 from airflow_b24.preparing.setup import Prepared
-from airflow_b24.reconcile.reporting import Line, page
+from airflow_b24.reconcile.reporting import PART_OVERDUE, Line, page
 
 _SYMBOLS: Final = {"ok": "ok", "problem": "!!", "warning": " !", "not checkable": "??"}
 
@@ -70,9 +70,21 @@ def report_lines(shown: Sequence[Line], totals: Mapping[str, Any], proven: int) 
 def released_line(row: Row) -> str:
     """Say what a release has done."""
     return (
-        f"Settlement {row.id} is released: invoice {_printable(row.invoice_number)} and its payment are free, and the "
-        "next run matches them afresh."
+        f"Settlement {row.id} is released: invoice {_printable(row.invoice_number)} and its payment are parted for good, "
+        "and each is matched afresh with others."
     )
+
+
+def retried_line(row: Row) -> str:
+    """Say what a retry has done."""
+    return f"Settlement {row.id} is ready again: the next paying run settles invoice {_printable(row.invoice_number)}."
+
+
+def accepted_line(payment_id: int, *, was_held: bool) -> str:
+    """Say what accepting a payment has done."""
+    if not was_held:
+        return f"Payment {payment_id} was not held; nothing has changed."
+    return f"Payment {payment_id} stands as it was first delivered; what it was held for goes on with the next sweep."
 
 
 def _plural(count: int, noun: str) -> str:
@@ -93,16 +105,26 @@ def review_lines(waiting: Sequence[Line]) -> Iterator[str]:
             yield f"    invoices  {_printable(line.invoices)}"
         if line.remittance:
             yield _cut(f"    text      {_printable(line.remittance)}", width)
-        if _releasable(line):
-            yield f"    release   airflow b24 ledger release {line.settlement_id}"
+        yield from (f"    {word:<8}  airflow b24 ledger {word} {number}" for word, number in _ways_on(line))
     yield f"{len(waiting)} {'waits' if len(waiting) == 1 else 'wait'} for a person."
 
 
-def _releasable(line: Line) -> bool:
-    # Trouble after the end, or a settlement still open, is not in review: there is nothing to release. A payment that
-    # the bank changed (only payments have an account) may be: the command knows.
-    reviewed = line.reason in SETTLEMENT_REASONS or (line.reason == "amended" and line.account)
-    return line.settlement_id is not None and bool(reviewed)
+def _ways_on(line: Line) -> Iterator[tuple[str, int]]:
+    """The commands by which a person can decide, each with its number."""
+    if line.case_id is not None:
+        yield "close", line.case_id
+    elif line.reason == "amended" and line.payment_id is not None:
+        yield "accept", line.payment_id
+    if line.settlement_id is not None and line.reason in {
+        *SETTLEMENT_REASONS,
+        "amended",
+        "reversed",
+        "overtaken",
+        PART_OVERDUE,
+    }:
+        yield "release", line.settlement_id
+        if line.reason in SETTLEMENT_REASONS:
+            yield "retry", line.settlement_id
 
 
 def _printable(text: str) -> str:

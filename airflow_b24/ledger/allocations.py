@@ -1,15 +1,17 @@
-"""Allocations: so much of this payment to that invoice, made together with the settlement that will use it."""
+"""Allocations: so much of this payment to that invoice, made together with the settlements that will use it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import case as either
 
 from airflow_b24.ledger import events
-from airflow_b24.ledger.decide import State
+from airflow_b24.ledger.decide import Sibling, State
 from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.schema import allocation, payment, settlement
 from airflow_b24.ledger.store import Store, utc_now
@@ -17,83 +19,106 @@ from airflow_b24.ledger.upsert import insert_if_absent
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """A proven match: the whole payment settles the whole invoice; `amount` in minor units."""
+class Part:
+    """So much for one invoice: `amount` of its whole price `expected`, in minor units."""
 
-    payment_id: int
-    portal_id: int
     kind: str
     invoice_id: int
     invoice_number: str
     amount: int
+    expected: int
+    # What the proof rested on beside the money.
+    identity: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A proven match: the whole payment, for one invoice, a part of one, or several."""
+
+    payment_id: int
+    portal_id: int
+    parts: tuple[Part, ...]
     currency: str
     exponent: int
     rule: str
-    identity: dict[str, str]
-    evidence: dict[str, Any]
+    evidence: Mapping[str, Any]
     # The payment's facts as they were judged: a proof holds for these and no others.
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def allocate(store: Store, promise: Promise) -> int | None:
-    """Promise the payment to the invoice and make the settlement `ready`, all or nothing.
+def allocate(store: Store, promise: Promise) -> tuple[int, ...]:
+    """Promise the payment to its invoices, all or nothing; a settlement is `ready` once its sum is complete.
 
-    None when the invoice already has a live settlement or the payment's money is no longer free: another run was
-    first. Repeating is safe by invoice and by payment.
+    Returns the settlements, none when another run was first: an invoice has a live settlement that takes no more, or
+    the payment's money is no longer free. Repeating is safe by invoice and by payment.
     """
     try:
         with store.transaction() as connection:
             return _allocate(connection, promise)
     except InvariantError:
-        return None
+        return ()
 
 
-def _allocate(connection: Connection, promise: Promise) -> int:
-    # Fixed order, settlement then payment: two allocations can wait for each other but never in a circle.
-    settlement_id = _open_settlement(connection, promise)
+def _allocate(connection: Connection, promise: Promise) -> tuple[int, ...]:
+    # Fixed order, settlements then payment: two allocations can wait for each other but never in a circle.
+    parts = sorted(promise.parts, key=lambda part: (part.kind, part.invoice_id))
+    now = utc_now(connection)
+    funded = [(part, *_fund(connection, promise, part, now)) for part in parts]
     _take_money(connection, promise)
-    now = utc_now(connection)
-    connection.execute(
-        insert(allocation).values(
-            settlement_id=settlement_id, payment_id=promise.payment_id, amount=promise.amount, created_at=now
-        )
+    for part, settlement_id, state in funded:
+        row = {"settlement_id": settlement_id, "payment_id": promise.payment_id, "amount": part.amount}
+        connection.execute(insert(allocation).values(**row, created_at=now))
+        evidence = {"payment_id": promise.payment_id, "amount": part.amount, "rule": promise.rule, **promise.evidence}
+        events.append(connection, settlement_id, "allocated", state=state, fence=0, at=now, evidence=evidence)
+    return tuple(settlement_id for _, settlement_id, _ in funded)
+
+
+def _fund(connection: Connection, promise: Promise, part: Part, now: datetime) -> tuple[int, str]:
+    """Add the part to the invoice's settlement, made if there is none; returns its id and state."""
+    where = {"portal_id": promise.portal_id, "kind": part.kind, "invoice_id": part.invoice_id}
+    money = {"expected": part.expected, "currency": promise.currency}
+    _refuse_parted(connection, promise, where)
+    row = {**where, **money, "exponent": promise.exponent, "invoice_number": part.invoice_number, "origin": "match"}
+    times = {"created_at": now, "updated_at": now, "evidence": promise.evidence, "identity": part.identity}
+    insert_if_absent(connection, settlement, {**row, **times, "state": State.COLLECTING})
+    together = settlement.c.allocated + part.amount
+    same = (settlement.c[name] == value for name, value in {**where, **money}.items())
+    takes_more = and_(settlement.c.state == State.COLLECTING, settlement.c.hold.is_(None), together <= part.expected)
+    state = either((together == part.expected, State.READY.value), else_=State.COLLECTING.value)
+    add = update(settlement).where(*same, takes_more).values(allocated=together, state=state, updated_at=now)
+    found = connection.execute(add.returning(settlement.c.id, settlement.c.state, settlement.c.identity)).first()
+    if found is None or dict(found.identity or {}) != dict(part.identity):
+        raise InvariantError(f"invoice {part.invoice_id} has a live settlement that takes no more")
+    return found.id, found.state
+
+
+def _refuse_parted(connection: Connection, promise: Promise, where: Mapping[str, Any]) -> None:
+    invoice = (settlement.c[name] == value for name, value in where.items())
+    pair = (
+        select(allocation.c.id)
+        .join(settlement, settlement.c.id == allocation.c.settlement_id)
+        .where(allocation.c.payment_id == promise.payment_id, *invoice, settlement.c.state == State.RELEASED)
     )
-    evidence = {"payment_id": promise.payment_id, "rule": promise.rule, **promise.evidence}
-    events.append(connection, settlement_id, "allocated", state=State.READY, fence=0, at=now, evidence=evidence)
-    return settlement_id
-
-
-def _open_settlement(connection: Connection, promise: Promise) -> int:
-    now = utc_now(connection)
-    where = {"portal_id": promise.portal_id, "kind": promise.kind, "invoice_id": promise.invoice_id}
-    money = {"expected": promise.amount, "allocated": promise.amount, "currency": promise.currency}
-    row = {**where, **money, "exponent": promise.exponent, "invoice_number": promise.invoice_number, "origin": "match"}
-    times = {"created_at": now, "updated_at": now, "evidence": promise.evidence, "identity": promise.identity}
-    if not insert_if_absent(connection, settlement, {**row, **times, "state": State.READY}):
-        raise InvariantError(f"invoice {promise.invoice_id} already has a live settlement")
-    live = (settlement.c[name] == value for name, value in where.items())
-    query = select(settlement.c.id).where(*live, settlement.c.state != State.RELEASED)
-    settlement_id: int = connection.execute(query).scalar_one()
-    return settlement_id
+    if connection.execute(pair.limit(1)).first() is not None:
+        raise InvariantError(f"a person has parted payment {promise.payment_id} from invoice {where['invoice_id']}")
 
 
 def _take_money(connection: Connection, promise: Promise) -> None:
+    together = sum(part.amount for part in promise.parts)
     free = (
         update(payment)
         .where(
             payment.c.id == promise.payment_id,
-            payment.c.allocated + promise.amount <= payment.c.amount,
+            payment.c.allocated + together <= payment.c.amount,
             payment.c.held.is_(False),
             payment.c.currency == promise.currency,
             *(payment.c[name] == value for name, value in promise.facts.items()),
         )
-        .values(allocated=payment.c.allocated + promise.amount)
+        .values(allocated=payment.c.allocated + together)
         .returning(payment.c.id)
     )
     if connection.execute(free).first() is None:
-        raise InvariantError(
-            f"payment {promise.payment_id} has not {promise.amount} {promise.currency} free, or has changed"
-        )
+        raise InvariantError(f"payment {promise.payment_id} has not {together} {promise.currency} free, or has changed")
 
 
 def settled_by(connection: Connection, settlement_id: int) -> dict[str, Any]:
@@ -105,3 +130,33 @@ def settled_by(connection: Connection, settlement_id: int) -> dict[str, Any]:
     )
     booked_on, count, number = connection.execute(query).one()
     return {"booked_on": booked_on, "document_number": number if count == 1 else ""}
+
+
+def siblings(connection: Connection, settlement_id: int) -> tuple[Sibling, ...]:
+    """The other live settlements that this one's payments are for."""
+    mine = select(allocation.c.payment_id).where(allocation.c.settlement_id == settlement_id)
+    theirs = select(allocation.c.settlement_id).where(
+        allocation.c.payment_id.in_(mine), allocation.c.settlement_id != settlement_id
+    )
+    names = Sibling.__dataclass_fields__.keys() - {"state"}
+    query = select(settlement).where(settlement.c.id.in_(theirs), settlement.c.state != State.RELEASED)
+    return tuple(
+        Sibling(**{name: row[name] for name in names}, state=State(row["state"]))
+        for row in connection.execute(query.order_by(settlement.c.id)).mappings()
+    )
+
+
+def collected(connection: Connection, portal_id: int) -> dict[tuple[str, int], list[dict[str, Any]]]:
+    """What has been collected so far on each invoice (kind, id) whose sum is not complete: its payments, each
+    with the settlement's {expected, hold, identity}.
+    """
+    query = (
+        select(*(settlement.c[name] for name in ("kind", "invoice_id", "expected", "hold", "identity")), payment)
+        .join(allocation, allocation.c.settlement_id == settlement.c.id)
+        .join(payment, payment.c.id == allocation.c.payment_id)
+        .where(settlement.c.portal_id == portal_id, settlement.c.state == State.COLLECTING)
+    )
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in connection.execute(query.order_by(payment.c.id)).mappings():
+        found.setdefault((row["kind"], row["invoice_id"]), []).append(dict(row))
+    return found

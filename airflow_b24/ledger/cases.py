@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select, update
 
 from airflow_b24.ledger.schema import case, settlement
 from airflow_b24.ledger.store import utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
+
+REVERSED = "reversed"
+LATE_EFFECT = "late_effect"
+OVERTAKEN = "overtaken"
 
 
 def open_case(connection: Connection, settlement_id: int, kind: str, evidence: Mapping[str, Any]) -> None:
@@ -23,3 +27,33 @@ def open_cases(connection: Connection) -> list[dict[str, Any]]:
     about = (settlement.c.invoice_number, settlement.c.expected, settlement.c.currency)
     query = select(case, *about).join(settlement).where(case.c.closed_at.is_(None)).order_by(case.c.id)
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def is_open(connection: Connection, settlement_id: int, kind: str) -> bool:
+    """Say whether the settlement has an open case of this kind."""
+    query = select(case.c.id).where(*_open(settlement_id), case.c.kind == kind)
+    return connection.execute(query).first() is not None
+
+
+def close(connection: Connection, settlement_id: int, kind: str) -> None:
+    """Close the open case of this kind, if there is one."""
+    _close(connection, *_open(settlement_id), case.c.kind == kind)
+
+
+def close_all(connection: Connection, settlement_id: int) -> None:
+    """Close every case of the settlement."""
+    _close(connection, *_open(settlement_id))
+
+
+def close_one(connection: Connection, case_id: int) -> bool:
+    """Close a case by its id: a person has dealt with it. False when there is no such open case."""
+    return _close(connection, case.c.id == case_id, case.c.closed_at.is_(None))
+
+
+def _open(settlement_id: int) -> tuple[ColumnElement[bool], ...]:
+    return case.c.settlement_id == settlement_id, case.c.closed_at.is_(None)
+
+
+def _close(connection: Connection, *which: ColumnElement[bool]) -> bool:
+    closed = update(case).where(*which).values(closed_at=utc_now(connection)).returning(case.c.id)
+    return connection.execute(closed).first() is not None

@@ -1,10 +1,11 @@
 """What to do next with a settlement: pure rules over a transition table that is data.
 
-    collecting -> ready
+    collecting -> ready (allocated = expected)
     ready      -> sending | paid (by hand) | review
     sending    -> paid | unknown | ready (refused before running) | review
     unknown    -> paid | sending (after the quiet time, unpaid, nothing moved) | review
-    review     -> ready | paid (by hand)
+    review     -> ready (what stood in the way has gone) | paid
+    collecting, ready, review, paid -> released (a person only)
 
 `paid` and `released` are final for the machine. Only a read-back proves a payment; the portal's `true` proves nothing.
 """
@@ -38,19 +39,46 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.RELEASED: frozenset(),
 }
 FINAL = frozenset({State.PAID, State.RELEASED})
+# So many claims more has a settlement that was given up and can be read again.
+AGAIN = 5
+# Reviews that end by themselves when the invoice is again what the payment was matched with. Not among them: what a
+# person has undone, and what the portal or our own call left in doubt.
+PASSING = frozenset(
+    {
+        *("amount_changed", "cancelled", "gave_up", "held", "invoice_changed", "invoice_not_found"),
+        "sibling_changed",
+    }
+)
 
 REASONS: Mapping[str, str] = {
     "already_paid": "The invoice was already paid, and not provably with this money.",
     "amount_changed": "The invoice's amount or currency is not what the payment was matched with.",
     "cancelled": "The invoice is cancelled.",
+    "gave_up": "Too many attempts came to no end: look at the invoice in Bitrix24, then retry.",
     "held": "The bank changed or took back the payment.",
     "invoice_changed": "The invoice's number, customer or own company is not what the payment was matched with.",
     "invoice_not_found": "The portal does not know the invoice.",
     "landed_then_changed": "Our call may have landed and somebody changed the invoice since.",
     "paid_other_amount": "The invoice is paid, but for another amount or currency than expected.",
     "portal_refused": "The portal refused to pay the invoice.",
+    "sibling_changed": "The same payment is for other invoices too, and one of them is not what it was matched with.",
     "true_but_unpaid": "The portal answered true, yet the invoice stays unpaid: check the pay system.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Sibling:
+    """Another settlement that the same payment is for."""
+
+    id: int
+    invoice_id: int
+    state: State
+    expected: int
+    currency: str
+    sends: int
+    hold: str | None
+    reason: str | None
+    identity: Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +97,13 @@ class Row:
     currency: str
     exponent: int
     claimed_at: datetime
+    allocated: int = 0
+    attempts: int = 0
     sends: int = 0
     in_flight: bool = False
     answered: bool = False
+    # What it was last sent through, an id or `handler:code`.
+    pay_system: str = ""
     hold: str | None = None
     how: str | None = None
     reason: str | None = None
@@ -80,6 +112,12 @@ class Row:
     quiet_until: datetime | None = None
     booked_on: date | None = None
     document_number: str = ""
+    siblings: tuple[Sibling, ...] = ()
+
+    @property
+    def unread_siblings(self) -> tuple[Sibling, ...]:
+        """What must be read before this is sent: once the first of them is sent, each is on its own."""
+        return () if any(sibling.sends for sibling in self.siblings) else self.siblings
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +174,20 @@ class Decision:
     reason: str | None = None
     in_flight: bool | None = None
     answered: bool | None = None
+    attempts: int | None = None
     look_again: bool = False
     evidence: Mapping[str, Any] | None = None
 
 
-def before_sending(row: Row, seen: Seen, now: datetime) -> Decision:
-    """Decide on a fresh read taken after the claim; `now` is the ledger's time."""
+def before_sending(row: Row, seen: Seen, now: datetime, beside: Mapping[int, Fact] | None = None) -> Decision:
+    """Decide on a fresh read taken after the claim; `now` is the ledger's time, `beside` its siblings' invoices by id."""
     if row.state is State.UNKNOWN:
         return _resolve(row, seen, now)
     if seen.paid:
         return _paid_by_others(row, seen)
-    return _obstacle(row, seen) or Decision(State.SENDING, evidence=_shown(seen))
+    return (
+        _obstacle(row, seen) or _sibling_obstacle(row, beside or {}) or Decision(State.SENDING, evidence=_shown(seen))
+    )
 
 
 def after_sending(row: Row, answer: Answered | Refused | Unknown, seen: Fact) -> Decision:
@@ -161,6 +202,39 @@ def after_sending(row: Row, answer: Answered | Refused | Unknown, seen: Fact) ->
     if told_true:
         return Decision(State.REVIEW, reason="true_but_unpaid", answered=True, look_again=True, evidence=_shown(seen))
     return Decision(State.UNKNOWN, evidence=_shown(seen))
+
+
+def reviewed(row: Row, seen: Seen, beside: Mapping[int, Fact] | None = None) -> Decision | None:
+    """What the invoice, read again, makes of a review; None leaves it to a person."""
+    if seen.paid:
+        closed = _paid_by_us(row, seen) if _shows_our_call(row, seen) else _paid_by_others(row, seen)
+        is_proved = row.reason != "already_paid" or seen.voucher_number != ""
+        return closed if closed.state is State.PAID and is_proved else None
+    if row.origin != "match" or row.in_flight or row.reason not in PASSING:
+        return None
+    hindered = _obstacle(row, seen) or _sibling_obstacle(row, beside or {})
+    # A few attempts more: one that was given up, and still comes to no end, is soon before a person again.
+    attempts = max(row.attempts - AGAIN, 0)
+    return None if hindered else Decision(State.READY, attempts=attempts, evidence=_shown(seen))
+
+
+def is_overtaken(row: Row, seen: Seen) -> bool:
+    """Say whether the invoice is settled otherwise, or another, while its parts wait for the rest."""
+    return seen.paid or seen.cancelled or _is_another(row, seen) or not _same_money(row, seen)
+
+
+def _shows_our_call(row: Row, seen: Seen) -> bool:
+    """Only a hint, for what is in doubt: our call binds the invoice to our pay system and leaves its voucher alone."""
+    if not row.in_flight or seen.voucher_number not in {"", row.document_number}:
+        return False
+    bound_to = (seen.marks or {}).get("PAY_SYSTEM_ID", "")
+    return bound_to == row.pay_system or bound_to != (row.snapshot or {}).get("PAY_SYSTEM_ID", "")
+
+
+def retried(row: Row, seen: Seen, beside: Mapping[int, Fact] | None = None) -> Decision:
+    """What a person's word makes of a review once no call of ours can land any more: `ready`, or why it cannot be."""
+    hindered = _obstacle(row, seen) or _sibling_obstacle(row, beside or {})
+    return hindered or Decision(State.READY, in_flight=False, answered=False, attempts=0, evidence=_shown(seen))
 
 
 def _resolve(row: Row, seen: Seen, now: datetime) -> Decision:
@@ -189,6 +263,24 @@ def _obstacle(row: Row, seen: Seen) -> Decision | None:
     return None
 
 
+def _sibling_obstacle(row: Row, beside: Mapping[int, Fact]) -> Decision | None:
+    """One payment for several invoices: none is sent while the sum is not that of all of them any more."""
+    for sibling in row.unread_siblings:
+        if not _is_as_matched(sibling, beside.get(sibling.invoice_id), row):
+            evidence = {"sibling": sibling.id, "invoice_id": sibling.invoice_id}
+            return Decision(State.REVIEW, reason="sibling_changed", evidence=evidence)
+    return None
+
+
+def _is_as_matched(sibling: Sibling, seen: Fact | None, row: Row) -> bool:
+    waits_only_for_us = sibling.state is State.REVIEW and sibling.reason == "sibling_changed"
+    if sibling.hold is not None or not (sibling.state in {State.READY, State.PAID} or waits_only_for_us):
+        return False
+    if not isinstance(seen, Seen) or seen.cancelled or _is_another(sibling, seen) or not _same_money(sibling, seen):
+        return False
+    return _fits_payment(row, seen) if seen.paid else sibling.state is not State.PAID
+
+
 def _refused(row: Row, answer: Refused, seen: Fact) -> Decision:
     evidence = {"code": answer.code, "text": answer.text}
     if isinstance(seen, Seen) and seen.paid:
@@ -200,6 +292,8 @@ def _refused(row: Row, answer: Refused, seen: Fact) -> Decision:
 
 
 def _paid_by_us(row: Row, seen: Seen) -> Decision:
+    if _is_another(row, seen):
+        return Decision(State.REVIEW, reason="invoice_changed", evidence=_shown(seen))
     if not _same_money(row, seen):
         return Decision(State.REVIEW, reason="paid_other_amount", evidence=_shown(seen))
     return Decision(State.PAID, how="sent", in_flight=False, evidence=_shown(seen))
@@ -223,12 +317,12 @@ def _fits_payment(row: Row, seen: Seen) -> bool:
     return dated and seen.voucher_number in {"", row.document_number}
 
 
-def _is_another(row: Row, seen: Seen) -> bool:
+def _is_another(row: Row | Sibling, seen: Seen) -> bool:
     """The id is the same, but what the proof rested on (number, payer, own company) is not."""
     return row.identity is not None and dict(row.identity) != dict(seen.identity or {})
 
 
-def _same_money(row: Row, seen: Seen) -> bool:
+def _same_money(row: Row | Sibling, seen: Seen) -> bool:
     return seen.amount == row.expected and seen.currency == row.currency
 
 

@@ -1,7 +1,8 @@
 """What can go wrong with the ledger itself.
 
 LedgerError
-└─ InvariantError   a row would contradict the ledger's own rules; nothing was written
+├─ InvariantError       a row would contradict the ledger's own rules; nothing was written
+└─ ForeignLedgerError   this ledger is missing, new, or older than the world; nothing is sent until a person has decided
 """
 
 from __future__ import annotations
@@ -13,3 +14,7 @@ class LedgerError(Exception):
 
 class InvariantError(LedgerError):
     """A change would break an invariant, so it was not made."""
+
+
+class ForeignLedgerError(LedgerError):
+    """This ledger is not, or not any more, the one that knows what was paid; trying again does not help."""

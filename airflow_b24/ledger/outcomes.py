@@ -17,7 +17,7 @@ class Outcome:
     """`reason` is the proof's rule or the review's reason code; `invoices` the numbers concerned."""
 
     payment_id: int
-    verdict: Literal["proven", "review"]
+    verdict: Literal["proven", "part", "review"]
     reason: str
     invoices: Sequence[str] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict)

@@ -60,14 +60,17 @@ def hold_if_known(connection: Connection, account: str, key: str) -> int | None:
     return payment_id
 
 
-def read_anew(connection: Connection, payment_id: int, new: NewPayment) -> None:
-    """Take over what a mended mapping reads in the same record, as long as nothing rests on the payment."""
+def read_anew(connection: Connection, payment_id: int, new: NewPayment) -> bool:
+    """Take over what a mended mapping reads in the same record, as long as nothing rests on the payment.
+
+    False when something does: then the payment stays as it was read first.
+    """
     this = payment.c.id == payment_id
     values = asdict(new)
     free = (this, payment.c.allocated == 0, *(payment.c[name] == values[name] for name in IDENTITY))
     # What another delivery filled in stays: this record only has nothing to say of it.
     facts = {name: value for name, value in values.items() if name not in IDENTITY and value != ""}
-    connection.execute(update(payment).where(*free).values(**facts))
+    return connection.execute(update(payment).where(*free).values(**facts).returning(payment.c.id)).first() is not None
 
 
 def _is_new_fact(known: RowMapping, name: str) -> bool:

@@ -43,6 +43,11 @@ class Record:
         return self.payment.occurrence if self.payment else 0
 
     @property
+    def read_as(self) -> dict[str, Any]:
+        """The sum it brings in, kept beside the payment's own: {amount, currency}."""
+        return {"amount": self.payment and self.payment.amount, "currency": self.payment and self.payment.currency}
+
+    @property
     def digest(self) -> str:
         return hashlib.sha256(self.body.encode()).hexdigest()
 
@@ -74,7 +79,7 @@ def _place(record: Record) -> tuple[str, str, bool, str, int]:
 
 def _keep(connection: Connection, source: str, record: Record, booked: AbstractSet[tuple[str, str]]) -> str:
     judged = {"verdict": record.verdict, "rule": record.rule, "detail": record.detail}
-    whose = {"account": record.account, "key": record.key}
+    whose = {"account": record.account, "key": record.key, **record.read_as}
     known = {"source": source, "digest": record.digest, "occurrence": record.occurrence}
     this = and_(*(raw.c[name] == value for name, value in known.items()))
     new = {**known, **whose, **judged, "body": record.body, "received_at": utc_now(connection)}
@@ -98,7 +103,7 @@ def _again(
     connection: Connection,
     this: ColumnElement[bool],
     record: Record,
-    judged: dict[str, str],
+    judged: dict[str, Any],
     booked: AbstractSet[tuple[str, str]],
 ) -> str:
     connection.execute(update(raw).where(this).values(deliveries=raw.c.deliveries + 1))
@@ -106,7 +111,7 @@ def _again(
     known = connection.execute(select(raw.c.payment_id, raw.c.verdict, raw.c.rule).where(this)).one()
     if known.payment_id is not None:
         if record.payment is not None and known.verdict == "payment":
-            payments.read_anew(connection, known.payment_id, record.payment)
+            _read_anew(connection, known.payment_id, record)
         # Un-booked in the very words of before it was booked, and booked nowhere in this delivery.
         was_set_aside = known.verdict != "payment" and known.rule != AMENDED["rule"]
         unbooked = record.payment is None and (record.account, record.key) not in booked
@@ -114,6 +119,16 @@ def _again(
     connection.execute(update(raw).where(this).values(**judged))
     fate = _judge(connection, this, record, judged)
     return "repeated" if fate == record.verdict else fate
+
+
+def _read_anew(connection: Connection, payment_id: int, record: Record) -> None:
+    assert record.payment is not None  # noqa: S101 - asked by the caller
+    if not payments.read_anew(connection, payment_id, record.payment):
+        return
+    # Every record that told of this payment: another one of them may never be delivered again.
+    told = (raw.c.payment_id == payment_id, raw.c.verdict == "payment")
+    other = or_(*(raw.c[name].is_distinct_from(value) for name, value in record.read_as.items()))
+    connection.execute(update(raw).where(*told, other).values(**record.read_as))
 
 
 def _as_payment(connection: Connection, this: ColumnElement[bool], new: NewPayment, judged: dict[str, str]) -> str:

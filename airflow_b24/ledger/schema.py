@@ -67,6 +67,9 @@ def _table(name: str, *columns: Any) -> Table:
     return Table(f"b24_{name}", metadata, *columns)
 
 
+# One row: this very ledger. A new, an empty or another one must not be taken for it.
+ledger = _table("ledger", Column("id", String(36), primary_key=True), Column("created_at", UtcDateTime, nullable=False))
+
 portal = _table("portal", Column("id", Id, primary_key=True), Column("created_at", UtcDateTime, nullable=False))
 
 # A renamed portal keeps its id and gains an alias, so that one invoice never becomes two keys.
@@ -113,6 +116,9 @@ raw = _table(
     Column("rule", String(64), nullable=False),
     Column("detail", Text, nullable=False),
     Column("payment_id", Id, ForeignKey("b24_payment.id")),
+    # As it was read, in minor units; kept apart from the payment, so that the sum that came in can be counted twice.
+    Column("amount", BigInteger),
+    Column("currency", String(3)),
     Column("deliveries", Integer, nullable=False, server_default="1"),
     Column("received_at", UtcDateTime, nullable=False),
     UniqueConstraint("source", "digest", "occurrence"),
@@ -151,6 +157,8 @@ settlement = _table(
     Column("snapshot", JSON),
     Column("evidence", JSON),
     Column("quiet_until", UtcDateTime),
+    # The same by the machine's count of seconds since its start: "<boot id> <second>"; SQLite only.
+    Column("quiet_clock", String(64)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     CheckConstraint("kind IN ('legacy', 'smart')", name="kind"),
@@ -199,7 +207,7 @@ outcome = _table(
     Column("invoices", JSON, nullable=False),
     Column("evidence", JSON, nullable=False),
     Column("decided_at", UtcDateTime, nullable=False),
-    CheckConstraint("verdict IN ('proven', 'review')", name="verdict"),
+    CheckConstraint("verdict IN ('proven', 'part', 'review')", name="verdict"),
 )
 
 event = _table(
@@ -246,4 +254,26 @@ pace = _table(
     "pace",
     Column("portal_id", Id, ForeignKey("b24_portal.id"), primary_key=True),
     Column("theoretical_arrival", Float(53), nullable=False),
+)
+
+# One line of OAuth tokens, each of which replaced the one before; it began with a refresh token that a person pasted.
+token = _table(
+    "token",
+    Column("id", Id, primary_key=True),
+    Column("portal_id", Id, ForeignKey("b24_portal.id"), nullable=False),
+    Column("client_id", String(255), nullable=False),
+    # A keyed hash of that first refresh token: pasting another one begins another line.
+    Column("seed", String(64), nullable=False),
+    Column("generation", Integer, nullable=False, server_default="0"),
+    # Encrypted with a key that is not in the ledger.
+    Column("pair", Text, nullable=False),
+    Column("renew_at", UtcDateTime),
+    # Whoever renews raises the fence and has the lease until then; nobody asks the server before `quiet_until`.
+    Column("fence", Integer, nullable=False, server_default="0"),
+    Column("leased_until", UtcDateTime),
+    Column("quiet_until", UtcDateTime),
+    # The authorisation server that called the refresh token invalid: a person must authorise again.
+    Column("refused_by", String(255)),
+    Column("updated_at", UtcDateTime, nullable=False),
+    UniqueConstraint("portal_id", "client_id", "seed"),
 )

@@ -13,8 +13,8 @@ delays and interleaves them. The order is the safety:
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from airflow_b24.ledger.decide import (
@@ -41,6 +41,8 @@ class Patience:
     server_run_s: float = 120.0
     read_age_s: float = 10.0
     rounds: int = 5
+    # Claims of one settlement before it is put before a person: a poisoned one must not fail every run for ever.
+    claims: int = 40
     looks: tuple[float, ...] = (0.5, 1.0, 2.0)
     longest_pause_s: float = 60.0
 
@@ -90,20 +92,22 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Ask the portal: pay if told to, then read the invoice. -> Exchanged"""
+    """Ask the portal: pay if told to, then read the invoice, and those `beside` it. -> Exchanged"""
 
     row: Row
     pay: bool
     send_before: float | None = None
+    beside: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Exchanged:
-    """The answer to the pay call, what the invoice shows, and when the exchange began (monotonic seconds)."""
+    """The answer to the pay call, what the invoices show, and when the exchange began (monotonic seconds)."""
 
     answer: Answered | Refused | Unknown | None
     seen: Fact
     began: float
+    beside: Mapping[int, Fact] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ def settle(settlement_id: int, patience: Patience) -> Conversation:
         row: Row = yield Claim(settlement_id)
         if row.state not in {State.READY, State.UNKNOWN}:
             return _report(row)
-        row, trouble = yield from _attempt(row, patience)
+        row, trouble = yield from (_give_up(row) if row.attempts > patience.claims else _attempt(row, patience))
         if trouble is None:
             return _report(row)
         pause = _pause(trouble, patience)
@@ -153,10 +157,15 @@ def settle(settlement_id: int, patience: Patience) -> Conversation:
 
 def _attempt(row: Row, patience: Patience) -> Generator[Effect, Any, Attempted]:
     """One claim's worth of work: the row afterwards, and the refusal or silence that calls for another claim."""
-    read: Exchanged = yield Exchange(row, pay=False)
-    if not isinstance(read.seen, Seen):
-        return (yield from _unreadable(row, read.seen))
-    decision = before_sending(row, read.seen, row.claimed_at)
+    beside = tuple(sibling.invoice_id for sibling in row.unread_siblings) if row.state is State.READY else ()
+    if beside:
+        yield Reserve(len(beside))
+    read: Exchanged = yield Exchange(row, pay=False, beside=beside)
+    unread = next((fact for fact in (read.seen, *read.beside.values()) if not isinstance(fact, Seen)), None)
+    if unread is not None:
+        return (yield from _unreadable(row, unread, is_own=unread is read.seen))
+    assert isinstance(read.seen, Seen)  # noqa: S101 - looked for above
+    decision = before_sending(row, read.seen, row.claimed_at, read.beside)
     if decision.state is row.state:
         return row, None
     done: Committed = yield Commit(row, decision, read.began)
@@ -169,11 +178,20 @@ def _attempt(row: Row, patience: Patience) -> Generator[Effect, Any, Attempted]:
     return done.row, None
 
 
-def _unreadable(row: Row, fact: Refused | Unknown) -> Generator[Effect, Any, Attempted]:
+def _unreadable(row: Row, fact: Refused | Unknown, *, is_own: bool) -> Generator[Effect, Any, Attempted]:
     """An invoice that is gone needs a person; anything else may be read another time."""
     if isinstance(fact, Unknown) or fact.repeatable:
         return row, fact
-    done: Committed = yield Commit(row, Decision(State.REVIEW, reason=fact.reason, evidence={"text": fact.text}))
+    reason = fact.reason if is_own else "sibling_changed"
+    return (yield from _to_a_person(row, reason, {"text": fact.text}))
+
+
+def _give_up(row: Row) -> Generator[Effect, Any, Attempted]:
+    return (yield from _to_a_person(row, "gave_up", {"attempts": row.attempts}))
+
+
+def _to_a_person(row: Row, reason: str, evidence: Mapping[str, Any]) -> Generator[Effect, Any, Attempted]:
+    done: Committed = yield Commit(row, Decision(State.REVIEW, reason=reason, evidence=evidence))
     return (done.row or (yield Look(row.id))), None
 
 
@@ -235,5 +253,5 @@ def applied(row: Row, decision: Decision) -> dict[str, Any]:
     if decision.state is State.SENDING:
         marks = (decision.evidence or {}).get("marks")
         return {**changes, "in_flight": True, "answered": False, "sends": row.sends + 1, "snapshot": marks}
-    known = {"in_flight": decision.in_flight, "answered": decision.answered}
+    known = {"in_flight": decision.in_flight, "answered": decision.answered, "attempts": decision.attempts}
     return {**changes, **{name: value for name, value in known.items() if value is not None}}

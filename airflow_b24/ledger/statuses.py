@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from airflow_b24.ledger import outcomes
 from airflow_b24.ledger.decide import State
@@ -12,34 +12,50 @@ from airflow_b24.ledger.schema import allocation, payment, settlement
 
 
 def payments(connection: Connection) -> list[dict[str, Any]]:
-    """Every payment with its settlement, if any, and matching's newest word on it, in order of booking."""
+    """Every payment with its live `settlements`, and matching's newest word on it, in order of booking."""
     said = outcomes.latest()
-    # A released settlement has given its money back: it says nothing of the payment any more.
-    live = (
-        select(allocation.c.payment_id, settlement)
-        .join(settlement, settlement.c.id == allocation.c.settlement_id)
-        .where(settlement.c.state != State.RELEASED)
-        .subquery("live")
-    )
     query = (
         select(
             payment,
-            live.c.id.label("settlement_id"),
-            live.c.state,
-            live.c.how,
-            live.c.invoice_id,
-            live.c.invoice_number,
-            live.c.reason.label("settlement_reason"),
             said.c.verdict,
             said.c.reason.label("outcome_reason"),
             said.c.invoices,
             said.c.evidence.label("outcome_evidence"),
         )
-        .outerjoin(live, live.c.payment_id == payment.c.id)
         .outerjoin(said, said.c.payment_id == payment.c.id)
         .order_by(payment.c.booked_on, payment.c.id)
     )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    live = _live(connection)
+    return [{**row, "settlements": live.get(row["id"], [])} for row in connection.execute(query).mappings()]
+
+
+def _live(connection: Connection) -> dict[int, list[dict[str, Any]]]:
+    # A released settlement has given its money back: it says nothing of the payment any more.
+    newest = select(allocation.c.settlement_id, func.max(allocation.c.created_at).label("newest"))
+    added = newest.group_by(allocation.c.settlement_id).subquery("added")
+    names = (
+        "id",
+        "state",
+        "how",
+        "invoice_id",
+        "invoice_number",
+        "reason",
+        "expected",
+        "allocated",
+        "currency",
+        "updated_at",
+    )
+    query = (
+        select(allocation.c.payment_id, added.c.newest, *(settlement.c[name] for name in names))
+        .join(settlement, settlement.c.id == allocation.c.settlement_id)
+        .join(added, added.c.settlement_id == settlement.c.id)
+        .where(settlement.c.state != State.RELEASED)
+        .order_by(settlement.c.id)
+    )
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in connection.execute(query).mappings():
+        found.setdefault(row["payment_id"], []).append(dict(row))
+    return found
 
 
 def plain_open(connection: Connection) -> list[dict[str, Any]]:

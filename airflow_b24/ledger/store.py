@@ -6,7 +6,7 @@ once under contention, whatever the timeout. One ledger never lives on a network
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
 from airflow_b24.ledger.errors import LedgerError
@@ -25,8 +26,9 @@ BUSY_TIMEOUT_S = 30
 class Store:
     """Transactions and time of one ledger; cheap to make, not to be carried across a fork."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, clock: Callable[[], datetime] | None = None) -> None:
+        """Use `clock` (UTC) instead of the host's, on SQLite: for simulations in a time of their own."""
+        self.engine = engine.execution_options(b24_clock=clock) if clock else engine
 
     @classmethod
     def open(cls, url: str | URL) -> Store:
@@ -55,14 +57,20 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Write in one transaction, committed at the end of the block."""
-        with self.engine.begin() as connection:
+        """Write in one transaction, committed at the end of the block.
+
+        Raises LedgerError when the database fails in the middle: whether it was committed is not known then.
+        """
+        with _in_our_words(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """Read one consistent state; writes are undone."""
-        with self.engine.connect().execution_options(b24_read=True, **self._repeatable()) as connection:
+        with (
+            _in_our_words(),
+            self.engine.connect().execution_options(b24_read=True, **self._repeatable()) as connection,
+        ):
             yield connection
 
     def _repeatable(self) -> dict[str, Any]:
@@ -76,13 +84,36 @@ class Store:
         self.engine.dispose()
 
 
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Turn a database that cannot be used into LedgerError; what it refused as wrong stays its own error."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        what = type(getattr(error, "orig", None) or error).__name__
+    else:
+        return
+    # Without the chain: a driver's text may quote the address.
+    raise LedgerError(f"the ledger's database failed ({what}); nothing is sent until it answers again")
+
+
 def utc_now(connection: Connection) -> datetime:
     """The ledger's own time: one clock for all workers of a PostgreSQL ledger, the host's for SQLite."""
     if connection.dialect.name == "sqlite":
-        return datetime.now(UTC)
+        clock: Callable[[], datetime] = connection.get_execution_options().get("b24_clock") or _wall_clock
+        return clock()
     # now() is the transaction's start and 1.5 s stale after a lock wait; clock_timestamp() is not.
     moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
     return moment.astimezone(UTC)
+
+
+def _wall_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+def has_own_clock(connection: Connection) -> bool:
+    """Say whether the ledger was given a time of its own."""
+    return connection.get_execution_options().get("b24_clock") is not None
 
 
 def make_engine(url: str | URL) -> Engine:

@@ -41,11 +41,11 @@ class Candidates:
         """Say whether any invoice has a number that the reference may mean."""
         return not self._by_number.keys().isdisjoint(reference.forms)
 
-    def rivals(self, payment: Payment, named: Invoice, numbers: Iterable[LooseNumber]) -> list[Invoice]:
-        """Return the first other invoices that one of these numbers may mean beside the one named."""
+    def rivals(self, payment: Payment, named: Sequence[Invoice], numbers: Iterable[LooseNumber]) -> list[Invoice]:
+        """Return the first other invoices that one of these numbers may mean beside those named."""
         for number in numbers:
             same = self._by_number.get(number.form, ())
-            others = [invoice for invoice in same if invoice != named]
+            others = [invoice for invoice in same if invoice not in named]
             # A list that was cut may hide the one that is meant.
             if len(same) == MOST_HINTS or any(_may_be_meant(other, payment, named, number.whole) for other in others):
                 return others
@@ -102,10 +102,10 @@ def known_tax_id(tax_id: str) -> str:
     return "" if any(plain in counting for counting in _COUNTING) else plain
 
 
-def _may_be_meant(other: Invoice, payment: Payment, named: Invoice, is_whole: bool) -> bool:
+def _may_be_meant(other: Invoice, payment: Payment, named: Sequence[Invoice], is_whole: bool) -> bool:
     """Say whether a number that no word explains, and that is the number of `other`, may mean it."""
-    may_fit = other.amount is None or other.amount in {payment.amount, named.amount}
-    payers = _payers({payment.payer_tax_id, *named.payer_tax_ids})
+    may_fit = other.amount is None or other.amount in {payment.amount, *(invoice.amount for invoice in named)}
+    payers = _payers({payment.payer_tax_id, *(tax_id for invoice in named for tax_id in invoice.payer_tax_ids)})
     theirs = _payers(other.payer_tax_ids)
     may_be_theirs = not payers or not theirs or not payers.isdisjoint(theirs)
     # Where invoices are numbered from 1, any quantity is the number of some invoice: one of another amount and certainly

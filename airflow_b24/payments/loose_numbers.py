@@ -14,6 +14,7 @@ from airflow_b24.payments.reference_words import (
     MONEY_WORDS,
     MONTHS,
     REPLACEMENT_WORDS,
+    YEAR_WORDS,
 )
 from airflow_b24.payments.references import DATE_WORD, DAY, JOINER, Reading
 
@@ -50,7 +51,7 @@ _TOLD_BY_ITSELF = (
     r"\d{1,2}[.]\d{1,2}[.](?:\d{4}|\d{2})(?!\d)",
     r"(?:0?[1-9]|1[0-2])[.]20\d\d(?!\d|[./-]\d)",
     rf"\d{{1,2}}\s{{1,3}}{_MONTH}(?:\s{{1,3}}20\d\d(?!\d))?",
-    rf"{_UNMARKED}20\d\d\s{{0,3}}(?:Г(?:ОД[АУ]?|Г)?|РОКУ|РІК)(?!\w)",
+    rf"{_UNMARKED}20\d\d\s{{0,3}}(?:{'|'.join(YEAR_WORDS)})(?!\w)",
     rf"{_UNMARKED}{_VALUE}\s{{0,3}}(?:{'|'.join(COUNTED_WORDS)})",
     rf"{_UNMARKED}(?:{_THOUSANDS}|\d++){_FRACTION}",
 )

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 from airflow_b24.payments.candidates import Candidates, known_tax_id
 from airflow_b24.payments.loose_numbers import loose_numbers, speaks_of_replacement
 from airflow_b24.payments.model import Invoice, Payment
+from airflow_b24.payments.payable import alike, sum_told, unavailable, unfit, wrong_sum
 from airflow_b24.payments.references import Reading, Reference, find_references
 
 Evidence = dict[str, str]
 
+# Each of them is read again before the first is sent: more would be a run of its own.
+MOST_INVOICES = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """The payment pays exactly this invoice; `rule` is a key of RULES, `evidence` short facts for a reader."""
+    """The payment pays exactly these invoices, or, when it is a `part`, so much of the only one.
 
-    invoice: Invoice
+    `rule` is a key of RULES, `evidence` short facts for a reader.
+    """
+
+    invoices: tuple[Invoice, ...]
     rule: str
     evidence: Evidence = field(hash=False)
+    part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +56,36 @@ def match(
     """
     candidates = Candidates(invoices, trust_unknown_accounts=trust_unknown_accounts)
     outcomes = [_judge(payment, candidates) for payment in payments]
-    proofs = Counter(_identity(outcome.invoice) for outcome in outcomes if isinstance(outcome, Proven))
-    return [_refuse_competition(outcome, proofs) for outcome in outcomes]
+    return _without_competition(payments, outcomes)
 
 
-def _refuse_competition(outcome: Outcome, proofs: Mapping[tuple[str, int], int]) -> Outcome:
-    if isinstance(outcome, Unproven) or proofs[_identity(outcome.invoice)] == 1:
-        return outcome
-    rivals = proofs[_identity(outcome.invoice)]
-    return Unproven(
-        "competing_payments", (outcome.invoice,), {**outcome.evidence, "payments": f"{rivals} prove this invoice"}
-    )
+def _without_competition(payments: Sequence[Payment], outcomes: list[Outcome]) -> list[Outcome]:
+    """Refuse every proof of an invoice that more payments prove than it can take."""
+    claims: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+    for place, outcome in enumerate(outcomes):
+        if isinstance(outcome, Proven):
+            for invoice in outcome.invoices:
+                claims[_identity(invoice)].append(place)
+    for _, places in sorted(claims.items()):
+        rivals = [(payments[place], outcomes[place]) for place in places]
+        if len(places) > 1 and not _add_up(rivals):
+            for place in places:
+                outcomes[place] = _contested(outcomes[place], len(places))
+    return outcomes
+
+
+def _add_up(rivals: Sequence[tuple[Payment, Outcome]]) -> bool:
+    """Say whether the payments are different parts of one invoice and together no more than its rest."""
+    if not all(isinstance(outcome, Proven) and outcome.part for _, outcome in rivals):
+        return False
+    together = sum(payment.amount.minor for payment, _ in rivals)
+    rest = rivals[0][1].invoices[0].rest or 0
+    return together <= rest and not any(alike(one, other) for (one, _), (other, _) in combinations(rivals, 2))
+
+
+def _contested(outcome: Outcome, rivals: int) -> Outcome:
+    evidence = {**outcome.evidence, "payments": f"{rivals} prove this invoice"}
+    return Unproven("competing_payments", outcome.invoices, evidence)
 
 
 def _judge(payment: Payment, candidates: Candidates) -> Outcome:
@@ -68,24 +96,74 @@ def _judge(payment: Payment, candidates: Candidates) -> Outcome:
     if reason is not None:
         hints = named or candidates.of_amount(payment)
         return Unproven(reason, tuple(hints), _quotation(reading.references))
-    invoice = named[0]
-    evidence = {**_quotation(reading.references), "number": invoice.number}
-    rivals = candidates.rivals(payment, invoice, loose_numbers(reading))
+    evidence = {**_quotation(reading.references), "number": ", ".join(invoice.number for invoice in named)}
+    rivals = candidates.rivals(payment, named, loose_numbers(reading))
     if rivals:
         evidence["other_number"] = rivals[0].number
-        return Unproven("several_invoices", (invoice, *rivals), evidence)
+        return Unproven("several_invoices", (*named, *rivals), evidence)
     if speaks_of_replacement(reading):
-        return Unproven("replaced", (invoice,), evidence)
-    contradiction = _unavailable(payment, invoice) or _wrong_money(payment, invoice, candidates)
+        return Unproven("replaced", tuple(named), evidence)
+    if any(_identity(invoice) in payment.released_from for invoice in named):
+        return Unproven("released_before", tuple(named), evidence)
+    judge = _judge_one if len(named) == 1 else _judge_several
+    return judge(payment, named, known, evidence, candidates)
+
+
+def _judge_one(
+    payment: Payment,
+    named: Sequence[Invoice],
+    known: Sequence[Reference],
+    evidence: Evidence,
+    candidates: Candidates,
+) -> Outcome:
+    (invoice,) = named
+    contradiction = unavailable(payment, invoice) or unfit(payment, invoice, candidates) or wrong_sum(payment, invoice)
     if contradiction is not None:
         return Unproven(contradiction[0], (invoice,), {**evidence, **contradiction[1]})
     if invoice.paid:
         evidence["paid_on"] = f"{invoice.paid_on}, not before the booking on {payment.booked_on}"
-    return _identify(payment, invoice, known, evidence)
+    evidence["amount"] = sum_told(payment, invoice)
+    outcome = _identify(payment, invoice, known, evidence)
+    if payment.amount == invoice.amount:
+        return outcome
+    if isinstance(outcome, Proven):
+        return replace(outcome, part=True)
+    return Unproven("underpaid", (invoice,), evidence) if outcome.reason == "one_identifier" else outcome
+
+
+def _judge_several(
+    payment: Payment,
+    named: Sequence[Invoice],
+    known: Sequence[Reference],
+    evidence: Evidence,
+    candidates: Candidates,
+) -> Outcome:
+    """One payment for several invoices: each named, each identified, each to be paid in full, together the payment."""
+    unclear = Unproven("several_invoices", tuple(named), evidence)
+    means = [(reference, candidates.named([reference])) for reference in known]
+    if len(named) > MOST_INVOICES or any(len(meant) != 1 for _, meant in means):
+        return unclear
+    if any(
+        each.paid or each.collected or unavailable(payment, each) or unfit(payment, each, candidates) for each in named
+    ):
+        return unclear
+    together = sum(each.amount.minor for each in named if each.amount is not None)
+    if together != payment.amount.minor:
+        return unclear
+    evidence["amount"] = f"equal: {payment.amount}, the sum of {len(named)} invoices"
+    proofs = [
+        _identify(payment, each, [reference for reference, meant in means if meant == [each]], dict(evidence))
+        for each in named
+    ]
+    rules = {proof.rule if isinstance(proof, Proven) else "" for proof in proofs}
+    if len(rules) > 1 or "" in rules:
+        return unclear
+    told = {name: value for proof in proofs for name, value in proof.evidence.items()}
+    return Proven(tuple(named), rules.pop(), told)
 
 
 def _unclear(reading: Reading, named: Sequence[Invoice], known: Sequence[Reference]) -> str | None:
-    """Say why the text does not name exactly one known invoice."""
+    """Say why the text does not name known invoices clearly."""
     references = reading.references
     if reading.suspicious:
         return "suspicious_text"
@@ -96,50 +174,13 @@ def _unclear(reading: Reading, named: Sequence[Invoice], known: Sequence[Referen
     # A number after a comma may be a quantity; one that an invoice word or a conjunction introduces is a second invoice.
     if len(known) < len(references) and any(each.certain and each not in known for each in references):
         return "several_invoices"
-    if len(named) == 1:
-        return None
-    return "ambiguous" if len({reference.forms[0] for reference in known}) == 1 else "several_invoices"
-
-
-def _unavailable(payment: Payment, invoice: Invoice) -> tuple[str, Evidence] | None:
-    if invoice.cancelled:
-        return "cancelled", {"invoice": "cancelled"}
-    if invoice.settled:
-        return "already_settled", {"invoice": "settled by another payment"}
-    if invoice.paid and not _is_paid_by(payment, invoice):
-        paid_on = "unknown" if invoice.paid_on is None else invoice.paid_on.isoformat()
-        return "already_paid", {
-            "paid_on": paid_on,
-            "booked_on": payment.booked_on.isoformat(),
-            "voucher": invoice.voucher_number,
-        }
-    return None
-
-
-def _is_paid_by(payment: Payment, invoice: Invoice) -> bool:
-    """Say whether somebody may have marked the invoice paid on seeing this very money."""
-    voucher = invoice.voucher_number.strip()
-    in_time = invoice.paid_on is not None and invoice.paid_on >= payment.booked_on
-    return in_time and voucher in {"", payment.document_number.strip()}
-
-
-def _wrong_money(payment: Payment, invoice: Invoice, candidates: Candidates) -> tuple[str, Evidence] | None:
-    paid, due = payment.amount, invoice.amount
-    if due is None:
-        return "price_not_exact", {"amount": f"paid {paid}"}
-    if paid.currency != due.currency:
-        return "wrong_currency", {"amount": f"paid {paid}, invoice {due}"}
-    if paid.minor != due.minor or paid.minor <= 0:
-        return "wrong_amount", {"amount": f"paid {paid}, invoice {due}"}
-    if not candidates.receives(payment.account, invoice):
-        reason = "payee_unknown" if candidates.lacks_accounts(invoice) else "payee_mismatch"
-        return reason, {"own_account": payment.account}
+    if len(named) > 1 and len({reference.forms[0] for reference in known}) == 1:
+        return "ambiguous"
     return None
 
 
 def _identify(payment: Payment, invoice: Invoice, references: Sequence[Reference], evidence: Evidence) -> Outcome:
     """Weigh the second identifiers; both are heard before either proves."""
-    evidence["amount"] = f"equal: {payment.amount}"
     payer = known_tax_id(payment.payer_tax_id)
     known_payers = {known_tax_id(tax_id) for tax_id in invoice.payer_tax_ids} - {""}
     dates = [reference.dates for reference in references if reference.dates is not None]
@@ -159,7 +200,7 @@ def _identify(payment: Payment, invoice: Invoice, references: Sequence[Reference
     if {issued_on} in comparable:
         evidence["invoice_date"] = f"equal: {issued_on}"
         rules.append("number_and_date")
-    return Proven(invoice, rules[0], evidence) if rules else Unproven("one_identifier", (invoice,), evidence)
+    return Proven((invoice,), rules[0], evidence) if rules else Unproven("one_identifier", (invoice,), evidence)
 
 
 def _quotation(references: Sequence[Reference]) -> Evidence:

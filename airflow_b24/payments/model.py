@@ -16,7 +16,8 @@ class Payment:
     """Money received on one of our accounts.
 
     `account`, `key` and `occurrence` identify it for ever; `occurrence` tells equal rows of one day apart when the
-    source has no id of its own. `booked_on` is the bank's date, in the account's time zone.
+    source has no id of its own. `booked_on` is the bank's date, in the account's time zone. `released_from` holds the
+    kind and id of invoices that, as a person has said, this money does not pay.
     """
 
     account: str
@@ -29,6 +30,7 @@ class Payment:
     payer_tax_id: str = ""
     payer_account: str = ""
     document_number: str = ""
+    released_from: frozenset[tuple[str, int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Invoice:
     """An open or lately closed item of a portal; `kind` and `id` identify it within that portal.
 
     `amount` is None when the portal's price is not exact in minor units. `own_accounts` is None when the receiving
-    accounts are not known. `settled` says that the ledger already has a live settlement on it.
+    accounts are not known. `settled` says that the ledger already has a live settlement on it, `collected` which payments
+    it has for it so far while their sum is smaller than `amount`.
     """
 
     kind: InvoiceKind
@@ -52,3 +55,9 @@ class Invoice:
     cancelled: bool
     voucher_number: str
     settled: bool = False
+    collected: tuple[Payment, ...] = ()
+
+    @property
+    def rest(self) -> int | None:
+        """What is still to be paid, in minor units; None when the price is not exact in them."""
+        return None if self.amount is None else self.amount.minor - sum(each.amount.minor for each in self.collected)

@@ -33,7 +33,7 @@ INVOICE_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 OTHER_WORDS: tuple[str, ...] = (
     r"[СC]Ч(?:[ЕЁE][ТT]\w{0,3})?[-.\s/]{0,2}Ф(?:АКТ\w{0,8})?(?!\w)",
     r"(?:[РЛК][/.]\s?|[РЛ]\s)[СC]Ч\w{0,6}",
-    r"(?:ЛИЦЕВ|РАСЧ[ЕЁ]ТН|БАНКОВСК|КОРРЕСП|ДЕПОЗИТ|ССУДН|ТРАНЗИТН|ТЕКУЩ|СПЕЦИАЛЬН)\w{0,12}\s{1,3}[СC]Ч\w{0,6}",
+    r"(?:ЛИЦЕВ|РАСЧ[ЕЁ]ТН|БАНКОВСК|КОРРЕСП|ДЕПОЗИТ|ССУДН|ТРАНЗИТН|ТЕКУЩ|СПЕЦИАЛЬН|КАЗНАЧЕЙСК)\w{0,12}\s{1,3}[СC]Ч\w{0,6}",
     r"(?:ЛИЦ|РАСЧ|БАНК|КОРР?|ТЕК)\.\s?[СC]Ч\w{0,6}",
     r"(?:РОЗРАХУНК|ПОТОЧН|ОСОБОВ|БАНКІВСЬК)\w{0,8}\s{1,3}РАХ\w{0,6}",
     r"НА\s{1,3}(?:[СC]Ч(?:[ЕЁE][ТT])?|РАХ(?:УНОК)?)(?!\w|\s{1,3}НА\s)",
@@ -130,7 +130,7 @@ COUNTED_WORDS: tuple[str, ...] = (
             r"ДН(?:Я|ЕЙ|ІВ|І)?|ДЕНЬ",
             r"МЕС(?:ЯЦ\w{0,3})?",
             r"КВ(?:АРТАЛ\w?)?",
-            r"Ч(?:АС\w{0,2})?",
+            r"Ч(?:АС\w{0,2})?|ЧИСЛ[АО]",
             r"КГ|М2|КВТ|УСЛ|ЭКЗ|ЧЕЛ|ЛИЦ",
             r"PCS|DAYS?|MONTHS?|HOURS?|STK|SZT",
         )
@@ -139,14 +139,24 @@ COUNTED_WORDS: tuple[str, ...] = (
 MONTHS: tuple[str, ...] = (
     "(?:ЯНВАР|ФЕВРАЛ|АПРЕЛ|ИЮН|ИЮЛ|СЕНТЯБР|ОКТЯБР|НОЯБР|ДЕКАБР)[ЬЯЕ]",
     "(?:МАРТ|АВГУСТ)[АЕ]?|МА[ЙЯЕ]|КВАРТАЛ[АЕ]?|КВ[.]?",
+    "(?:ЯНВ|ФЕВР?|МАР|АПР|ИЮН|ИЮЛ|АВГ|СЕНТ?|ОКТ|НОЯБ?|ДЕК)[.]?",
     "(?:СІЧ|КВІТ|ТРАВ|ЧЕРВ|ЛИП|СЕРП|ВЕРЕС|ГРУД)(?:ЕНЬ|НЯ|НІ)|БЕРЕЗ(?:ЕНЬ|НЯ)|(?:ЛЮТ|ЖОВТ)(?:ИЙ|ОГО|НЯ|ЕНЬ)|ЛИСТОПАДА?",
     "JAN(?:UARY?)?|FEB(?:RUARY?)?|MAR(?:CH)?|APR(?:IL)?|MA[YI]|JUN[EI]?|JUL[YI]?|AUG(?:UST)?|SEP(?:TEMBER)?|O[CK]T(?:OBER)?|NOV(?:EMBER)?|DE[CZ](?:EMBER)?|MÄRZ",
+    "JANVIER|FÉVRIER|MARS|AVRIL|JUIN|JUILLET|AOÛT|(?:SEPT|NOV|DÉC)EMBRE|OCTOBRE",
+    "ENERO|FEBRERO|MARZO|ABRIL|MAYO|JUNIO|JULIO|AGOSTO|(?:SEPT|NOV|DIC)IEMBRE|OCTUBRE",
+    "JANEIRO|FEVEREIRO|MARÇO|MAIO|JUNHO|JULHO|(?:SET|NOV|DEZ)EMBRO|OUTUBRO",
+    "STYCZNIA|LUTEGO|MARCA|KWIETNIA|MAJA|CZERWCA|LIPCA|SIERPNIA|WRZEŚNIA|PAŹDZIERNIKA|LISTOPADA|GRUDNIA",
 )
 
-# Stems that begin a word and say that a named invoice is not, or no longer, the one that is paid.
+YEAR_WORDS: tuple[str, ...] = (r"Г(?:ОД[АУ]?|Г)?", "РОКУ", "РІК")
+
+# Stems that begin a word and say that a named invoice is not, or no longer, the one that is paid, or is given back.
 REPLACEMENT_WORDS: tuple[str, ...] = (
     *("ВЗАМЕН", "ВМЕСТО", "ЗАМЕСТО", "АННУЛИР", "АНУЛИР", "ОТМЕН", "СТОРН", "ОШИБОЧ", "НЕДЕЙСТВ", "УТРАТИ"),
-    *("ЗАМІСТЬ", "СКАСОВ", "СКАСУВ", "АНУЛЬ", "АНУЛЮ", "ПОМИЛК"),
+    *("ВОЗВРАТ", "ПЕРЕПЛА", "КРЕДИТ[- ]?НОТ", "КОРРЕКТИР", r"НЕ\s{1,3}(?:ПО\s{1,3}СЧ|ОПЛА[ТЧ]|ПЛАТИТЬ)"),
+    *("ЗАМІСТЬ", "СКАСОВ", "СКАСУВ", "АНУЛЬ", "АНУЛЮ", "ПОМИЛК", "ПОВЕРНЕН", "КОРИГУ"),
+    *("REFUND", "CHARGE[- ]?BACK", r"CREDIT\s?NOTE", "OVERPA", "GUTSCHRIFT", "ERSTATT", "RÜCK(?:ERST|ÜBERW|ZAHL)"),
+    *("REMBOURS", "REEMBOLS", "DEVOLU", "ZWROT", "NADPŁAT", "KOREKT"),
     *(r"\w{0,24}STORN", "REPLAC", "INSTEAD", "CANCEL", "SUPERSED", "ANN?UL", "VOID", "REVOK", "MISTAK", "ERRONE"),
     *("ERSETZ", "ANSTATT", "ANSTELLE", r"STATT\b", "UNGÜLTIG", "REMPLAC", "AU LIEU", "ERREUR"),
     *("REEMPLAZ", "SUSTITU", "EN LUGAR", "SUBSTITU", "EM VEZ", "ZAMIAST", "ZASTĘP", "OMYŁK"),

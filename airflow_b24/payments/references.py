@@ -10,12 +10,15 @@ from itertools import chain
 
 from airflow_b24.payments.invoice_number import canonical_number, fold_text
 from airflow_b24.payments.reference_words import (
+    COUNTED_WORDS,
     DATE_WORDS,
     FOREIGN_PREFIXES,
     INVOICE_WORDS,
     LIST_WORDS,
+    MONTHS,
     OTHER_WORDS,
     UNIT_WORDS,
+    YEAR_WORDS,
 )
 
 LONGEST_NUMBER = 64
@@ -63,10 +66,17 @@ _DATE_AFTER = rf"(?:[\s,]{{0,3}}[(\[]?\s?{_DATE.replace('NAME', 'after')})?"
 _DATE_BEFORE = rf"\s{{0,3}}[(]?{_DATE.replace('NAME', 'before')}\s?(?:Г(?:ОДА|\.)?|Р\.)?[),\s]{{0,3}}(?={_MARK.replace('?P<mark>', '?:')})"
 _GAP = r"""(?:[\s.:"'«“„(\[]{1,4}|-|/|_|(?=#|N|\d))"""
 
+# Without a number sign "118 руб", "118,00", "12 марта" and "2026 год" are a sum, a day and a year, whatever stands before.
+_NO_YEAR = rf"(?!20\d\d\s{{0,3}}(?:{'|'.join(YEAR_WORDS)})(?!\w))"
+_NO_COUNT = (
+    rf"(?!,\d\d(?!\d)|(?:,\d)?\s{{0,3}}(?:{'|'.join(COUNTED_WORDS)})"
+    rf"|[.]?\s{{0,3}}(?:(?:OF|DE)\s{{1,3}})?(?:{'|'.join(MONTHS)})(?!\w))"
+)
+
 _FIRST = re.compile(
     rf"\b(?:(?P<other>{'|'.join(OTHER_WORDS)})"
     rf"|(?:{'|'.join(chain.from_iterable(INVOICE_WORDS.values()))})"
-    rf"(?:{_DATE_BEFORE}|{_GAP}){_MARK}?{_NUMBER}{_DATE_AFTER})"
+    rf"(?:{_DATE_BEFORE}|{_GAP}){_MARK}?(?(mark)|{_NO_YEAR}){_NUMBER}(?(mark)|{_NO_COUNT}){_DATE_AFTER})"
 )
 _NEXT = re.compile(
     rf"\s{{0,3}}(?P<joint>[,;&+]|(?:{'|'.join(LIST_WORDS)})(?=\W))(?:\s{{0,3}}(?:{'|'.join(LIST_WORDS)})(?=\W))?\s{{0,3}}"

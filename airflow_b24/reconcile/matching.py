@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal
 
+from sqlalchemy import Connection
+
 from airflow_b24.bitrix import companies, invoices
-from airflow_b24.ledger import allocations, outcomes, payments, portals, settlements
-from airflow_b24.ledger.allocations import Promise
+from airflow_b24.ledger import allocations, outcomes, payments, portals, releases, settlements
+from airflow_b24.ledger.allocations import Part, Promise
 from airflow_b24.ledger.outcomes import Outcome
 from airflow_b24.payments.matching import Proven, Unproven, match
 from airflow_b24.payments.model import Invoice, Payment
 from airflow_b24.payments.money import Money
 from airflow_b24.reconcile.desk import Desk
-from airflow_b24.reconcile.translating import CANCELLED, identity, price
+from airflow_b24.reconcile.translating import CANCELLED, identity, paid_day, price
 
 Mode = Literal["shadow", "pay"]
 
@@ -22,31 +25,54 @@ Mode = Literal["shadow", "pay"]
 PAID_LATELY = timedelta(days=45)
 
 
-def match_payments(desk: Desk, mode: Mode, today: date) -> dict[str, int]:
-    """Match every unallocated payment afresh and record why; in `pay` make the proven ones ready to settle.
+# Looks at invoices as they are listed, before anything is promised; raises LedgerError.
+Witness = Callable[[Sequence[invoices.Invoice]], None]
+
+
+def match_payments(desk: Desk, mode: Mode, today: date, witness: Witness | None = None) -> dict[str, int]:
+    """Match every unallocated payment afresh and record why; in `pay` promise the proven ones to their invoices.
 
     `shadow` writes no allocation and no settlement. Repeating is safe: a payment and an invoice are promised once.
-    Returns counts: payments, proven, review, ready.
+    Returns counts: payments, proven, review, promised (proven now and put to their invoices).
     """
     with desk.store.snapshot() as connection:
         waiting = payments.unallocated(connection)
-        settled = settlements.live_invoices(connection, desk.portal_id)
+        taken = _taken(connection, desk.portal_id)
+        parted = releases.parted(connection, desk.portal_id)
         alone = portals.count(connection) == 1
     if not waiting:
-        return {"payments": 0, "proven": 0, "review": 0, "ready": 0}
-    known, identities = portal_invoices(desk, today - PAID_LATELY, settled)
+        if witness is not None:
+            # What is ready from an earlier run will be sent all the same.
+            witness(desk.client.run(invoices.paid_since(today - PAID_LATELY)))
+        return {"payments": 0, "proven": 0, "review": 0, "promised": 0}
+    known, identities = portal_invoices(desk, today - PAID_LATELY, taken, witness)
     # An invoice whose own account is not known may be told by being the only company's; not when portals share money.
-    words = match([_payment(row) for row in waiting], known, trust_unknown_accounts=alone)
-    judged = list(zip(waiting, words, strict=True))
+    asked = [_payment(row, parted.get(row["id"], frozenset())) for row in waiting]
+    judged = list(zip(waiting, match(asked, known, trust_unknown_accounts=alone), strict=True))
     _record(desk, mode, judged)
     proven = [(row, word) for row, word in judged if isinstance(word, Proven)]
-    promises = [_promise(desk, row, word, identities[word.invoice.id]) for row, word in proven]
-    ready = sum(allocations.allocate(desk.store, promise) is not None for promise in promises) if mode == "pay" else 0
-    return {"payments": len(judged), "proven": len(proven), "review": len(judged) - len(proven), "ready": ready}
+    promises = [_promise(desk, row, word, identities) for row, word in proven]
+    promised = sum(bool(allocations.allocate(desk.store, promise)) for promise in promises) if mode == "pay" else 0
+    return {"payments": len(judged), "proven": len(proven), "review": len(judged) - len(proven), "promised": promised}
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the ledger has on the portal's invoices, by (kind, id)."""
+
+    settled: frozenset[tuple[str, int]]
+    collected: Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
+
+
+def _taken(connection: Connection, portal_id: int) -> Taken:
+    # What is held, or was promised at another price, takes no more: a person must look at it first.
+    collected = allocations.collected(connection, portal_id)
+    open_ = {key: rows for key, rows in collected.items() if all(row["hold"] is None for row in rows)}
+    return Taken(frozenset(settlements.live_invoices(connection, portal_id)) - open_.keys(), open_)
 
 
 def portal_invoices(
-    desk: Desk, paid_since: date, settled: set[tuple[str, int]]
+    desk: Desk, paid_since: date, taken: Taken, witness: Witness | None = None
 ) -> tuple[list[Invoice], dict[int, dict[str, str]]]:
     """Every open or lately paid invoice, with its payer's tax ids and the accounts of our own company.
 
@@ -55,9 +81,11 @@ def portal_invoices(
     found = desk.client.run(invoices.open_invoices()) + desk.client.run(invoices.paid_since(paid_since))
     # An invoice paid between the two lists stands in both: the later word counts.
     rows = list({invoice.id: invoice for invoice in found}.values())
+    if witness is not None:
+        witness(rows)
     tax_ids = desk.client.run(companies.requisites(_ids(row.company_id for row in rows)))
     own_accounts = desk.client.run(companies.bank_accounts(_ids(row.my_company_id for row in rows)))
-    known = [_invoice(row, tax_ids, own_accounts, settled) for row in rows]
+    known = [_invoice(row, tax_ids, own_accounts, taken) for row in rows]
     return known, {row.id: identity(row) for row in rows}
 
 
@@ -69,31 +97,36 @@ def _invoice(
     row: invoices.Invoice,
     tax_ids: Mapping[int, frozenset[str]],
     own_accounts: Mapping[int, frozenset[str]],
-    settled: set[tuple[str, int]],
+    taken: Taken,
 ) -> Invoice:
     mine = own_accounts.get(row.my_company_id) if row.my_company_id is not None else None
+    key, amount = ("legacy", row.id), price(row)
+    collected = taken.collected.get(key, ())
+    due = (amount and amount.minor, amount and amount.currency, identity(row))
+    is_another = any((each["expected"], each["currency"], each["identity"]) != due for each in collected)
     return Invoice(
         kind="legacy",
         id=row.id,
         number=row.number,
-        amount=price(row),
+        amount=amount,
         issued_on=row.billed_on,
         payer_tax_ids=tax_ids.get(row.company_id, frozenset()) if row.company_id is not None else frozenset(),
         own_accounts=mine or None,
         own_company=row.my_company_id,
         paid=row.paid,
-        paid_on=row.paid_at.date() if row.paid_at else None,
+        paid_on=paid_day(row),
         cancelled=row.status_id == CANCELLED,
         voucher_number=row.voucher_number,
-        settled=("legacy", row.id) in settled,
+        settled=key in taken.settled or is_another,
+        collected=tuple(_payment(each) for each in collected),
     )
 
 
-def _payment(row: Mapping[str, Any]) -> Payment:
+def _payment(row: Mapping[str, Any], released_from: frozenset[tuple[str, int]] = frozenset()) -> Payment:
     names = ("account", "key", "occurrence", "booked_on", "remittance", "payer_name", "payer_tax_id", "payer_account")
     copied = {name: row[name] for name in names}
     money = Money(row["amount"], row["currency"])
-    return Payment(**copied, amount=money, document_number=row["document_number"])
+    return Payment(**copied, amount=money, document_number=row["document_number"], released_from=released_from)
 
 
 def _record(desk: Desk, mode: Mode, judged: Sequence[tuple[Mapping[str, Any], Proven | Unproven]]) -> None:
@@ -103,23 +136,27 @@ def _record(desk: Desk, mode: Mode, judged: Sequence[tuple[Mapping[str, Any], Pr
 
 
 def _outcome(payment_id: int, word: Proven | Unproven) -> Outcome:
-    if isinstance(word, Proven):
-        return Outcome(payment_id, "proven", word.rule, [word.invoice.number], word.evidence)
-    return Outcome(payment_id, "review", word.reason, [invoice.number for invoice in word.invoices], word.evidence)
+    numbers = [invoice.number for invoice in word.invoices]
+    if isinstance(word, Unproven):
+        return Outcome(payment_id, "review", word.reason, numbers, word.evidence)
+    return Outcome(payment_id, "part" if word.part else "proven", word.rule, numbers, word.evidence)
 
 
-def _promise(desk: Desk, row: Mapping[str, Any], word: Proven, identity: dict[str, str]) -> Promise:
+def _promise(desk: Desk, row: Mapping[str, Any], word: Proven, identities: Mapping[int, Mapping[str, str]]) -> Promise:
     return Promise(
         payment_id=row["id"],
         portal_id=desk.portal_id,
-        kind=word.invoice.kind,
-        invoice_id=word.invoice.id,
-        invoice_number=word.invoice.number,
-        amount=row["amount"],
+        parts=tuple(_part(row, word, invoice, identities[invoice.id]) for invoice in word.invoices),
         currency=row["currency"],
         exponent=row["exponent"],
         rule=word.rule,
-        identity=identity,
         evidence=dict(word.evidence),
         facts={name: row[name] for name in payments.PROVING},
     )
+
+
+def _part(row: Mapping[str, Any], word: Proven, invoice: Invoice, identity: Mapping[str, str]) -> Part:
+    assert invoice.amount is not None  # noqa: S101 - nothing is proven about a price that cannot be read
+    due = invoice.amount.minor
+    amount = row["amount"] if len(word.invoices) == 1 else due
+    return Part(invoice.kind, invoice.id, invoice.number, amount, due, identity)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_b24.ledger import cases, records, statuses
 from airflow_b24.ledger.decide import REASONS as SETTLEMENT_REASONS
 from airflow_b24.ledger.decide import State
-from airflow_b24.ledger.store import Store
+from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.payments.money import Money
 from airflow_b24.payments.reasons import REASONS, RULES
 from airflow_b24.reconcile.table import table
@@ -18,7 +19,13 @@ from airflow_b24.reconcile.table import table
 CASES: Mapping[str, str] = {
     "reversed": "The invoice was paid and is unpaid on the portal now: somebody took the payment back.",
     "amended": "The invoice is paid, and the bank has since sent the payment again with other content.",
+    "overtaken": "A part came in for this invoice, which is paid, cancelled or changed on the portal since.",
+    "late_effect": "A person released the invoice, and it is paid since: perhaps by a call of ours that came late.",
 }
+PART_OVERDUE = "part_overdue"
+REST_FREE = "rest_free"
+# So long a part may wait for the rest before a person should ask the payer.
+PATIENCE = timedelta(days=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,8 @@ class Line:
     remittance: str = ""
     invoices: str = ""
     settlement_id: int | None = None
+    payment_id: int | None = None
+    case_id: int | None = None
 
 
 def report(store: Store) -> dict[str, Any]:
@@ -70,7 +79,8 @@ def lines(store: Store) -> list[Line]:
     with store.snapshot() as connection:
         known = statuses.payments(connection)
         apart = records.set_aside(connection)
-    return [_line(row) for row in known] + [_apart(row) for row in apart]
+        overdue_before = utc_now(connection) - PATIENCE
+    return [line_of(row, overdue_before) for row in known] + [_apart(row) for row in apart]
 
 
 def page(found: list[Line], width: int | None = None) -> str:
@@ -103,8 +113,9 @@ def reviews(store: Store) -> list[Line]:
 
 def _case(row: dict[str, Any]) -> Line:
     why = CASES.get(row["kind"], row["kind"])
+    about = _about(row, "opened_at")
     return Line(
-        "review", why, row["kind"], f"settlement {row['settlement_id']}", _money(row), **_about(row, "opened_at")
+        "review", why, row["kind"], f"settlement {row['settlement_id']}", _money(row), case_id=row["id"], **about
     )
 
 
@@ -125,8 +136,9 @@ def _about(row: dict[str, Any], when: str) -> dict[str, Any]:
     return {"booked_on": day, "invoices": row["invoice_number"], "settlement_id": settlement_id}
 
 
-def _line(row: dict[str, Any]) -> Line:
-    status, reason, why = _fate(row)
+def line_of(row: dict[str, Any], overdue_before: datetime) -> Line:
+    """One payment's line, from a row of `ledger.statuses.payments`."""
+    status, reason, why, settlement_id = _fate(row, overdue_before)
     return Line(
         status=status,
         reason=reason,
@@ -137,27 +149,48 @@ def _line(row: dict[str, Any]) -> Line:
         booked_on=row["booked_on"].isoformat(),
         payer=row["payer_name"],
         remittance=row["remittance"],
-        invoices=row["invoice_number"] or ", ".join(row["invoices"] or ()),
-        settlement_id=row["settlement_id"],
+        invoices=", ".join([each["invoice_number"] for each in row["settlements"]] or row["invoices"] or ()),
+        settlement_id=settlement_id,
+        payment_id=row["id"],
     )
 
 
-def _fate(row: dict[str, Any]) -> tuple[str, str, str]:
-    """Status, reason code and sentence of one payment."""
+# Of several settlements the one that needs somebody most speaks for the payment.
+URGENCY = ("review", "waiting", "paid", "by_hand")
+Fate = tuple[str, str, str, int | None]
+
+
+def _fate(row: dict[str, Any], overdue_before: datetime) -> Fate:
+    """Status, reason code and sentence of one payment, and the settlement they are about."""
+    fates = [_settlement_fate(each, row["outcome_reason"] or "", overdue_before) for each in row["settlements"]]
+    first = min(fates, key=lambda fate: URGENCY.index(fate[0]), default=None)
     if row["held"]:
-        return "review", "amended", "The bank sent this payment again with other content."
-    return _settlement_fate(row) if row["state"] is not None else _outcome_fate(row)
+        return "review", "amended", "The bank sent this payment again with other content.", first and first[3]
+    if first and row["allocated"] < row["amount"]:
+        free = Money(row["amount"] - row["allocated"], row["currency"])
+        return "review", REST_FREE, f"{free} of it is put to no invoice any more.", first[3]
+    return first or (*_outcome_fate(row), None)
 
 
-def _settlement_fate(row: dict[str, Any]) -> tuple[str, str, str]:
-    state, rule = row["state"], row["outcome_reason"] or ""
-    if state == State.PAID and row["how"] == "by_hand":
-        return "by_hand", rule, "Somebody had marked it paid already. " + RULES.get(rule, "")
+def _settlement_fate(each: dict[str, Any], rule: str, overdue_before: datetime) -> Fate:
+    state, reason = each["state"], each["reason"]
+    if state == State.PAID and each["how"] == "by_hand":
+        return "by_hand", rule, "Somebody had marked it paid already. " + RULES.get(rule, ""), each["id"]
     if state == State.PAID:
-        return "paid", rule, RULES.get(rule, "")
+        return "paid", rule, RULES.get(rule, ""), each["id"]
     if state == State.REVIEW:
-        return "review", row["settlement_reason"], SETTLEMENT_REASONS.get(row["settlement_reason"], "")
-    return "waiting", state, f"Its settlement is {state}."
+        return "review", reason, SETTLEMENT_REASONS.get(reason, ""), each["id"]
+    if state == State.COLLECTING:
+        return _collecting_fate(each, overdue_before)
+    return "waiting", state, f"Its settlement is {state}.", each["id"]
+
+
+def _collecting_fate(each: dict[str, Any], overdue_before: datetime) -> Fate:
+    sums = f"{Money(each['allocated'], each['currency'])} of {Money(each['expected'], each['currency'])}"
+    if each["newest"] < overdue_before:
+        why = f"Only {sums} came in so far: ask the payer, or release it."
+        return "review", PART_OVERDUE, why, each["id"]
+    return "waiting", State.COLLECTING, f"A part: {sums} came in so far.", each["id"]
 
 
 def _outcome_fate(row: dict[str, Any]) -> tuple[str, str, str]:
@@ -166,6 +199,8 @@ def _outcome_fate(row: dict[str, Any]) -> tuple[str, str, str]:
         return "review", said, REASONS.get(said, said)
     if row["verdict"] == "proven":
         return "waiting", said, "Would be paid. " + RULES.get(said, "")
+    if row["verdict"] == "part":
+        return "waiting", "part", "Would be put to its invoice as a part. " + RULES.get(said, "")
     return "waiting", said, "Not matched yet."
 
 

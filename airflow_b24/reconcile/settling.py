@@ -10,8 +10,9 @@ from airflow_b24.bitrix.flows import exchange
 from airflow_b24.bitrix.invoice import Invoice, PayInvoice
 from airflow_b24.bitrix.invoices import get_invoice
 from airflow_b24.bitrix.limits import MAX_SLEEP_S, now_s
-from airflow_b24.ledger import cases, settlements
+from airflow_b24.ledger import cases, plain, settlements
 from airflow_b24.ledger.decide import Refused, Row, State
+from airflow_b24.ledger.plain import Plain
 from airflow_b24.ledger.settlement import (
     Claim,
     Commit,
@@ -26,12 +27,10 @@ from airflow_b24.ledger.settlement import (
     Settled,
     settle,
 )
-from airflow_b24.ledger.settlements import Plain
 from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.reconcile.idle_pay_systems import refuse_idle
 from airflow_b24.reconcile.translating import answer, fact, price
 
-REVERSED = "reversed"
 LEGACY = "legacy"
 
 
@@ -60,14 +59,14 @@ def settle_plain(desk: Desk, invoice_id: int, pay_system: PaySystem) -> Settled:
         known = settlements.live(connection, desk.portal_id, LEGACY, invoice_id)
     if known is None:
         invoice = desk.client.run(get_invoice(invoice_id))
-        known = settlements.open_plain(desk.store, _plain(desk, invoice))
+        known = plain.open_plain(desk.store, _plain(desk, invoice))
     row = settlements.look(desk.store, known)
     if row.state is State.PAID:
         return _confirmed(desk, row)
     if row.state is State.REVIEW:
         invoice = desk.client.run(get_invoice(invoice_id))
-        plain = _plain(desk, invoice)
-        settlements.reopen_plain(desk.store, row, plain.expected, plain.currency, plain.exponent)
+        asked = _plain(desk, invoice)
+        plain.reopen_plain(desk.store, row, asked.expected, asked.currency, asked.exponent)
         row = settlements.look(desk.store, known)
     return _settle(desk, row, pay_system)
 
@@ -128,12 +127,15 @@ def _commit(desk: Desk, effect: Commit, pay: PayInvoice) -> Committed:
 
 
 def _exchange(desk: Desk, effect: Exchange, pay: PayInvoice) -> Exchanged:
+    others = desk.client.run(exchange([], effect.beside)).reads if effect.beside else {}
+    beside = {each: fact(others.get(each)) for each in effect.beside}
+    # Its own invoice last: what is to be sent must not wait for the reading of the others.
     began = now_s()
     invoice_id = effect.row.invoice_id
     pays = [pay] if effect.pay else []
     got = desk.client.run(exchange(pays, [invoice_id], effect.send_before))
     told = answer(got.pays[invoice_id]) if effect.pay else None
-    return Exchanged(told, fact(got.reads.get(invoice_id)), began)
+    return Exchanged(told, fact(got.reads.get(invoice_id)), began, beside)
 
 
 def _plain(desk: Desk, invoice: Invoice) -> Plain:
@@ -159,6 +161,6 @@ def _confirmed(desk: Desk, row: Row) -> Settled:
     if invoice.paid:
         return Settled(row)
     with desk.store.transaction() as connection:
-        cases.open_case(connection, row.id, REVERSED, {"status_id": invoice.status_id})
+        cases.open_case(connection, row.id, cases.REVERSED, {"status_id": invoice.status_id})
     text = f"invoice {row.invoice_number} was paid and is unpaid on the portal now: a person must decide"
-    return Settled(row, trouble=Refused("REVERSED", text, repeatable=False, reason=REVERSED))
+    return Settled(row, trouble=Refused("REVERSED", text, repeatable=False, reason=cases.REVERSED))

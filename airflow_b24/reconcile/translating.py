@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from airflow_b24.bitrix.errors import INVOICE_GONE, AuthError, BitrixError, RefusedError, RequestError
 from airflow_b24.bitrix.invoice import Invoice
@@ -43,6 +43,23 @@ def price(invoice: Invoice) -> Money | None:
         return None
 
 
+def paid_day(invoice: Invoice) -> date | None:
+    """The day it was marked paid: a later edit of the invoice moves DATE_PAYED on, so the earlier mark counts."""
+    if invoice.paid_at is None:
+        return None
+    # source-derived: DATE_STATUS moves with the status alone.
+    changed = read_day(invoice.status_changed_at)
+    return min(invoice.paid_at.date(), changed) if changed else invoice.paid_at.date()
+
+
+def read_day(moment: str) -> date | None:
+    """The day of one of the portal's times, None when it has none."""
+    try:
+        return datetime.fromisoformat(moment).date()
+    except ValueError:
+        return None
+
+
 def seen(invoice: Invoice) -> Seen:
     """The invoice as the ledger looks at it, with the marks a landed call of ours would move."""
     money = price(invoice)
@@ -51,7 +68,7 @@ def seen(invoice: Invoice) -> Seen:
         cancelled=invoice.status_id == CANCELLED,
         amount=money.minor if money else None,
         currency=invoice.currency,
-        paid_on=invoice.paid_at.date() if invoice.paid_at else None,
+        paid_on=paid_day(invoice),
         voucher_number=invoice.voucher_number,
         identity=identity(invoice),
         marks={

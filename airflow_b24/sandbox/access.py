@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from airflow_b24.sandbox import faults
 from airflow_b24.sandbox.php import parse_str, to_text
 from airflow_b24.sandbox.state import Application, Caller, State, Token
 from airflow_b24.sandbox.wire import Answer, Call, Request, RestError, json_answer
 
 TOKEN_LIFE = timedelta(hours=1)
 OAUTH_PATH = "/oauth/token"
+# What a scripted fault calls a refresh.
+REFRESH = "oauth.token"
 
 
 def authenticate(state: State, call: Call, now: datetime) -> Caller:
@@ -46,7 +50,20 @@ def check_scope(caller: Caller, scope: str, *, in_batch: bool) -> None:
 
 
 def refresh(state: State, request: Request, now: datetime) -> Answer:
-    """`/oauth/token/?grant_type=refresh_token`: a refresh token is good once, the answer brings its successor."""
+    """`/oauth/token/`, by query or by form: a refresh token is good once, the answer brings its successor."""
+    plan = state.faults.plan((REFRESH, {}))
+    rule = plan.commands.get(-1)
+    try:
+        if plan.whole and plan.whole.kind in faults.FRONT:
+            return faults.front(plan.whole, request.path)
+        faults.refuse(rule)
+    except RestError as error:
+        return json_answer(error.document(), error.status)
+    given = faults.spoil(plan.whole, _refresh(state, request, now))
+    return replace(given, delay_s=rule.seconds) if rule and rule.kind == "slow" else given
+
+
+def _refresh(state: State, request: Request, now: datetime) -> Answer:
     asked = parse_str(request.query) | parse_str(request.body.decode("utf-8", "replace"))
     application = state.application
     if application is None or asked.get("client_id") != application.client_id:

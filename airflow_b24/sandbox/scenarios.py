@@ -68,6 +68,8 @@ def _plain(number: int, amount: str, company_id: int, purpose: str, days_ago: in
 
 
 _CANCELLED = {"status_id": "D", "cancelled": True}
+_PART = "Частичная оплата по счету № {n0} от {d0}, в т.ч. НДС 20%"
+_IN_PARTS = Bill(125, "29500.00", 22, 13)
 _RU = "Оплата по счету № {n0} от {d0}, в т.ч. НДС 20%"
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -78,7 +80,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         *((Bill(102, "45300.50", 22, 12),), 2),
         knows_tax_id=False,
     ),
-    Scenario("wrong_amount", "review", "12000.00", 23, _RU, (Bill(103, "12500.00", 23, 11),), 2),
+    Scenario("overpaid", "review", "12500.00", 23, _RU, (Bill(103, "12000.00", 23, 11),), 2),
     Scenario("duplicate_delivery", "paid", "23400.00", 27, _RU, (Bill(109, "23400.00", 27, 8),), 2, deliveries=2),
     Scenario(
         *("paid_by_hand", "by_hand", "9870.00", 28, _RU),
@@ -116,6 +118,12 @@ SCENARIOS: tuple[Scenario, ...] = (
         faults=_on(117, "unpaid", 1000),
     ),
     _plain(4, "6600.00", 23, "За поставку по сч. № {n0} от {d0}, НДС 20%"),
+    Scenario("first_part", "paid", "20000.00", 22, _PART, (_IN_PARTS,), 2),
+    Scenario("second_part", "paid", "9500.00", 22, _PART, (_IN_PARTS,)),
+    Scenario(
+        *("two_at_once", "paid", "41500.00", 30, "Payment of invoices No. {n0} and No. {n1}"),
+        (Bill(126, "30000.00", 30, 9), Bill(127, "11500.00", 30, 8)),
+    ),
     _plain(5, "87654.32", 25, "Оплата по счету № {n0} от {d0}, в т.ч. НДС 20% - 14609.05 руб."),
 )
 # Nobody has paid these yet.

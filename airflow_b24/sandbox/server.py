@@ -63,7 +63,11 @@ def application(state: State) -> ASGIApp:
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         asked = starlette.Request(scope, receive)
-        request = await _read(asked)
+        try:
+            request = await _read(asked)
+        except starlette.ClientDisconnect:
+            # Whoever asked died on the way: nothing runs, and nobody listens.
+            return
         answer = site.answer(state, request, datetime.now(UTC))
         await asyncio.sleep(answer.delay_s)
         if answer.cut:

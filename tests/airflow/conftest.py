@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import atexit
+import io
 import json
 import os
 import shutil
@@ -33,6 +35,7 @@ os.environ |= {
 }
 
 from airflow_b24.examples import write_examples  # noqa: E402 - after the temporary home
+from airflow_b24.ledger import identity  # noqa: E402
 from airflow_b24.ledger.store import Store  # noqa: E402
 from airflow_b24.sandbox import control, seed, server  # noqa: E402
 from airflow_b24.sandbox.faults import Rule  # noqa: E402
@@ -49,6 +52,25 @@ def pytest_pycollect_makemodule() -> None:
     pytest.importorskip("airflow.sdk", reason="Airflow is not installed")
 
 
+class ApiServer:
+    """What a task reaches through its supervisor, as far as ours ask for it: Variables. It knows no connections."""
+
+    def __init__(self) -> None:
+        self.variables: dict[str, str] = {}
+
+    def send(self, message: Any) -> Any:
+        from airflow.sdk.exceptions import ErrorType
+        from airflow.sdk.execution_time import comms
+
+        if isinstance(message, comms.PutVariable):
+            self.variables[message.key] = message.value
+        if isinstance(message, comms.GetVariable):
+            if message.key in self.variables:
+                return comms.VariableResult(key=message.key, value=self.variables[message.key])
+            return comms.ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND)
+        return comms.ErrorResponse() if isinstance(message, comms.GetConnection) else None
+
+
 @dataclass
 class World:
     """A portal, a bank and a ledger of one test, and Airflow's connections to them."""
@@ -57,6 +79,7 @@ class World:
     addresses: server.Addresses
     ledger_url: str
     setenv: Callable[[str, str], None]
+    api: ApiServer
 
     def connect(self, secret: str = WEBHOOK_SECRET, bank_key: str = BANK_KEY, **extra: Any) -> None:
         """Set the connections `bitrix24_default` and `bank`; `extra` adds to the portal's or, with None, takes away."""
@@ -106,6 +129,25 @@ class World:
         """The ledger of this test."""
         return Store.open(self.ledger_url)
 
+    def lose_ledger(self) -> None:
+        """Put an empty ledger in its place."""
+        for path in Path(self.ledger_url.removeprefix("sqlite:///")).parent.glob("ledger.db*"):
+            path.unlink()
+
+    def paid_elsewhere(self, invoice_id: int, by: int = seed.TECHNICAL) -> None:
+        """Let the invoice be paid as our own call would, though not from this ledger."""
+        invoice = self.state.invoices[invoice_id]
+        invoice.pay_system_id = seed.REST_SYSTEM
+        invoice.save("P", self.state.sorts(), by, datetime.now(UTC))
+
+    def pin(self) -> None:
+        """Let this test's ledger be the one that pays on the portal, before anything is in it."""
+        from airflow_b24.pins import VariablePins
+
+        with self.store().snapshot() as connection:
+            ours = identity.read(connection)
+        VariablePins().put(self.addresses.https.removeprefix("https://"), ours)
+
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[State, server.Addresses]]:
@@ -134,7 +176,12 @@ def world(served: tuple[State, server.Addresses], day: State, tmp_path: Path, mo
     state.webhooks.append(Webhook(seed.TECHNICAL, WEBHOOK_SECRET, frozenset({"crm", "pay_system"})))
     ledger_url = f"sqlite:///{tmp_path}/ledger.db"
     monkeypatch.setenv("AIRFLOW__BITRIX24__LEDGER_URL", ledger_url)
-    made = World(state, addresses, ledger_url, monkeypatch.setenv)
+    from airflow.sdk.execution_time import task_runner
+
+    # Tests execute operators themselves: as a worker does, and with a way to the API server.
+    api = ApiServer()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", api, raising=False)
+    made = World(state, addresses, ledger_url, monkeypatch.setenv, api)
     made.connect()
     return made
 
@@ -147,3 +194,49 @@ def airflow_db() -> Path:
     done = subprocess.run(migrate, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
     return HOME
+
+
+class Terminal(io.StringIO):
+    """Standard input at which a person sits."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """Run `airflow b24 …` in this process; returns exit code, stdout and stderr. `person` types at a terminal."""
+    from airflow_b24 import commands
+
+    # So that the commands' own setting of it ends with the test.
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "")
+
+    def start(*words: str, stdin: str = "", person: str | None = None) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin) if person is None else Terminal(person))
+        parser = argparse.ArgumentParser()
+        (group,) = commands.airflow_commands()
+        _add(parser, group)
+        capsys.readouterr()
+        try:
+            options = parser.parse_args(words)
+            options.func(options)
+            code = 0
+        except SystemExit as stop:
+            code = int(str(stop.code))
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return start
+
+
+def _add(parser: argparse.ArgumentParser, group: Any) -> None:
+    """Build the parser as Airflow does, groups within groups."""
+    subparsers = parser.add_subparsers(required=True)
+    for command in group.subcommands:
+        subparser = subparsers.add_parser(command.name)
+        if hasattr(command, "subcommands"):
+            _add(subparser, command)
+            continue
+        for argument in command.args:
+            argument.add_to_parser(subparser)
+        subparser.set_defaults(func=command.func)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import argparse
-import io
 import json
 import os
 import socket
@@ -16,7 +14,6 @@ import pytest
 from sqlalchemy import insert, select, update
 
 import airflow_b24
-from airflow_b24 import commands
 from airflow_b24.commands import portal
 from airflow_b24.hooks import Bitrix24Hook
 from airflow_b24.ledger import decide, outcomes, payments, portals
@@ -27,50 +24,6 @@ from airflow_b24.sandbox import seed
 ROOT = Path(airflow_b24.__file__).parents[1]
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 Run = Callable[..., tuple[int, str, str]]
-
-
-class Terminal(io.StringIO):
-    """Standard input at which a person sits."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `airflow b24 …` in this process; returns exit code, stdout and stderr."""
-    # So that the commands' own setting of it ends with the test.
-    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "")
-
-    def start(*words: str, stdin: str | io.StringIO = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin) if isinstance(stdin, str) else stdin)
-        parser = argparse.ArgumentParser()
-        (group,) = commands.airflow_commands()
-        _add(parser, group)
-        capsys.readouterr()
-        try:
-            options = parser.parse_args(words)
-            options.func(options)
-            code = 0
-        except SystemExit as stop:
-            code = int(str(stop.code))
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return start
-
-
-def _add(parser: argparse.ArgumentParser, group: Any) -> None:
-    """Build the parser as Airflow does, groups within groups."""
-    subparsers = parser.add_subparsers(required=True)
-    for command in group.subcommands:
-        subparser = subparsers.add_parser(command.name)
-        if hasattr(command, "subcommands"):
-            _add(subparser, command)
-            continue
-        for argument in command.args:
-            argument.add_to_parser(subparser)
-        subparser.set_defaults(func=command.func)
 
 
 def webhook(world: Any, user_id: int = seed.ADMINISTRATOR, secret: str = seed.ADMIN_SECRET) -> str:
@@ -148,7 +101,7 @@ def test_setup_does_not_echo_what_is_typed_at_a_terminal(world: Any, run: Run, m
         return webhook(world).strip()
 
     monkeypatch.setattr(portal, "getpass", type_in)
-    code, _, _ = run("setup", stdin=Terminal())
+    code, _, _ = run("setup", person="")
 
     assert (code, len(asked)) == (0, 1)
 
@@ -247,7 +200,8 @@ def test_review_shows_what_waits_newest_first_without_control_characters(
     assert lines[1] == "2026-11-22  118.00 EUR  settlement 1"
     assert lines[3] == "    invoices  2026/7"
     assert lines[4] == "    release   airflow b24 ledger release 1"
-    assert lines[5] == "record 1"
+    assert lines[5] == "    retry     airflow b24 ledger retry 1"
+    assert lines[6] == "record 1"
     assert lines[-1] == "2 wait for a person."
     assert max(len(line) for line in lines if line.startswith("    text")) == 60
     assert "\x1b" not in out
@@ -391,17 +345,17 @@ def _state(world: Any) -> str:
 
 def test_release_asks_what_it_means_and_releases_after_a_yes(world: Any, run: Run) -> None:
     _in_review(world)
-    code, out, err = run("ledger", "release", "1", stdin=Terminal("yes\n"))
+    code, out, err = run("ledger", "release", "1", person="yes\n")
 
     assert (code, _state(world)) == (0, "released")
-    assert "I have looked: this money did not pay invoice 2026/7. The invoice and the payment become free" in err
+    assert "I have looked: this money did not pay invoice 2026/7. They are parted for good; each is free" in err
     assert out.startswith("Settlement 1 is released: invoice 2026/7")
 
 
 @pytest.mark.parametrize("answer", ["", "\n", "no\n"])
 def test_release_without_a_yes_changes_nothing(world: Any, run: Run, answer: str) -> None:
     _in_review(world)
-    code, out, err = run("ledger", "release", "1", stdin=Terminal(answer))
+    code, out, err = run("ledger", "release", "1", person=answer)
 
     assert (code, out, _state(world)) == (1, "", "review")
     assert err.endswith("Nothing was changed.\n")
@@ -417,7 +371,9 @@ def test_release_wants_yes_where_nobody_can_be_asked(world: Any, run: Run) -> No
     assert _state(world) == "released"
 
 
-@pytest.mark.parametrize(("number", "said"), [("1", "1 is released; only one in review"), ("99", "99")])
+@pytest.mark.parametrize(
+    ("number", "said"), [("1", "1 is released, and nothing of that can be released"), ("99", "99")]
+)
 def test_release_of_what_cannot_be_released_is_one_line(world: Any, run: Run, number: str, said: str) -> None:
     _in_review(world)
     run("ledger", "release", "1", "--yes")
@@ -425,6 +381,21 @@ def test_release_of_what_cannot_be_released_is_one_line(world: Any, run: Run, nu
 
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert said in err
+
+
+def test_retry_makes_a_review_ready_again(world: Any, run: Run) -> None:
+    _in_review(world)
+    code, _, err = run("ledger", "retry", "1", "--yes")
+    # The portal does not know the invoice of this test: what stands in the way is named.
+    assert (code, _state(world)) == (2, "review")
+    assert err.count("\n") == 1
+
+
+def test_accept_and_close_name_what_is_not_there(world: Any, run: Run) -> None:
+    _in_review(world)
+    for command, said in (("accept", "payment 7 is not in this ledger"), ("close", "CASE_ID: 7 is no open case")):
+        code, _, err = run("ledger", command, "7", "--yes")
+        assert (code, said in err) == (2, True)
 
 
 def test_release_creates_no_ledger(world: Any, run: Run) -> None:
@@ -544,7 +515,7 @@ def test_a_command_that_is_interrupted_says_so_in_one_line(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(portal, "getpass", interrupt)
-    assert run("setup", stdin=Terminal()) == (130, "", "Stopped.\n")
+    assert run("setup", person="") == (130, "", "Stopped.\n")
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def test_the_demo_ends_well_and_its_last_line_says_so_to_a_program(finished: Any
         "agrees": True,
     }
     assert told["payments"] == told["paid"] + told["review"] + told["waiting"] + told["ignored"]
-    assert list(received.values()) == ["791860.49 RUB"]
+    assert list(received.values()) == ["863360.49 RUB"]
 
 
 def test_the_demo_shows_every_payment_and_what_became_of_it(finished: Any) -> None:

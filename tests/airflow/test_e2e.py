@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,9 +17,11 @@ from urllib.parse import quote
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.models.variable import Variable
 from airflow.models.xcom import XComModel
 from airflow.sdk.execution_time import supervisor
 from airflow.utils.session import create_session
+from sqlalchemy import delete
 
 from airflow_b24.examples import EXAMPLES
 from airflow_b24.ledger.schema import settlement
@@ -58,6 +61,13 @@ def _one_api_server() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_pins(airflow_db: Path) -> None:
+    """The tests share Airflow's database, but not their ledgers."""
+    with create_session() as session:
+        session.execute(delete(Variable))
+
+
 @pytest.fixture
 def run(airflow_db: Path, world: Any) -> Callable[..., Run]:
     """Run an example DAG in this process, in pay mode unless told otherwise."""
@@ -90,13 +100,14 @@ def test_every_payment_ends_as_it_must_and_a_second_run_pays_nothing_twice(run: 
     assert _ends(world) == {story.payment_id: story.end for story in seed.DEMO if story.end != "ignored"} | {
         "ignored": 2
     }
-    ours = {story.invoice_id for story in seed.DEMO if story.end == "paid"}
+    # The last two are the invoices of one payment.
+    ours = {story.invoice_id for story in seed.DEMO if story.end == "paid" and story.invoice_id} | {126, 127}
     assert world.pays() == dict.fromkeys(ours, 1)
     assert first.statuses() == {**dict.fromkeys(ours, "paid"), 110: "already_paid", 117: "review"}
     totals = first.returned["report", -1]
     assert {name: totals[name] for name in ("payments", "paid", "by_hand", "review", "waiting", "ignored")} == {
-        "payments": 21,
-        "paid": 11,
+        "payments": 24,
+        "paid": 14,
         "by_hand": 1,
         "review": 8,
         "waiting": 0,
@@ -220,7 +231,9 @@ def _home(airflow_db: Path, tmp_path: Path) -> Path:
     """A home of its own, with the migrated database, and an example that gives up at once."""
     home = tmp_path / "home"
     (home / "dags").mkdir(parents=True)
-    shutil.copy(airflow_db / "airflow.db", home / "airflow.db")
+    # A copy of the file alone would miss what its write-ahead log still holds.
+    with closing(sqlite3.connect(airflow_db / "airflow.db")) as here, closing(sqlite3.connect(home / "airflow.db")) as there:
+        here.backup(there)
     text = (EXAMPLES / f"{FROM_HTTP}.py").read_text(encoding="utf-8")
     (home / "dags" / f"{FROM_HTTP}.py").write_text(text.replace("retries=5", "retries=0"), encoding="utf-8")
     return home

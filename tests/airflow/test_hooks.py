@@ -4,15 +4,18 @@ import asyncio
 import inspect
 import json
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 from airflow.sdk.log import redact
 
 from airflow_b24.bitrix.errors import AuthError
 from airflow_b24.hooks import Bitrix24Hook, ledger_url
+from airflow_b24.ledger import portals
+from airflow_b24.operators import PayInvoiceOperator
 from airflow_b24.reconcile.desk import PaySystem
 from airflow_b24.sandbox import seed
 
@@ -42,6 +45,80 @@ def test_an_expired_token_asks_a_person(world: Any) -> None:
     world.connection("bitrix24_default", expired)
     with Bitrix24Hook() as hook, pytest.raises(AuthError, match="expired"):
         hook.call("profile")
+
+
+def _names(world: Any) -> list[str]:
+    with world.store().snapshot() as connection:
+        return portals.names(connection, 1)
+
+
+def test_a_renamed_portal_is_known_by_its_new_name_once_it_was_reached_there(world: Any) -> None:
+    old, new = world.addresses.https, world.addresses.http
+    world.connect(allowed_hosts=[new.removeprefix("http://")])
+    with Bitrix24Hook() as hook:
+        hook.call("profile")
+    assert _names(world) == [old.removeprefix("https://")]
+    world.fault("redirect", host=new)
+    with Bitrix24Hook() as hook:
+        hook.call("profile")
+    assert set(_names(world)) == {old.removeprefix("https://"), new.removeprefix("http://")}
+
+
+@pytest.fixture
+def application(world: Any) -> Any:
+    """The connection `bitrix24_default` of an OAuth application whose access token has expired."""
+    secrets = {"client_secret": "canary+client/01", "refresh_token": "canary+seed/0001"}
+    extra = {"client_id": "local.1.2", **secrets, "oauth_url": world.addresses.https, "pay_system_id": seed.REST_SYSTEM}
+    extra |= {"ca_bundle": str(world.addresses.ca_file), "requests_per_second": 1000, "burst": 1000}
+    fields = {"conn_type": "bitrix24", "host": world.addresses.https, "password": seed.EXPIRED_TOKEN, "extra": extra}
+    world.connection("bitrix24_default", fields)
+    world.state.application.client_id = "local.1.2"
+    world.state.application.client_secret = secrets["client_secret"]
+    world.state.application.refresh_token = secrets["refresh_token"]
+    return world.state.application
+
+
+def test_an_applications_token_is_renewed_once_and_kept_for_every_hook(world: Any, application: Any) -> None:
+    for _ in range(3):
+        with Bitrix24Hook() as hook:
+            assert hook.call("profile").result["ID"] == str(seed.TECHNICAL)
+    assert application.refreshes == 1
+
+
+def test_a_task_pays_with_a_renewed_token_also_when_it_expires_amid_the_pay(world: Any, application: Any) -> None:
+    world.bill(2)
+    world.fault("expired_token", method="sale.paysystem.pay.invoice")
+    context: Any = {"ti": SimpleNamespace(xcom_push=lambda **_: None)}
+    assert PayInvoiceOperator(task_id="pay", invoice_id=2).execute(context)["status"] == "paid"
+    assert (world.pays(), application.refreshes) == ({2: 1}, 2)
+
+
+def test_a_line_of_tokens_that_ended_fails_the_task_for_good_and_says_how_to_go_on(
+    world: Any, application: Any
+) -> None:
+    world.bill(2)
+    application.refresh_token = "used up by somebody else"
+    context: Any = {"ti": SimpleNamespace(xcom_push=lambda **_: None)}
+    with pytest.raises(AirflowFailException, match=r"authorise the application again.*connection's extra") as caught:
+        PayInvoiceOperator(task_id="pay", invoice_id=2).execute(context)
+    assert "canary" not in str(caught.value)
+    assert world.pays() == {}
+
+
+def test_every_token_of_an_application_is_masked_by_airflow(world: Any, application: Any, tmp_path: Any) -> None:
+    with Bitrix24Hook() as hook:
+        hook.call("profile")
+    rotated = [application.refresh_token, *set(world.state.tokens) - {seed.ACCESS_TOKEN}]
+    secrets = ["canary+client/01", "canary%2Bclient%2F01", "canary+seed/0001", "canary%2Bseed%2F0001", *rotated]
+    assert redact(" ".join(secrets)) == " ".join(["***"] * len(secrets))
+    assert not any(secret.encode() in (tmp_path / "ledger.db").read_bytes() for secret in secrets)
+
+
+def test_without_the_ledger_an_applications_token_is_not_renewed(world: Any, application: Any, tmp_path: Any) -> None:
+    ok, message = Bitrix24Hook().test_connection()
+    assert (ok, "tasks renew it by themselves" in message) == (False, True)
+    assert application.refreshes == 0
+    assert not (tmp_path / "ledger.db").exists()
 
 
 def test_airflow_makes_our_hook_for_the_connection(world: Any) -> None:

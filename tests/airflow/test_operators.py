@@ -227,6 +227,7 @@ def test_a_matched_invoice_that_needs_a_person_is_a_result(world: Any) -> None:
 
 def _ready(world: Any, invoice_ids: list[int], amount: int = 11800) -> list[dict[str, int]]:
     """Make settlements ready, as matching would leave them."""
+    world.pin()
     store = world.store()
     with store.transaction() as connection:
         portal = portal_id(connection, world.addresses.https.removeprefix("https://"))

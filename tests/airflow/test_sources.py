@@ -150,7 +150,7 @@ def test_a_bank_that_is_not_there_is_worth_asking_again_and_its_address_is_not_s
     with pytest.raises(SourceError) as caught:
         _read(BANK)
     assert str(caught.value) == "bank: no answer (ConnectionError)"
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from airflow_b24.bitrix.errors import (
     UnknownOutcomeError,
 )
 from airflow_b24.bitrix.protocol import GROUPS, Answer, Lost, Request, Response, parse_json, read, redirected
+from airflow_b24.bitrix.redaction import REDACTOR
 
 PAY = Request("sale.paysystem.pay.invoice", {"INVOICE_ID": 2, "PAY_SYSTEM_ID": 31}, write=True)
 GET = Request("crm.invoice.get", {"id": 2}, write=False)
@@ -108,6 +109,11 @@ UNREADABLE = {
     "nested": b"[" * 200_000,
     "huge number": b'{"result":' + b"9" * 5000 + b"}",
     "nan": b'{"result":NaN}',
+    "twice": b'{"result":false,"result":true}',
+    "long number": b'{"result":true,"x":' + b"9" * 31 + b"}",
+    "nested 51 deep": b'{"result":true,"x":' + b"[" * 50 + b"]" * 50 + b"}",
+    "too many values": b'{"result":true,"x":[' + b"0," * 250_000 + b"0]}",
+    "an exponent beyond Decimal": b'{"result":true,"x":1e' + b"9" * 30 + b"}",
 }
 
 
@@ -140,6 +146,21 @@ def test_a_pay_that_does_not_answer_true_is_an_unknown_outcome(result: object) -
     assert kind_of(shouted, answer(200, {"result": result})) is UnknownOutcomeError
 
 
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 429, 503])
+@pytest.mark.parametrize(
+    "code", ["QUERY_LIMIT_EXCEEDED", "ACCESS_DENIED", "expired_token", "ERROR_CHECK_FAILURE", "", None]
+)
+def test_an_error_beside_a_result_is_unclear(code: object, status: int) -> None:
+    both = {"error": code, "result": True}
+    assert kind_of(PAY, answer(status, both)) is UnknownOutcomeError
+    assert kind_of(GET, answer(status, both)) is ResponseError
+
+
+def test_the_largest_answer_that_is_read_is_read() -> None:
+    for inner in (b"9" * 30, b"[" * 49 + b"]" * 49, b"[" + b"0," * 249_000 + b"0]"):
+        assert kind_of(PAY, Answer(200, {}, b'{"result":true,"x":' + inner + b"}")) is Response
+
+
 @pytest.mark.parametrize("status", [200, 201, 206, 500])
 def test_an_answer_without_a_result_is_unclear(status: int) -> None:
     assert kind_of(PAY, answer(status, {"time": {}})) is UnknownOutcomeError
@@ -168,10 +189,12 @@ def test_an_error_carries_what_the_portal_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "outcome", [answer(400, {"error": "S3CRET", "error_description": "S3CRET"}), Lost("lost", "S3CRET")]
+    "outcome",
+    [answer(400, {"error": "S3CRET-0001", "error_description": "S3CRET-0001"}), Lost("lost", "x S3CRET-0001")],
 )
 def test_secrets_are_taken_out_before_an_error_is_made(outcome: Answer | Lost) -> None:
-    error = read(PAY, outcome, scrub=lambda text: text.replace("S3CRET", "***"))
+    REDACTOR.learn(["S3CRET-0001"])
+    error = read(PAY, outcome)
     assert isinstance(error, BitrixError)
     assert "S3CRET" not in f"{error!s} {error!r} {vars(error)}"
 
@@ -238,6 +261,16 @@ def test_an_allowed_redirect_is_refused_and_any_other_needs_a_person() -> None:
     assert isinstance(stranger, AuthError)
     assert "evil.example" in str(stranger)
     assert "change the connection" in str(stranger)
+
+
+@pytest.mark.parametrize("status", [300, 303, 304, 305, 306])
+@pytest.mark.parametrize("allowed", [True, False])
+def test_only_a_redirect_that_says_ask_elsewhere_proves_that_nothing_ran(status: int, allowed: bool) -> None:
+    pay = redirected(PAY, status, "https://new.example", host="old.example", allowed=allowed)
+    read_ = redirected(GET, status, "https://new.example", host="old.example", allowed=allowed)
+    assert (type(pay), type(read_)) == (UnknownOutcomeError, ResponseError)
+    for moved in (301, 302, 307, 308):
+        assert type(redirected(PAY, moved, None, host="old.example", allowed=False)) is AuthError
 
 
 @pytest.mark.parametrize(

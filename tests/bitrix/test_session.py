@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -134,8 +135,52 @@ def test_a_write_with_a_window_refreshes_nothing() -> None:
     tokens = RotatingTokens()
     auth = OAuth.at("https://portal.example", tokens)
     _, error = steps_of(session(auth=auth), WRITE, [refusal(401, "expired_token")])
-    assert isinstance(error, AuthError)
+    assert isinstance(error, RefusedError)
+    assert (error.code, error.status, error.method, error.retry_at) == ("expired_token", 401, "x.add", NOW)
     assert tokens.expired == []
+
+
+def test_what_a_windowed_write_found_expired_is_renewed_by_the_next_request() -> None:
+    tokens = RotatingTokens()
+    here = session(auth=OAuth.at("https://portal.example", tokens))
+    steps_of(here, WRITE, [refusal(401, "expired_token")])
+    steps, _ = steps_of(here, READ, [TRUE])
+    again, result = steps_of(here, WRITE, [TRUE])
+    assert [json.loads(step.body)["auth"] for step in sent(steps + again)] == ["token-1-abcdef"] * 2
+    assert (tokens.expired, result) == (["token-0-abcdef"], Response(True))
+
+
+def test_a_write_with_a_window_asks_nobody_for_a_token_that_was_there_a_moment_ago() -> None:
+    here = session(auth=OAuth.at("https://portal.example", RotatingTokens()))
+    assert [type(step) for step in steps_of(here, READ, [TRUE])[0]] == [Ask, Send]
+    assert [type(step) for step in steps_of(here, WRITE, [TRUE])[0]] == [Send]
+
+
+def test_an_answer_long_on_its_way_does_not_renew_the_token_that_replaced_its_own() -> None:
+    tokens = RotatingTokens()
+    here = session(auth=OAuth.at("https://portal.example", tokens))
+    slow = here.steps(call("scope"))
+    question = next(slow)
+    late = slow.send(question.question())
+    assert isinstance(late, Send)
+    steps_of(here, READ, [refusal(401, "expired_token"), TRUE])
+    again = slow.send(refusal(401, "expired_token"))
+    repeated = slow.send(again.question())
+    assert json.loads(repeated.body)["auth"] == "token-1-abcdef"
+    assert tokens.expired == ["token-0-abcdef"]
+
+
+def test_a_token_that_cannot_be_renewed_is_an_error_without_the_frames_that_hold_it() -> None:
+    class NoRefresh(RotatingTokens):
+        def refresh(self, expired: str) -> str:
+            raise AuthError("AUTHORISE_AGAIN", "authorise the app")
+
+    _, error = steps_of(
+        session(auth=OAuth.at("https://portal.example", NoRefresh())), READ, [refusal(401, "expired_token")]
+    )
+    assert error.code == "AUTHORISE_AGAIN"
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True, compact=False)
+    assert "token-0-abcdef" not in "".join(shown.format(chain=True))
 
 
 def test_a_token_that_cannot_be_had_is_an_error_value() -> None:

@@ -3,13 +3,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from airflow_b24.ledger import allocations, payments, settlements
+from airflow_b24.ledger import allocations, payments, releases, settlements
 from airflow_b24.ledger.decide import State
 from airflow_b24.ledger.schema import allocation, event, payment, settlement
 from airflow_b24.ledger.store import Store
@@ -33,8 +34,7 @@ def allocated(store: Store, payment_id: int) -> int:
 
 def test_a_promise_takes_the_money_and_makes_a_ready_settlement(store: Store, receive: Receive, promise: Make) -> None:
     payment_id = receive(store)
-    settlement_id = allocations.allocate(store, promise(store, payment_id))
-    assert settlement_id is not None
+    (settlement_id,) = allocations.allocate(store, promise(store, payment_id))
     row = settlements.look(store, settlement_id)
     assert (row.state, row.origin, row.expected, row.invoice_number) == (State.READY, "match", 11800, "2026/2")
     assert (allocated(store, payment_id), counts(store)) == (11800, (1, 1, 1))
@@ -42,31 +42,33 @@ def test_a_promise_takes_the_money_and_makes_a_ready_settlement(store: Store, re
 
 def test_a_promise_repeated_changes_nothing(store: Store, receive: Receive, promise: Make) -> None:
     payment_id = receive(store)
-    assert allocations.allocate(store, promise(store, payment_id)) is not None
-    assert allocations.allocate(store, promise(store, payment_id)) is None
+    assert allocations.allocate(store, promise(store, payment_id)) != ()
+    assert allocations.allocate(store, promise(store, payment_id)) == ()
     assert (allocated(store, payment_id), counts(store)) == (11800, (1, 1, 1))
 
 
 def test_a_payment_is_not_promised_to_a_second_invoice(store: Store, receive: Receive, promise: Make) -> None:
     payment_id = receive(store)
-    assert allocations.allocate(store, promise(store, payment_id, 2)) is not None
-    assert allocations.allocate(store, promise(store, payment_id, 3)) is None
+    assert allocations.allocate(store, promise(store, payment_id, 2)) != ()
+    assert allocations.allocate(store, promise(store, payment_id, 3)) == ()
     assert counts(store) == (1, 1, 1)
 
 
 def test_an_invoice_is_not_promised_to_a_second_payment(store: Store, receive: Receive, promise: Make) -> None:
     first, second = receive(store, "id:B1"), receive(store, "id:B2")
-    assert allocations.allocate(store, promise(store, first)) is not None
-    assert allocations.allocate(store, promise(store, second)) is None
+    assert allocations.allocate(store, promise(store, first)) != ()
+    assert allocations.allocate(store, promise(store, second)) == ()
     assert allocated(store, second) == 0
 
 
-@pytest.mark.parametrize("changed", [{"amount": 11801}, {"currency": "EUR"}, {"payment_id": 404}], ids=str)
+@pytest.mark.parametrize(
+    "changed", [{"amount": 11801, "expected": 11801}, {"currency": "EUR"}, {"payment_id": 404}], ids=str
+)
 def test_money_that_is_not_there_leaves_nothing_behind(
     store: Store, receive: Receive, promise: Make, changed: dict[str, Any]
 ) -> None:
     payment_id = receive(store)
-    assert allocations.allocate(store, promise(store, **{"payment_id": payment_id, **changed})) is None
+    assert allocations.allocate(store, promise(store, **{"payment_id": payment_id, **changed})) == ()
     assert (allocated(store, payment_id), counts(store)) == (0, (0, 0, 0))
 
 
@@ -74,7 +76,7 @@ def test_held_money_is_not_promised(store: Store, receive: Receive, promise: Mak
     payment_id = receive(store)
     with store.transaction() as connection:
         payments.record(connection, payment(amount=1))
-    assert allocations.allocate(store, promise(store, payment_id)) is None
+    assert allocations.allocate(store, promise(store, payment_id)) == ()
     assert counts(store) == (0, 0, 0)
 
 
@@ -85,7 +87,7 @@ def test_threads_with_one_payment_and_many_invoices_promise_it_once(
     promises = [promise(store, payment_id, invoice_id) for invoice_id in range(1, 9)]
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda each: allocations.allocate(store, each), promises))
-    assert sum(found is not None for found in made) == 1
+    assert sum(found != () for found in made) == 1
     assert (allocated(store, payment_id), counts(store)) == (11800, (1, 1, 1))
 
 
@@ -96,7 +98,7 @@ def test_threads_with_many_payments_and_one_invoice_settle_it_once(
     promises = [promise(store, payment_id) for payment_id in ids]
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda each: allocations.allocate(store, each), promises))
-    assert sum(found is not None for found in made) == 1
+    assert sum(found != () for found in made) == 1
     assert sum(allocated(store, payment_id) for payment_id in ids) == 11800
 
 
@@ -122,7 +124,7 @@ def test_an_amendment_beside_an_unfinished_promise_still_holds_its_settlement(
             payments._hold(connection, payment_id)
 
     with store.transaction() as connection:
-        settlement_id = allocations._allocate(connection, made)
+        (settlement_id,) = allocations._allocate(connection, made)
         amendment = threading.Thread(target=amend)
         amendment.start()
         wait_until_blocked(store)
@@ -140,7 +142,7 @@ def test_a_promise_beside_an_unfinished_amendment_is_refused(
             payments.record(connection, payment(amount=1))
             waiting = pool.submit(allocations.allocate, store, made)
             wait_until_blocked(store)
-        assert waiting.result() is None
+        assert waiting.result() == ()
     assert counts(store) == (0, 0, 0)
 
 
@@ -163,9 +165,107 @@ def test_a_proof_holds_for_the_facts_it_was_found_with_and_no_others(
     store: Store, receive: Receive, promise: Make, fact: dict[str, Any]
 ) -> None:
     payment_id = receive(store)
-    assert allocations.allocate(store, promise(store, payment_id, facts=fact)) is None
+    assert allocations.allocate(store, promise(store, payment_id, facts=fact)) == ()
     assert counts(store) == (0, 0, 0)
     with store.snapshot() as connection:
         (row,) = payments.unallocated(connection)
     facts = {name: row[name] for name in payments.PROVING}
-    assert allocations.allocate(store, promise(store, payment_id, facts=facts)) is not None
+    assert allocations.allocate(store, promise(store, payment_id, facts=facts)) != ()
+
+
+def states(store: Store, *ids: int) -> list[tuple[State, int]]:
+    with store.snapshot() as connection:
+        query = select(settlement.c.state, settlement.c.allocated).where(settlement.c.id.in_(ids))
+        return [(State(state), sum_) for state, sum_ in connection.execute(query.order_by(settlement.c.id))]
+
+
+def test_parts_are_collected_until_their_sum_is_exact(store: Store, receive: Receive, promise: Make) -> None:
+    paid = [receive(store, f"id:B{sum_}", amount=sum_) for sum_ in (5000, 6000, 800)]
+    (one,) = allocations.allocate(store, promise(store, paid[0], amount=5000))
+    assert states(store, one) == [(State.COLLECTING, 5000)]
+    assert allocations.allocate(store, promise(store, paid[1], amount=6000)) == (one,)
+    assert states(store, one) == [(State.COLLECTING, 11000)]
+    assert allocations.allocate(store, promise(store, paid[2], amount=800)) == (one,)
+    assert states(store, one) == [(State.READY, 11800)]
+    assert settlements.look(store, one).document_number == ""
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"amount": 6801}, {"amount": 6800, "expected": 11801}, {"amount": 6800, "currency": "EUR"}],
+    ids=["too much", "another price", "another currency"],
+)
+def test_a_part_that_does_not_fit_changes_nothing(
+    store: Store, receive: Receive, promise: Make, changed: dict[str, Any]
+) -> None:
+    (one,) = allocations.allocate(store, promise(store, receive(store, amount=5000), amount=5000))
+    second = receive(store, "id:B2", amount=changed["amount"])
+    assert allocations.allocate(store, promise(store, second, **changed)) == ()
+    assert (states(store, one), allocated(store, second)) == ([(State.COLLECTING, 5000)], 0)
+
+
+def test_a_part_for_an_invoice_that_is_somebody_elses_by_now_is_refused(
+    store: Store, receive: Receive, promise: Make
+) -> None:
+    (one,) = allocations.allocate(store, promise(store, receive(store, amount=5000), amount=5000))
+    second = receive(store, "id:B2", amount=6800)
+    (part,) = promise(store, second, amount=6800).parts
+    changed = replace(part, identity={"ACCOUNT_NUMBER": "9"})
+    assert allocations.allocate(store, replace(promise(store, second), parts=(changed,))) == ()
+    assert states(store, one) == [(State.COLLECTING, 5000)]
+
+
+def test_nothing_is_added_to_what_is_held(store: Store, receive: Receive, promise: Make, payment: Make) -> None:
+    (one,) = allocations.allocate(store, promise(store, receive(store, amount=5000), amount=5000))
+    with store.transaction() as connection:
+        payments.record(connection, payment(amount=1))
+    assert allocations.allocate(store, promise(store, receive(store, "id:B2", amount=6800), amount=6800)) == ()
+    assert states(store, one) == [(State.COLLECTING, 5000)]
+
+
+def both(store: Store, promise: Make, payment_id: int) -> allocations.Promise:
+    parts = [
+        promise(store, payment_id, invoice_id, amount=sum_, expected=sum_).parts[0]
+        for invoice_id, sum_ in ((3, 2200), (2, 9600))
+    ]
+    return replace(promise(store, payment_id), parts=tuple(parts))
+
+
+def test_one_payment_settles_several_invoices_that_know_of_each_other(
+    store: Store, receive: Receive, promise: Make
+) -> None:
+    payment_id = receive(store)
+    one, two = allocations.allocate(store, both(store, promise, payment_id))
+    assert states(store, one, two) == [(State.READY, 9600), (State.READY, 2200)]
+    assert allocated(store, payment_id) == 11800
+    rows = settlements.look(store, one), settlements.look(store, two)
+    assert [[sibling.invoice_id for sibling in row.siblings] for row in rows] == [[3], [2]]
+
+
+def test_several_invoices_are_promised_all_or_none(store: Store, receive: Receive, promise: Make) -> None:
+    allocations.allocate(store, promise(store, receive(store, "id:B9", amount=2200), 3, amount=2200, expected=2200))
+    payment_id = receive(store)
+    assert allocations.allocate(store, both(store, promise, payment_id)) == ()
+    assert (allocated(store, payment_id), counts(store)) == (0, (1, 1, 1))
+
+
+def test_threads_that_promise_crossing_invoices_do_not_wait_in_a_circle(
+    store: Store, receive: Receive, promise: Make
+) -> None:
+    made = [both(store, promise, receive(store, f"id:B{number}")) for number in range(8)]
+    made = [replace(each, parts=each.parts[:: (-1) ** place]) for place, each in enumerate(made)]
+    with ThreadPoolExecutor(8) as pool:
+        kept = list(pool.map(lambda each: allocations.allocate(store, each), made))
+    assert sorted(map(len, kept)) == [0] * 7 + [2]
+
+
+def test_a_pair_that_a_person_has_parted_is_never_promised_again(store: Store, receive: Receive, promise: Make) -> None:
+    payment_id = receive(store)
+    (one,) = allocations.allocate(store, promise(store, payment_id))
+    releases.release(store, settlements.look(store, one))
+    assert allocations.allocate(store, promise(store, payment_id)) == ()
+    with store.snapshot() as connection:
+        portal = promise(store, payment_id).portal_id
+        assert releases.parted(connection, portal) == {payment_id: frozenset({("legacy", 2)})}
+    assert allocations.allocate(store, promise(store, payment_id, 3)) != ()
+    assert allocations.allocate(store, promise(store, receive(store, "id:B2"))) != ()

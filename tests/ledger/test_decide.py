@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,17 +11,23 @@ from hypothesis import strategies as st
 
 from airflow_b24.ledger.decide import (
     FINAL,
+    PASSING,
     REASONS,
     TRANSITIONS,
     Answered,
     Decision,
+    Fact,
     Refused,
     Row,
     Seen,
+    Sibling,
     State,
     Unknown,
     after_sending,
     before_sending,
+    is_overtaken,
+    retried,
+    reviewed,
 )
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -55,108 +62,286 @@ PLAIN = replace(ROW, origin="manual", booked_on=None, document_number="", identi
 UNPAID = Seen(paid=False, cancelled=False, amount=11800, currency="RUB", identity=IDENTITY, marks=MARKS)
 PAID = replace(UNPAID, paid=True, paid_on=BOOKED)
 
-READ_REFUSED = Refused("QUERY_LIMIT_EXCEEDED", "later", repeatable=True, wait_s=2.0)
 SILENT = Unknown("reset")
 SAID_TRUE = Answered()
-TOO_FAST = READ_REFUSED
+TOO_FAST = Refused("QUERY_LIMIT_EXCEEDED", "five a second", repeatable=True, wait_s=2.0)
 NO_ACCESS = Refused("insufficient_scope", "no", repeatable=True)
 NO_INVOICE = Refused("ERROR_INTERNAL_INVOICE_NOT_FOUND", "no", repeatable=False, reason="invoice_not_found")
 
-BEFORE: dict[str, tuple[Row, dict[str, Any], str, str | None]] = {
-    "an open invoice at the expected price is sent": (ROW, {}, "sending", None),
-    "a plain pay is sent": (PLAIN, {}, "sending", None),
-    "a hold stops the send": (replace(ROW, hold="amended"), {}, "review", "held"),
-    "a cancelled invoice is not sent": (ROW, {"cancelled": True}, "review", "cancelled"),
-    "another price is not sent": (ROW, {"amount": 11801}, "review", "amount_changed"),
-    "a price not exact in minor units is not sent": (ROW, {"amount": None}, "review", "amount_changed"),
-    "another currency is not sent": (ROW, {"currency": "EUR"}, "review", "amount_changed"),
-    "another number is not sent": (ROW, {"identity": {**IDENTITY, "ACCOUNT_NUMBER": "2026/3"}}, *("review", "invoice_changed")),
-    "another customer is not sent": (ROW, {"identity": OTHERS}, "review", "invoice_changed"),
-    "another company of ours is not sent": (ROW, {"identity": {**IDENTITY, "UF_MYCOMPANY_ID": "8"}}, *("review", "invoice_changed")),
-    "an invoice that shows nothing of itself is not sent": (ROW, {"identity": None}, "review", "invoice_changed"),
-    "a plain pay rests on no identity": (PLAIN, {"identity": OTHERS}, "sending", None),
-    "lost and paid is ours": (LOST, {"paid": True}, "paid", "sent"),
-    "lost and paid is ours at once, and after the quiet time": (QUIET, {"paid": True}, "paid", "sent"),
-    "lost and paid in another price": (LOST, {"paid": True, "amount": 1}, "review", "paid_other_amount"),
-    "lost and paid is a fact that a hold does not undo": (replace(LOST, hold="x"), {"paid": True}, "paid", "sent"),
-    "lost and unpaid waits for the quiet time": (LOST, {}, "unknown", None),
-    "lost, unpaid and cancelled waits as well": (LOST, {"cancelled": True}, "unknown", None),
-    "lost, quiet and unpaid is sent again": (QUIET, {}, "sending", None),
-    "lost, quiet and moved may have landed": (QUIET, {"marks": {**MARKS, "PAY_SYSTEM_ID": "31"}}, *("review", "landed_then_changed")),
-    "lost, quiet and without marks may have landed": (QUIET, {"marks": None}, "review", "landed_then_changed"),
-    "lost, quiet and held is not sent again": (replace(QUIET, hold="amended"), {}, "review", "held"),
-    "lost, quiet and cancelled is not sent again": (QUIET, {"cancelled": True}, "review", "cancelled"),
-    "lost, quiet and somebody else's is not sent again": (QUIET, {"identity": OTHERS}, "review", "invoice_changed"),
-    "true, then unpaid, is never sent again": (replace(QUIET, answered=True), {}, "review", "true_but_unpaid"),
-    "paid by hand on the day of booking": (ROW, {"paid": True, "paid_on": BOOKED}, "paid", "by_hand"),
-    "paid by hand with the payment's number": (ROW, {"paid": True, "paid_on": BOOKED, "voucher_number": "17"}, *("paid", "by_hand")),
-    "paid by hand with another number": (ROW, {"paid": True, "paid_on": BOOKED, "voucher_number": "18"}, *("review", "already_paid")),
-    "paid by hand before the booking": (ROW, {"paid": True, "paid_on": date(2026, 11, 19)}, "review", "already_paid"),
-    "paid by hand on an unknown day": (ROW, {"paid": True}, "review", "already_paid"),
-    "paid by hand in another price": (ROW, {"paid": True, "paid_on": BOOKED, "amount": 1}, *("review", "paid_other_amount")),
-    "paid by hand as somebody else's": (ROW, {"paid": True, "paid_on": BOOKED, "identity": OTHERS}, *("review", "invoice_changed")),
-    "a plain pay found paid rests on no identity": (PLAIN, {"paid": True, "identity": OTHERS}, "paid", "by_hand"),
-    "paid by hand while held": (replace(ROW, hold="amended"), {"paid": True, "paid_on": BOOKED}, "review", "held"),
-    "a plain pay found paid asks for no proof": (PLAIN, {"paid": True, "voucher_number": "9"}, "paid", "by_hand"),
-    "a plain pay found paid in another price": (PLAIN, {"paid": True, "amount": 1}, "review", "paid_other_amount"),
+READY = Decision(State.READY, attempts=0)
+SENDING = Decision(State.SENDING)
+UNKNOWN = Decision(State.UNKNOWN)
+OURS = Decision(State.PAID, how="sent", in_flight=False)
+BY_HAND = Decision(State.PAID, how="by_hand", in_flight=False)
+DONE_BY_HAND = {"paid": True, "paid_on": BOOKED}
+
+
+def review(reason: str, **more: Any) -> Decision:
+    return Decision(State.REVIEW, reason=reason, **more)
+
+
+def nothing_sent(reason: str) -> Decision:
+    return review(reason, in_flight=False)
+
+
+def shown(seen: Seen) -> dict[str, Any]:
+    known = {"paid_on": seen.paid_on and str(seen.paid_on), "identity": seen.identity or {}, "marks": seen.marks or {}}
+    return {**asdict(seen), **known}
+
+
+BEFORE: dict[str, tuple[Row, dict[str, Any], Decision]] = {
+    "an open invoice at the expected price is sent": (ROW, {}, SENDING),
+    "a plain pay is sent": (PLAIN, {}, SENDING),
+    "a hold stops the send": (replace(ROW, hold="amended"), {}, review("held")),
+    "a cancelled invoice is not sent": (ROW, {"cancelled": True}, review("cancelled")),
+    "another price is not sent": (ROW, {"amount": 11801}, review("amount_changed")),
+    "a price not exact in minor units is not sent": (ROW, {"amount": None}, review("amount_changed")),
+    "another currency is not sent": (ROW, {"currency": "EUR"}, review("amount_changed")),
+    "another number is not sent": (ROW, {"identity": {**IDENTITY, "ACCOUNT_NUMBER": "2026/3"}}, review("invoice_changed")),
+    "another customer is not sent": (ROW, {"identity": OTHERS}, review("invoice_changed")),
+    "another company of ours is not sent": (ROW, {"identity": {**IDENTITY, "UF_MYCOMPANY_ID": "8"}}, review("invoice_changed")),
+    "an invoice that shows nothing of itself is not sent": (ROW, {"identity": None}, review("invoice_changed")),
+    "a plain pay rests on no identity": (PLAIN, {"identity": OTHERS}, SENDING),
+    "lost and paid is ours": (LOST, {"paid": True}, OURS),
+    "lost and paid is ours at once, and after the quiet time": (QUIET, {"paid": True}, OURS),
+    "lost and paid in another price": (LOST, {"paid": True, "amount": 1}, review("paid_other_amount")),
+    "lost and paid as somebody else's": (LOST, {"paid": True, "identity": OTHERS}, review("invoice_changed")),
+    "lost and paid is a fact that a hold does not undo": (replace(LOST, hold="x"), {"paid": True}, OURS),
+    "lost and unpaid waits for the quiet time": (LOST, {}, UNKNOWN),
+    "lost, unpaid and cancelled waits as well": (LOST, {"cancelled": True}, UNKNOWN),
+    "lost, quiet and unpaid is sent again": (QUIET, {}, SENDING),
+    "lost, with no quiet time known, is sent again": (replace(LOST, quiet_until=None), {}, SENDING),
+    "lost, quiet and never marked is sent again": (replace(QUIET, snapshot=None), {"marks": None}, SENDING),
+    "lost, quiet and held is not sent again": (replace(QUIET, hold="amended"), {}, review("held")),
+    "lost, quiet and cancelled is not sent again": (QUIET, {"cancelled": True}, review("cancelled")),
+    "lost, quiet and somebody else's is not sent again": (QUIET, {"identity": OTHERS}, review("invoice_changed")),
+    "true, then unpaid, is never sent again": (replace(QUIET, answered=True), {}, review("true_but_unpaid")),
+    "paid by hand on the day of booking": (ROW, DONE_BY_HAND, BY_HAND),
+    "paid by hand after the booking": (ROW, {"paid": True, "paid_on": date(2026, 11, 21)}, BY_HAND),
+    "paid by hand with the payment's number": (ROW, {**DONE_BY_HAND, "voucher_number": "17"}, BY_HAND),
+    "paid by hand with another number": (ROW, {**DONE_BY_HAND, "voucher_number": "18"}, nothing_sent("already_paid")),
+    "paid by hand before the booking": (ROW, {"paid": True, "paid_on": date(2026, 11, 19)}, nothing_sent("already_paid")),
+    "paid by hand on an unknown day": (ROW, {"paid": True}, nothing_sent("already_paid")),
+    "paid by hand, booked on an unknown day": (replace(ROW, booked_on=None), DONE_BY_HAND, nothing_sent("already_paid")),
+    "paid by hand in another price": (ROW, {**DONE_BY_HAND, "amount": 1}, nothing_sent("paid_other_amount")),
+    "paid by hand in another currency": (ROW, {**DONE_BY_HAND, "currency": "EUR"}, nothing_sent("paid_other_amount")),
+    "paid by hand as somebody else's": (ROW, {**DONE_BY_HAND, "identity": OTHERS}, nothing_sent("invoice_changed")),
+    "a plain pay found paid rests on no identity": (PLAIN, {"paid": True, "identity": OTHERS}, BY_HAND),
+    "paid by hand while held": (replace(ROW, hold="amended"), DONE_BY_HAND, nothing_sent("held")),
+    "a plain pay found paid asks for no proof": (PLAIN, {"paid": True, "voucher_number": "9"}, BY_HAND),
+    "a plain pay found paid in another price": (PLAIN, {"paid": True, "amount": 1}, nothing_sent("paid_other_amount")),
 }  # fmt: skip
 
-AFTER: dict[str, tuple[Any, Any, str, str | None]] = {
-    "true and paid": (SAID_TRUE, PAID, "paid", "sent"),
-    "silence and paid": (SILENT, PAID, "paid", "sent"),
-    "true and paid in another price": (SAID_TRUE, replace(PAID, amount=1), "review", "paid_other_amount"),
-    "true and paid in another currency": (SAID_TRUE, replace(PAID, currency="EUR"), "review", "paid_other_amount"),
-    "true and unpaid": (SAID_TRUE, UNPAID, "review", "true_but_unpaid"),
-    "true and unreadable": (SAID_TRUE, SILENT, "unknown", None),
-    "true and the read refused": (SAID_TRUE, READ_REFUSED, "unknown", None),
-    "silence and unpaid": (SILENT, UNPAID, "unknown", None),
-    "silence and unreadable": (SILENT, SILENT, "unknown", None),
-    "refused for now": (TOO_FAST, SILENT, "ready", None),
-    "refused until a person acts": (NO_ACCESS, SILENT, "ready", None),
-    "refused for good": (NO_INVOICE, SILENT, "review", "invoice_not_found"),
-    "refused for good, unpaid": (NO_INVOICE, UNPAID, "review", "invoice_not_found"),
-    "refused, yet paid: somebody else did it": (TOO_FAST, PAID, "paid", "by_hand"),
-    "refused, yet paid long before": (TOO_FAST, replace(PAID, paid_on=date(2026, 1, 1)), "review", "already_paid"),
+MOVED: dict[str, tuple[Mapping[str, str] | None, Mapping[str, str] | None, Mapping[str, str]]] = {
+    "moved to another pay system": (MARKS, {**MARKS, "PAY_SYSTEM_ID": "31"}, MARKS),
+    "shows no marks any more": (MARKS, None, MARKS),
+    "shows marks it had not": (None, MARKS, {}),
+}
+
+REFUSED_FOR_NOW = Decision(
+    State.READY, in_flight=False, evidence={"code": "QUERY_LIMIT_EXCEEDED", "text": "five a second"}
+)
+REFUSED_FOR_GOOD = {"code": "ERROR_INTERNAL_INVOICE_NOT_FOUND", "text": "no"}
+AFTER: dict[str, tuple[Any, Fact, Decision]] = {
+    "true and paid": (SAID_TRUE, PAID, OURS),
+    "silence and paid": (SILENT, PAID, OURS),
+    "true and paid in another price": (SAID_TRUE, replace(PAID, amount=1), review("paid_other_amount")),
+    "true and paid in another currency": (SAID_TRUE, replace(PAID, currency="EUR"), review("paid_other_amount")),
+    "true and paid as somebody else's": (SAID_TRUE, replace(PAID, identity=OTHERS), review("invoice_changed")),
+    "true and unpaid": (SAID_TRUE, UNPAID, review("true_but_unpaid", answered=True, look_again=True)),
+    "true and unreadable": (SAID_TRUE, SILENT, replace(UNKNOWN, answered=True, evidence={"read": "reset"})),
+    "true and the read refused": (SAID_TRUE, TOO_FAST, replace(UNKNOWN, answered=True, evidence={"read": "five a second"})),
+    "silence and unpaid": (SILENT, UNPAID, UNKNOWN),
+    "silence and unreadable": (SILENT, SILENT, replace(UNKNOWN, answered=False, evidence={"read": "reset"})),
+    "refused for now": (TOO_FAST, SILENT, REFUSED_FOR_NOW),
+    "refused for now, unpaid": (TOO_FAST, UNPAID, REFUSED_FOR_NOW),
+    "refused until a person acts": (NO_ACCESS, SILENT, replace(REFUSED_FOR_NOW, evidence={"code": "insufficient_scope", "text": "no"})),
+    "refused for good": (NO_INVOICE, SILENT, replace(nothing_sent("invoice_not_found"), evidence=REFUSED_FOR_GOOD)),
+    "refused for good, unpaid": (NO_INVOICE, UNPAID, replace(nothing_sent("invoice_not_found"), evidence=REFUSED_FOR_GOOD)),
+    "refused, yet paid: somebody else did it": (TOO_FAST, PAID, BY_HAND),
+    "refused, yet paid long before": (TOO_FAST, replace(PAID, paid_on=date(2026, 1, 1)), nothing_sent("already_paid")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "changed", "expected"), BEFORE.values(), ids=BEFORE)
+def test_a_fresh_read_decides_and_is_the_evidence(row: Row, changed: dict[str, Any], expected: Decision) -> None:
+    seen = replace(UNPAID, **changed)
+    assert before_sending(row, seen, NOW) == replace(expected, evidence=shown(seen))
+
+
+@pytest.mark.parametrize(("answer", "seen", "expected"), AFTER.values(), ids=AFTER)
+def test_answer_and_read_back_decide_and_are_the_evidence(answer: Any, seen: Fact, expected: Decision) -> None:
+    evidence = shown(seen) if expected.evidence is None and isinstance(seen, Seen) else expected.evidence
+    assert after_sending(SENT, answer, seen) == replace(expected, evidence=evidence)
+
+
+def test_evidence_is_what_the_invoice_shows_with_its_day_as_text() -> None:
+    assert before_sending(ROW, replace(PAID, voucher_number="17"), NOW).evidence == {
+        "paid": True,
+        "cancelled": False,
+        "amount": 11800,
+        "currency": "RUB",
+        "paid_on": "2026-11-20",
+        "voucher_number": "17",
+        "identity": IDENTITY,
+        "marks": MARKS,
+    }
+
+
+@pytest.mark.parametrize(("before", "now", "told"), MOVED.values(), ids=MOVED)
+def test_a_lost_call_may_have_landed_where_the_invoice(
+    before: Mapping[str, str] | None, now: Mapping[str, str] | None, told: Mapping[str, str]
+) -> None:
+    seen = replace(UNPAID, marks=now)
+    evidence = {**shown(seen), "before": told}
+    decision = before_sending(replace(QUIET, snapshot=before), seen, NOW)
+    assert decision == review("landed_then_changed", evidence=evidence)
+
+
+BESIDE = Sibling(
+    id=12, invoice_id=3, state=State.READY, expected=2200, currency="RUB", sends=0, hold=None, reason=None, identity=OTHERS
+)  # fmt: skip
+THEIRS = replace(UNPAID, amount=2200, identity=OTHERS)
+THEIRS_PAID = replace(THEIRS, paid=True, paid_on=BOOKED)
+SIBLING_CHANGED = review("sibling_changed", evidence={"sibling": 12, "invoice_id": 3})
+WAITS_FOR_US = {"state": State.REVIEW, "reason": "sibling_changed"}
+
+SIBLINGS: dict[str, tuple[dict[str, Any], Fact | None, bool]] = {
+    "is ready and unpaid": ({}, THEIRS, True),
+    "is paid and shows it": ({"state": State.PAID}, THEIRS_PAID, True),
+    "is ready, and paid by hand with this payment": ({}, THEIRS_PAID, True),
+    "waits only for the others of this payment": (WAITS_FOR_US, THEIRS, True),
+    "rests on no identity": ({"identity": None}, THEIRS, True),
+    "is held": ({"hold": "amended"}, THEIRS, False),
+    "is paid and held": ({"state": State.PAID, "hold": "amended"}, THEIRS_PAID, False),
+    "waits for the others, but is held": ({**WAITS_FOR_US, "hold": "amended"}, THEIRS, False),
+    "was cancelled": ({}, replace(THEIRS, cancelled=True), False),
+    "has another price": ({}, replace(THEIRS, amount=2201), False),
+    "has another currency": ({}, replace(THEIRS, currency="EUR"), False),
+    "is about somebody else": ({}, replace(THEIRS, identity=IDENTITY), False),
+    "was paid before the booking": ({}, replace(THEIRS_PAID, paid_on=date(2026, 11, 19)), False),
+    "was paid with another payment": ({}, replace(THEIRS_PAID, voucher_number="18"), False),
+    "was paid, but is unpaid again": ({"state": State.PAID}, THEIRS, False),
+    "cannot be read": ({}, SILENT, False),
+    "was not read": ({}, None, False),
+    "is reviewed for a reason of its own": ({"state": State.REVIEW, "reason": "cancelled"}, THEIRS, False),
+    "is not reviewed, whatever reason is left of it": ({"state": State.COLLECTING, "reason": "sibling_changed"}, THEIRS, False),
+    "is being sent": ({"state": State.SENDING}, THEIRS, False),
+    "is released": ({"state": State.RELEASED}, THEIRS, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changed", "fact", "fits"), SIBLINGS.values(), ids=SIBLINGS)
+def test_one_of_several_is_sent_only_where_each_other(changed: dict[str, Any], fact: Fact | None, fits: bool) -> None:
+    first = replace(BESIDE, id=11, invoice_id=4)
+    row = replace(ROW, siblings=(first, replace(BESIDE, **changed)))
+    beside: dict[int, Fact] = {4: THEIRS} if fact is None else {4: THEIRS, 3: fact}
+    waiting = replace(row, state=State.REVIEW, reason="sibling_changed")
+    if fits:
+        assert before_sending(row, UNPAID, NOW, beside) == replace(SENDING, evidence=shown(UNPAID))
+        assert reviewed(waiting, UNPAID, beside) == replace(READY, evidence=shown(UNPAID))
+        assert retried(waiting, UNPAID, beside).state is State.READY
+    else:
+        assert before_sending(row, UNPAID, NOW, beside) == SIBLING_CHANGED
+        assert reviewed(waiting, UNPAID, beside) is None
+        assert retried(waiting, UNPAID, beside) == SIBLING_CHANGED
+
+
+def test_once_one_of_several_was_sent_each_is_on_its_own() -> None:
+    row = replace(ROW, siblings=(BESIDE, replace(BESIDE, id=13, sends=1)))
+    assert row.unread_siblings == ()
+    assert before_sending(row, UNPAID, NOW).state is State.SENDING
+    assert replace(row, siblings=(BESIDE,)).unread_siblings == (BESIDE,)
+
+
+def test_an_obstacle_of_its_own_is_told_before_one_beside_it() -> None:
+    row = replace(ROW, hold="amended", siblings=(BESIDE,))
+    waiting = replace(row, state=State.REVIEW, reason="held")
+    for decision in (before_sending(row, UNPAID, NOW), retried(waiting, UNPAID)):
+        assert decision == review("held", evidence=shown(UNPAID))
+
+
+REVIEWED = replace(ROW, state=State.REVIEW, reason="cancelled")
+DOUBTED = replace(REVIEWED, reason="true_but_unpaid", in_flight=True, snapshot=MARKS, pay_system="31")
+BOUND_TO_OURS = {"paid": True, "marks": {**MARKS, "PAY_SYSTEM_ID": "31"}}
+
+REVIEWS: dict[str, tuple[Row, dict[str, Any], Decision | None]] = {
+    "what stood in the way has gone": (REVIEWED, {}, READY),
+    "given up, and to be read again": (replace(REVIEWED, reason="gave_up", attempts=41), {}, replace(READY, attempts=36)),
+    "claimed as often as it may be again": (replace(REVIEWED, attempts=5), {}, READY),
+    "claimed once more than that": (replace(REVIEWED, attempts=6), {}, replace(READY, attempts=1)),
+    "it stands in the way still": (REVIEWED, {"cancelled": True}, None),
+    "something else stands in the way": (REVIEWED, {"amount": 1}, None),
+    "the portal or our call left it in doubt": (replace(REVIEWED, reason="true_but_unpaid"), {}, None),
+    "our call may land yet": (replace(REVIEWED, in_flight=True), {}, None),
+    "a person asked for it, no payment": (replace(REVIEWED, origin="manual"), {}, None),
+    "paid by hand, nothing of ours under way": (REVIEWED, DONE_BY_HAND, BY_HAND),
+    "paid by hand, which was no proof and is none now": (replace(REVIEWED, reason="already_paid"), DONE_BY_HAND, None),
+    "paid by hand, and since then with the payment's number": (
+        replace(REVIEWED, reason="already_paid"), {**DONE_BY_HAND, "voucher_number": "17"}, BY_HAND,
+    ),
+    "paid, and not provably with this money": (REVIEWED, {"paid": True}, None),
+    "paid by our call after all": (DOUBTED, BOUND_TO_OURS, OURS),
+    "paid by our call, but in another price": (DOUBTED, {**BOUND_TO_OURS, "amount": 1}, None),
+    "paid by our call, with the payment's number": (DOUBTED, {**BOUND_TO_OURS, "voucher_number": "17"}, OURS),
+    "bound to our pay system all along": (replace(DOUBTED, snapshot=BOUND_TO_OURS["marks"]), BOUND_TO_OURS, OURS),
+    "bound to a pay system it was not bound to before": (DOUBTED, {"paid": True, "marks": {"PAY_SYSTEM_ID": "32"}}, OURS),
+    "bound as before the call": (DOUBTED, {"paid": True}, None),
+    "bound as before the call, and paid by hand": (DOUBTED, DONE_BY_HAND, BY_HAND),
+    "bound to nothing before or after": (replace(DOUBTED, snapshot=None), {**DONE_BY_HAND, "marks": None}, BY_HAND),
+    "bound to our pay system, with another number": (DOUBTED, {**BOUND_TO_OURS, "voucher_number": "18"}, None),
+    "bound to our pay system, nothing of ours under way": (
+        replace(DOUBTED, in_flight=False), {**DONE_BY_HAND, **BOUND_TO_OURS}, BY_HAND,
+    ),
+    "in doubt and unpaid": (DOUBTED, {}, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("row", "changed", "expected"), REVIEWS.values(), ids=REVIEWS)
+def test_a_review_read_again_ends_by_itself_or_stays_with_a_person(
+    row: Row, changed: dict[str, Any], expected: Decision | None
+) -> None:
+    seen = replace(UNPAID, **changed)
+    assert reviewed(row, seen) == (expected and replace(expected, evidence=shown(seen)))
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+def test_only_reviews_about_the_invoice_pass_by_themselves(reason: str) -> None:
+    passes = reviewed(replace(REVIEWED, reason=reason), UNPAID) is not None
+    assert passes is (reason in PASSING)
+    stay = {"already_paid", "landed_then_changed", "paid_other_amount", "portal_refused", "true_but_unpaid"}
+    assert passes is (reason not in stay)
+
+
+def test_a_person_may_retry_whatever_the_reason_was_and_nothing_counts_as_under_way() -> None:
+    again = Decision(State.READY, in_flight=False, answered=False, attempts=0, evidence=shown(UNPAID))
+    assert retried(DOUBTED, UNPAID) == again
+    assert retried(replace(DOUBTED, origin="manual", answered=True), UNPAID) == again
+    gone = replace(UNPAID, cancelled=True)
+    assert retried(DOUBTED, gone) == review("cancelled", evidence=shown(gone))
+
+
+OVERTAKEN: dict[str, tuple[dict[str, Any], bool]] = {
+    "is unpaid and as matched": ({}, False),
+    "is paid": ({"paid": True}, True),
+    "is cancelled": ({"cancelled": True}, True),
+    "is about somebody else": ({"identity": OTHERS}, True),
+    "has another price": ({"amount": 11801}, True),
+    "has another currency": ({"currency": "EUR"}, True),
 }
 
 
-def said(decision: Decision) -> tuple[str, str | None]:
-    return decision.state.value, decision.how or decision.reason
-
-
-@pytest.mark.parametrize(("row", "shown", "state", "word"), BEFORE.values(), ids=BEFORE)
-def test_a_fresh_read_decides(row: Row, shown: dict[str, Any], state: str, word: str | None) -> None:
-    assert said(before_sending(row, replace(UNPAID, **shown), NOW)) == (state, word)
-
-
-@pytest.mark.parametrize(("answer", "seen", "state", "word"), AFTER.values(), ids=AFTER)
-def test_answer_and_read_back_decide(answer: Any, seen: Any, state: str, word: str | None) -> None:
-    assert said(after_sending(SENT, answer, seen)) == (state, word)
+@pytest.mark.parametrize(("changed", "expected"), OVERTAKEN.values(), ids=OVERTAKEN)
+def test_parts_wait_in_vain_only_once_the_invoice_is_settled_otherwise_or_another(
+    changed: dict[str, Any], expected: bool
+) -> None:
+    assert is_overtaken(replace(ROW, state=State.COLLECTING), replace(UNPAID, **changed)) is expected
 
 
 def test_the_quiet_time_ends_on_its_instant() -> None:
     waiting = before_sending(LOST, UNPAID, LATER - timedelta(microseconds=1))
     assert waiting.state is State.UNKNOWN
     assert before_sending(LOST, UNPAID, LATER).state is State.SENDING
-
-
-def test_true_is_remembered_when_it_cannot_be_read_back() -> None:
-    assert after_sending(SENT, SAID_TRUE, SILENT).answered is True
-    assert not after_sending(SENT, SILENT, SILENT).answered
-
-
-def test_only_true_and_unpaid_asks_for_another_look() -> None:
-    looks = {name for name, (answer, seen, *_) in AFTER.items() if after_sending(SENT, answer, seen).look_again}
-    assert looks == {"true and unpaid"}
-
-
-def test_a_refusal_says_that_nothing_is_on_its_way() -> None:
-    assert after_sending(SENT, TOO_FAST, SILENT).in_flight is False
-
-
-@pytest.mark.parametrize("seen", [UNPAID, SILENT])
-def test_money_stays_in_flight_until_a_read_proves_it(seen: Any) -> None:
-    assert after_sending(SENT, SILENT, seen).in_flight is None
 
 
 def test_paid_leads_only_to_released_and_released_nowhere() -> None:

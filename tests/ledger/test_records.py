@@ -10,6 +10,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from airflow_b24.ledger import allocations, cursors, payments, records, settlements
+from airflow_b24.ledger.checking import check
 from airflow_b24.ledger.cursors import Cursor
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.records import Record
@@ -256,6 +257,49 @@ def test_a_mapping_mended_since_moves_nothing_that_is_allocated(
     allocations.allocate(store, promise(store, 1))
     records.ingest(store, "bank", [paid(payment(remittance="another field"), "{1}")], DAY)
     assert [row["remittance"] for row in rows(store, "payment")] == ["invoice 2026/2"]
+
+
+def read_as(store: Store) -> list[tuple[int | None, str | None]]:
+    """What each record that is a payment was read as."""
+    return [(row["amount"], row["currency"]) for row in rows(store, "raw") if row["verdict"] == "payment"]
+
+
+def test_what_a_record_was_read_as_is_kept_beside_it(store: Store, payment: Make) -> None:
+    records.ingest(store, "bank", [paid(payment()), paid(payment("id:B2", amount=5, currency="EUR")), DEBIT], DAY)
+    assert read_as(store) == [(11800, "RUB"), (5, "EUR")]
+
+
+def test_a_mended_mapping_mends_what_every_record_of_the_payment_was_read_as(store: Store, payment: Make) -> None:
+    records.ingest(store, "bank", [paid(payment(), "{1}"), paid(payment(), "{2}"), paid(payment("id:B2"), "{3}")], DAY)
+    mended = payment(amount=11900, currency="EUR")
+    records.ingest(store, "bank", [paid(mended, "{1}")], DAY)
+    assert read_as(store) == [(11900, "EUR"), (11900, "EUR"), (11800, "RUB")]
+    assert check(store).violations == []
+
+
+def test_a_mended_mapping_mends_nothing_that_is_promised(
+    store: Store, payment: Make, promise: Callable[..., Any]
+) -> None:
+    records.ingest(store, "bank", [paid(payment(), "{1}")], DAY)
+    allocations.allocate(store, promise(store, 1))
+    records.ingest(store, "bank", [paid(payment(amount=11900), "{1}")], DAY)
+    assert read_as(store) == [(11800, "RUB")]
+    assert check(store).violations == []
+
+
+@pytest.mark.parametrize("early", [DEBIT, BROKEN], ids=["ignored", "quarantined"])
+def test_a_record_that_reads_as_a_payment_now_came_in_now(store: Store, payment: Make, early: Record) -> None:
+    records.ingest(store, "bank", [early], DAY)
+    records.ingest(store, "bank", [paid(payment(), early.body)], DAY)
+    assert read_as(store) == [(11800, "RUB")]
+    assert check(store).violations == []
+
+
+def test_an_amendment_brings_no_money_in(store: Store, payment: Make) -> None:
+    records.ingest(store, "bank", [paid(payment())], DAY)
+    records.ingest(store, "bank", [paid(payment(amount=1))], DAY)
+    assert read_as(store) == [(11800, "RUB")]
+    assert check(store).violations == []
 
 
 def test_an_amendment_delivered_again_is_not_taken_over(store: Store, payment: Make) -> None:

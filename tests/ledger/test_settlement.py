@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_b24.ledger.decide import Answered, Decision, Refused, Row, Seen, State, Unknown
+from airflow_b24.ledger.decide import Answered, Decision, Fact, Refused, Row, Seen, Sibling, State, Unknown
 from airflow_b24.ledger.settlement import (
     Claim,
     Commit,
@@ -32,17 +32,23 @@ MOVED = replace(UNPAID, marks={**MARKS, "PAY_SYSTEM_ID": "31"})
 SILENT = Unknown("the connection was reset")
 GONE = Refused("INVOICE_GONE", "it is not there any more", repeatable=False, reason="invoice_not_found")
 TRUE = Answered()
+OPEN_OUTCOME = Unknown("the outcome of the call is not known yet")
+OTHERS_WORK = Unknown("another attempt is working on this settlement")
 
 
 @dataclass
 class Attempt:
-    """One attempt driven by hand: the portal's words are a script, a callable in it happens before its word."""
+    """One attempt driven by hand: the portal's words are a script, a callable in it happens before its word.
+
+    A pair answers a pay; a list is the invoice with those beside it.
+    """
 
     book: Any
     script: list[Any]
     patience: Patience = PATIENCE
     effects: list[Effect] = field(default_factory=list)
-    read_age_s: float = 0.0
+    slow_read_s: float = 0.0
+    clock_s: float = 1000.0
 
     def run(self, settlement_id: int = 1) -> Settled:
         conversation, reply = settle(settlement_id, self.patience), None
@@ -70,9 +76,10 @@ class Attempt:
         return None
 
     def _commit(self, effect: Commit) -> Committed:
-        if effect.decision.state is State.SENDING and self.read_age_s > self.patience.read_age_s:
-            self.read_age_s = 0.0
-            return Committed(None, stale=True)
+        if effect.decision.state is State.SENDING:
+            assert effect.read_at is not None, "a send without the time of its pre-read"
+            if self.clock_s - effect.read_at > self.patience.read_age_s:
+                return Committed(None, stale=True)
         return Committed(self.book.move(effect.row, effect.decision, self.patience), send_before=5.0)
 
     def _exchange(self, effect: Exchange) -> Exchanged:
@@ -81,12 +88,20 @@ class Attempt:
             word()
             word = self.script.pop(0)
         told, seen = word if isinstance(word, tuple) else (None, word)
+        seen, beside = seen if isinstance(seen, list) else (seen, {})
+        assert effect.row.id in self.book.rows
         assert effect.pay is isinstance(word, tuple), "a pay where a read was expected, or the other way round"
-        return Exchanged(told, seen, began=0.0)
+        assert set(effect.beside) == set(beside), "others were to be read beside it, or were not"
+        began, self.clock_s, self.slow_read_s = self.clock_s, self.clock_s + self.slow_read_s, 0.0
+        return Exchanged(told, seen, began, beside)
 
     @property
     def sent(self) -> int:
         return sum(isinstance(effect, Exchange) and effect.pay for effect in self.effects)
+
+    @property
+    def decided(self) -> list[Decision]:
+        return [effect.decision for effect in self.effects if isinstance(effect, Commit)]
 
     @property
     def paused(self) -> list[float]:
@@ -100,10 +115,10 @@ Run = Callable[..., tuple[Settled, Attempt]]
 def run(book: Any) -> Run:
     """Runs one attempt on settlement 1, opened if there is none."""
 
-    def attempt(*script: Any, patience: Patience = PATIENCE, read_age_s: float = 0.0) -> tuple[Settled, Attempt]:
+    def attempt(*script: Any, patience: Patience = PATIENCE, slow_read_s: float = 0.0) -> tuple[Settled, Attempt]:
         if not book.rows:
             book.open()
-        made = Attempt(book, list(script), patience, read_age_s=read_age_s)
+        made = Attempt(book, list(script), patience, slow_read_s=slow_read_s)
         return made.run(), made
 
     return attempt
@@ -153,8 +168,11 @@ def test_a_lost_answer_that_reads_paid_is_paid(run: Run) -> None:
 def test_a_lost_answer_that_reads_unpaid_comes_back_after_the_quiet_time(run: Run, book: Any) -> None:
     settled, _ = run(UNPAID, (SILENT, UNPAID))
     assert settled.row.state is State.UNKNOWN
-    assert settled.wait_s == PATIENCE.quiet_s
-    assert isinstance(settled.trouble, Unknown)
+    assert (settled.wait_s, settled.trouble) == (PATIENCE.quiet_s, OPEN_OUTCOME)
+
+
+def test_the_quiet_time_covers_the_window_the_deadline_and_the_longest_server_run() -> None:
+    assert Patience(window_s=1.0, deadline_s=20.0, server_run_s=300.0).quiet_s == 321.0
 
 
 def test_before_the_quiet_time_is_over_nothing_is_sent_again(run: Run, book: Any) -> None:
@@ -189,7 +207,7 @@ def test_a_claim_in_between_takes_the_right_to_send_away(run: Run, book: Any) ->
     settled, attempt = run(lambda: book.claim(1), UNPAID)
     assert attempt.sent == 0
     assert (settled.row.state, settled.row.fence) == (State.READY, 2)
-    assert isinstance(settled.trouble, Unknown)
+    assert (settled.trouble, settled.wait_s) == (OTHERS_WORK, None)
     assert [decision.state for decision in book.observed] == [State.SENDING]
 
 
@@ -198,6 +216,21 @@ def test_a_claim_during_the_send_takes_the_last_word_away(run: Run, book: Any) -
     assert (settled.row.state, attempt.sent) == (State.UNKNOWN, 1)
     assert [decision.state for decision in book.observed] == [State.PAID]
     assert run(PAID)[0].row.state is State.PAID
+
+
+def test_a_refusal_that_comes_too_late_to_commit_is_the_other_attempt_s_to_report(run: Run, book: Any) -> None:
+    settled, attempt = run(UNPAID, lambda: book.claim(1), refused())
+    assert (settled.row.state, settled.trouble, settled.wait_s) == (State.UNKNOWN, OPEN_OUTCOME, PATIENCE.quiet_s)
+    assert (attempt.sent, attempt.paused) == (1, [])
+
+
+def test_a_send_in_another_attempt_s_hands_is_waited_for(run: Run, book: Any) -> None:
+    def overtake() -> None:
+        book.move(book.claim(1), Decision(State.SENDING), PATIENCE)
+
+    settled, attempt = run(overtake, UNPAID)
+    assert (settled.row.state, settled.trouble, settled.wait_s) == (State.SENDING, OPEN_OUTCOME, PATIENCE.quiet_s)
+    assert attempt.sent == 0
 
 
 def test_the_loser_reports_what_the_winner_reached(run: Run, book: Any) -> None:
@@ -243,7 +276,7 @@ def test_a_refusal_for_good_is_reviewed(run: Run) -> None:
     no = Refused("ERROR_INTERNAL_INVOICE_NOT_FOUND", "no", repeatable=False, reason="invoice_not_found")
     settled, attempt = run(UNPAID, (no, SILENT))
     assert (settled.row.state, settled.row.reason, settled.row.in_flight) == (State.REVIEW, "invoice_not_found", False)
-    assert attempt.sent == 1
+    assert (attempt.sent, settled.trouble) == (1, None)
 
 
 def test_true_but_unpaid_is_looked_at_a_few_times_then_reviewed_and_holds_the_money(run: Run) -> None:
@@ -268,14 +301,57 @@ def test_true_and_unreadable_then_unpaid_is_reviewed_and_never_sent_again(
 
 
 def test_a_pre_read_grown_old_is_repeated(run: Run) -> None:
-    settled, attempt = run(UNPAID, UNPAID, (TRUE, PAID), read_age_s=11.0)
+    settled, attempt = run(UNPAID, UNPAID, (TRUE, PAID), slow_read_s=10.5)
     assert (settled.row.state, attempt.sent, settled.row.fence) == (State.PAID, 1, 2)
+    assert attempt.paused == [0.0]
 
 
-def test_a_send_begins_with_nothing_answered_and_counts(book: Any) -> None:
-    row = book.open(answered=True, sends=1)
-    changes = applied(row, Decision(State.SENDING, evidence={"marks": MARKS}))
-    assert (changes["answered"], changes["in_flight"], changes["sends"]) == (False, True, 2)
+def test_a_pre_read_just_young_enough_is_not_repeated(run: Run) -> None:
+    settled, _ = run(UNPAID, (TRUE, PAID), slow_read_s=10.0)
+    assert (settled.row.state, settled.row.fence) == (State.PAID, 1)
+
+
+def test_a_pre_read_grown_old_in_the_last_round_is_told_as_such(run: Run) -> None:
+    settled, attempt = run(UNPAID, patience=Patience(rounds=1), slow_read_s=10.5)
+    assert settled.trouble == Refused("STALE_READ", "the pre-read grew too old", repeatable=True, wait_s=0.0)
+    assert (settled.row.state, settled.wait_s, attempt.sent) == (State.READY, 0.0, 0)
+
+
+APPLIED: dict[str, tuple[State, Decision, dict[str, Any]]] = {
+    "a send counts, with nothing answered and the marks of its pre-read": (
+        State.READY,
+        Decision(State.SENDING, evidence={"marks": MARKS}),
+        {"in_flight": True, "answered": False, "sends": 2, "snapshot": MARKS},
+    ),
+    "a send without marks has no snapshot": (
+        State.READY,
+        Decision(State.SENDING),
+        {"in_flight": True, "answered": False, "sends": 2, "snapshot": None},
+    ),
+    "a review that has passed has a few attempts more": (
+        State.REVIEW,
+        Decision(State.READY, attempts=36),
+        {"attempts": 36},
+    ),
+    "a retry begins anew with nothing under way": (
+        State.REVIEW,
+        Decision(State.READY, in_flight=False, answered=False, attempts=0),
+        {"attempts": 0, "in_flight": False, "answered": False},
+    ),
+    "a refused send keeps its count": (State.SENDING, Decision(State.READY, in_flight=False), {"in_flight": False}),
+    "a review that is paid keeps its count": (State.REVIEW, Decision(State.PAID, how="by_hand"), {}),
+    "what is not decided stays": (State.SENDING, Decision(State.UNKNOWN, answered=True), {"answered": True}),
+    "a reason is kept": (State.READY, Decision(State.REVIEW, reason="held"), {}),
+}
+
+
+@pytest.mark.parametrize(("before", "decision", "changed"), APPLIED.values(), ids=APPLIED)
+def test_a_decision_changes_its_columns_and_no_others(
+    book: Any, before: State, decision: Decision, changed: dict[str, Any]
+) -> None:
+    row = book.open(state=before, answered=True, sends=1, attempts=7, reason="cancelled", how="sent")
+    words = {"state": decision.state, "how": decision.how, "reason": decision.reason}
+    assert applied(row, decision) == {**words, **changed}
 
 
 def test_a_hold_before_the_claim_is_reviewed(run: Run, book: Any) -> None:
@@ -292,15 +368,15 @@ def test_a_hold_that_arrives_during_the_pre_read_stops_the_send(run: Run, book: 
 
 def test_a_hold_that_arrives_in_the_last_round_is_reviewed_by_the_next_attempt(run: Run, book: Any) -> None:
     settled, attempt = run(hold(book), UNPAID, patience=Patience(rounds=1))
-    assert isinstance(settled.trouble, Refused)
-    assert (settled.row.state, settled.trouble.code, settled.wait_s) == (State.READY, "HELD", 0.0)
+    assert settled.trouble == Refused("HELD", "a hold came in between", repeatable=True, wait_s=0.0)
+    assert (settled.row.state, settled.wait_s) == (State.READY, 0.0)
     assert (run(UNPAID)[0].row.reason, attempt.sent) == ("held", 0)
 
 
 def test_a_hold_beside_another_claim_is_left_to_that_attempt(run: Run, book: Any) -> None:
     settled, attempt = run(lambda: book.claim(1), hold(book), UNPAID)
     assert (settled.row.state, settled.row.fence, attempt.sent) == (State.READY, 2, 0)
-    assert isinstance(settled.trouble, Unknown)
+    assert settled.trouble == OTHERS_WORK
     assert kinds(attempt.effects)[-1] == "Look"
 
 
@@ -308,6 +384,8 @@ def test_an_invoice_that_is_gone_before_the_send_is_reviewed_and_nothing_is_in_f
     settled, attempt = run(GONE)
     assert (settled.row.state, settled.row.reason, settled.trouble) == (State.REVIEW, "invoice_not_found", None)
     assert (attempt.sent, settled.row.in_flight) == (0, False)
+    gone = Decision(State.REVIEW, reason="invoice_not_found", evidence={"text": "it is not there any more"})
+    assert attempt.decided == [gone]
 
 
 @pytest.mark.parametrize("passed_s", [0.0, PATIENCE.quiet_s], ids=["while a call may land", "after the quiet time"])
@@ -323,7 +401,86 @@ def test_an_invoice_that_is_gone_after_a_lost_answer_is_reviewed_with_its_money_
 
 def test_who_finds_the_invoice_gone_too_late_reports_the_other_attempt(run: Run, book: Any) -> None:
     settled, _ = run(lambda: book.claim(1), GONE)
-    assert (settled.row.state, settled.row.fence, isinstance(settled.trouble, Unknown)) == (State.READY, 2, True)
+    assert (settled.row.state, settled.row.fence, settled.trouble) == (State.READY, 2, OTHERS_WORK)
+
+
+def test_a_settlement_claimed_too_often_is_given_up_before_anything_is_read(run: Run, book: Any) -> None:
+    book.open(attempts=40)
+    settled, attempt = run()
+    assert kinds(attempt.effects) == ["Reserve", "Claim", "Commit"]
+    assert attempt.decided == [Decision(State.REVIEW, reason="gave_up", evidence={"attempts": 41})]
+    assert (settled.row.state, settled.trouble) == (State.REVIEW, None)
+
+
+def test_the_last_claim_before_giving_up_may_still_pay(run: Run, book: Any) -> None:
+    book.open(attempts=39)
+    assert run(UNPAID, (TRUE, PAID))[0].row.state is State.PAID
+
+
+SIBLING = Sibling(
+    id=12, invoice_id=3, state=State.READY, expected=2200, currency="RUB", sends=0, hold=None, reason=None, identity=None
+)  # fmt: skip
+BESIDE: dict[int, Fact] = {3: replace(UNPAID, amount=2200), 4: replace(UNPAID, amount=2200)}
+
+
+@pytest.fixture
+def several(book: Any) -> Any:
+    """A settlement whose payment is for the invoices 3 and 4 too."""
+    return book.open(siblings=(SIBLING, replace(SIBLING, id=13, invoice_id=4)))
+
+
+@pytest.mark.usefixtures("several")
+def test_the_others_of_a_payment_are_read_beside_the_first_and_paced_for(run: Run) -> None:
+    settled, attempt = run([UNPAID, BESIDE], (TRUE, PAID))
+    assert [effect for effect in attempt.effects if isinstance(effect, Reserve)] == [Reserve(3), Reserve(2)]
+    read = next(effect for effect in attempt.effects if isinstance(effect, Exchange))
+    assert (read.pay, read.beside) == (False, (3, 4))
+    assert kinds(attempt.effects)[2:4] == ["Reserve", "Exchange"]
+    assert settled.row.state is State.PAID
+
+
+@pytest.mark.usefixtures("several")
+def test_another_invoice_of_the_payment_that_has_changed_stops_the_send(run: Run) -> None:
+    settled, attempt = run([UNPAID, {**BESIDE, 4: replace(UNPAID, amount=2201)}])
+    assert (settled.row.state, settled.row.reason, attempt.sent) == (State.REVIEW, "sibling_changed", 0)
+    assert attempt.decided[0].evidence == {"sibling": 13, "invoice_id": 4}
+
+
+@pytest.mark.usefixtures("several")
+def test_another_invoice_of_the_payment_that_is_gone_is_no_word_about_this_one(run: Run) -> None:
+    _, attempt = run([UNPAID, {**BESIDE, 4: GONE}])
+    gone = Decision(State.REVIEW, reason="sibling_changed", evidence={"text": "it is not there any more"})
+    assert attempt.decided == [gone]
+
+
+@pytest.mark.usefixtures("several")
+@pytest.mark.parametrize("fact", [SILENT, Refused("ACCESS_DENIED", "no", repeatable=True)])
+def test_another_invoice_that_cannot_be_read_now_is_read_another_time(run: Run, fact: Fact) -> None:
+    settled, attempt = run([UNPAID, {**BESIDE, 3: fact}])
+    assert (settled.row.state, settled.trouble, attempt.decided) == (State.READY, fact, [])
+
+
+def test_a_lost_answer_is_looked_for_in_its_own_invoice_alone(run: Run, book: Any) -> None:
+    book.open(state=State.UNKNOWN, siblings=(SIBLING,))
+    assert run(PAID)[0].row.how == "sent"
+
+
+@pytest.mark.parametrize(("passed_s", "wait_s"), [(-1, 1.0), (0, 0.0), (1, 0.0)])
+def test_what_is_left_of_the_quiet_time_is_never_less_than_nothing(
+    run: Run, book: Any, passed_s: int, wait_s: float
+) -> None:
+    book.open(state=State.UNKNOWN, quiet_until=book.now - timedelta(seconds=passed_s))
+    assert run(SILENT)[0].wait_s == wait_s
+
+
+def test_an_unknown_outcome_without_a_quiet_time_names_no_time(run: Run, book: Any) -> None:
+    book.open(state=State.UNKNOWN)
+    assert run(SILENT)[0] == Settled(book.rows[1], None, SILENT)
+
+
+def test_a_silent_read_after_a_refusal_waits_for_no_quiet_time(run: Run) -> None:
+    settled, _ = run(UNPAID, refused(), SILENT)
+    assert (settled.row.state, settled.trouble, settled.wait_s) == (State.READY, SILENT, None)
 
 
 def test_a_read_refused_until_a_person_acts_leaves_the_settlement_ready(run: Run) -> None:

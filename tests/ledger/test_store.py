@@ -135,8 +135,8 @@ def test_matching_says_the_same_thing_once_and_the_newest_word_counts(store: Sto
         ("shadow", "no_reference"),
         ("pay", "no_reference"),
     ]
-    assert [(row["outcome_reason"], row["invoices"], row["state"]) for row in fate] == [
-        ("no_reference", ["2026/2"], None)
+    assert [(row["outcome_reason"], row["invoices"], row["settlements"]) for row in fate] == [
+        ("no_reference", ["2026/2"], [])
     ]
 
 

@@ -63,8 +63,8 @@ def test_any_text_can_be_searched(text: str) -> None:
 @pytest.mark.parametrize("start", ["", "ТЕЛ. ", "НДС "])
 def test_time_is_linear_in_a_hostile_text(start: str, part: str) -> None:
     reading = find_references(start + part * (100_000 // len(part)))
-    began = time.perf_counter()
+    began = time.process_time()
     list(loose_numbers(reading))
     speaks_of_replacement(reading)
     # Linear reading takes under 0.5 s; a quadratic one takes minutes.
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3

@@ -40,6 +40,8 @@ def said(outcome: Outcome) -> str:
 
 
 PAID = {"paid": True, "paid_on": date(2026, 3, 20)}
+HALF = payment(key="id:half", amount=Money(6000, "RUB"), booked_on=date(2026, 3, 18))
+FIFTH = payment(key="id:fifth", amount=Money(2000, "RUB"))
 PROOFS = [
     ("number_and_tax_id", payment("счет 45"), invoice()),
     ("number_and_tax_id", payment(), invoice()),
@@ -50,12 +52,17 @@ PROOFS = [
     ("number_and_date", payment(payer_tax_id="0"), invoice()),
     ("number_and_date", payment(payer_tax_id="1111111111"), invoice()),
     ("number_and_date", payment(), invoice(payer_tax_ids=frozenset())),
+    ("number_and_date", payment(), invoice(payer_tax_ids=frozenset({"0"}))),
     ("number_and_tax_id", payment("счет 0045"), invoice(number="№ 45")),
     ("number_and_tax_id", payment("счет 45, 2"), invoice()),
     ("number_and_tax_id", payment("INV-45"), invoice(number="inv-045")),
     ("number_and_tax_id", payment(), invoice(own_accounts=None)),
     ("number_and_tax_id", payment(), invoice(**PAID)),
     ("number_and_tax_id", payment(), invoice(**PAID, voucher_number=" 501 ")),
+    ("number_and_tax_id", payment(amount=Money(5800, "RUB")), invoice(collected=(HALF,))),
+    ("number_and_tax_id", payment(amount=Money(5800, "RUB")), invoice(**PAID, collected=(HALF,))),
+    ("number_and_date", payment(amount=Money(1, "RUB"), payer_tax_id=""), invoice()),
+    ("number_and_tax_id", payment(released_from=frozenset({("smart", 1), ("legacy", 2)})), invoice()),
 ]  # fmt: skip
 DOUBTS = [
     ("suspicious_text", payment("счет 4\u200b5"), invoice()),
@@ -74,9 +81,17 @@ DOUBTS = [
     ("already_paid", payment(), invoice(**PAID, voucher_number="502")),
     ("price_not_exact", payment(), invoice(amount=None)),
     ("wrong_currency", payment(amount=Money(11800, "EUR")), invoice()),
-    ("wrong_amount", payment(amount=Money(11801, "RUB")), invoice()),
-    ("wrong_amount", payment(amount=Money(11799, "RUB")), invoice()),
-    ("wrong_amount", payment(amount=Money(0, "RUB")), invoice(amount=Money(0, "RUB"))),
+    ("overpaid", payment(amount=Money(11801, "RUB")), invoice()),
+    ("overpaid", payment(amount=Money(5801, "RUB")), invoice(collected=(HALF,))),
+    ("overpaid", payment(), invoice(collected=(HALF,))),
+    ("underpaid", payment("счет 45", amount=Money(11799, "RUB"), payer_tax_id=""), invoice()),
+    ("underpaid", payment(amount=Money(0, "RUB")), invoice(amount=Money(0, "RUB"))),
+    ("payer_mismatch", payment(amount=Money(11799, "RUB"), payer_tax_id=STRANGER), invoice()),
+    ("already_paid", payment(amount=Money(11799, "RUB")), invoice(**PAID)),
+    ("already_paid", payment(amount=Money(5000, "RUB")), invoice(**PAID, collected=(HALF,))),
+    ("alike_payments", payment(amount=Money(2000, "RUB")), invoice(collected=(FIFTH,))),
+    ("alike_payments", payment(amount=Money(2000, "RUB"), booked_on=date(2026, 3, 25)), invoice(collected=(FIFTH,))),
+    ("released_before", payment(released_from=frozenset({("legacy", 1)})), invoice()),
     ("payee_mismatch", payment(account="40702810900000000002"), invoice()),
     ("payee_mismatch", payment(), invoice(own_accounts=frozenset())),
     ("payer_mismatch", payment(payer_tax_id=STRANGER), invoice()),
@@ -282,6 +297,124 @@ def test_payments_that_prove_one_invoice_all_go_to_a_person() -> None:
     ]
 
 
+def test_payments_that_compete_keep_their_evidence_and_are_told_how_many_they_are() -> None:
+    rivals = [payment(), payment("счет 45", key="id:2"), payment("счет 45", key="id:3")]
+    for outcome in match(rivals, [invoice()]):
+        assert outcome.invoices == (invoice(),)
+        assert outcome.evidence["amount"] == "equal: 118.00 RUB"
+        assert outcome.evidence["payments"] == "3 prove this invoice"
+
+
+SECOND = invoice(id=2, number="46", amount=Money(2200, "RUB"))
+NEXT_DAY = replace(SECOND, issued_on=date(2026, 3, 13))
+BOTH = Money(14000, "RUB")
+
+
+@pytest.mark.parametrize(
+    ("rule", "money", "second"),
+    [
+        ("number_and_tax_id", payment("счета 45 и 46", amount=BOTH), SECOND),
+        ("number_and_tax_id", payment("счет 45, 46", amount=BOTH), SECOND),
+        ("number_and_tax_id", payment("счет 45; счет № 46 от 12.03.2026", amount=BOTH), SECOND),
+        ("number_and_date", payment("счет 45 от 12.03.2026 и счет 46 от 12.03.2026", amount=BOTH, payer_tax_id=""), SECOND),
+        ("number_and_date", payment("счет 45 от 12.03.2026 и счет 46 от 13.03.2026", amount=BOTH, payer_tax_id=""), NEXT_DAY),
+        ("number_and_tax_id", payment("счет 45 от 12.03.2026 и счет 46 от 13.03.2026", amount=BOTH), NEXT_DAY),
+    ],
+)  # fmt: skip
+def test_one_payment_proves_several_invoices_when_each_is_named_and_the_sum_is_exact(
+    rule: str, money: Payment, second: Invoice
+) -> None:
+    (outcome,) = match([money], [invoice(), second])
+    assert isinstance(outcome, Proven)
+    assert (outcome.rule, outcome.part, outcome.invoices) == (rule, False, (invoice(), second))
+    assert outcome.evidence["amount"] == "equal: 140.00 RUB, the sum of 2 invoices"
+
+
+@pytest.mark.parametrize(
+    ("text", "sum_", "second", "payer"),
+    [
+        ("счета 45 и 46", Money(14001, "RUB"), SECOND, PAYER),
+        ("счета 45 и 46", Money(13999, "RUB"), SECOND, PAYER),
+        ("счета 45 и 46", Money(11800, "RUB"), SECOND, PAYER),
+        ("счета 45 и 46", Money(14000, "EUR"), SECOND, PAYER),
+        ("счета 45 и 46", BOTH, replace(SECOND, payer_tax_ids=frozenset({STRANGER})), PAYER),
+        ("счета 45 и 46", BOTH, replace(SECOND, amount=None), PAYER),
+        ("счета 45 и 46", BOTH, replace(SECOND, cancelled=True), PAYER),
+        ("счета 45 и 46", BOTH, replace(SECOND, settled=True), PAYER),
+        ("счета 45 и 46", BOTH, replace(SECOND, paid=True, paid_on=date(2026, 3, 20)), PAYER),
+        ("счета 45 и 46", BOTH, replace(SECOND, own_accounts=frozenset({"1"})), PAYER),
+        ("счета 45, 46 и 47", BOTH, SECOND, PAYER),
+        ("счета 45 и 46", BOTH, SECOND, ""),
+        ("счета 45 и 46", BOTH, SECOND, STRANGER),
+        ("счет 45 и счет 46 от 12.03.2026", BOTH, replace(SECOND, payer_tax_ids=frozenset()), PAYER),
+        ("счет 45 от 12.03.2026 и счет 46", BOTH, SECOND, ""),
+        ("счет 45 от 12.03.2026 и счет 46 от 13.03.2026", BOTH, SECOND, PAYER),
+        ("счета 45 и 46, 118", BOTH, replace(SECOND, amount=None), PAYER),
+    ],
+)
+def test_any_doubt_about_one_of_several_invoices_is_a_doubt_about_all(
+    text: str, sum_: Money, second: Invoice, payer: str
+) -> None:
+    (outcome,) = match([payment(text, amount=sum_, payer_tax_id=payer)], [invoice(), second])
+    assert said(outcome) == "several_invoices"
+
+
+def test_who_competes_for_one_of_several_invoices_takes_the_proof_of_all() -> None:
+    money = [
+        payment("счета 45 и 46", amount=BOTH),
+        payment(key="id:2"),
+        payment("счет 46", key="id:3", amount=Money(2200, "RUB")),
+    ]
+    assert [said(outcome) for outcome in match(money, [invoice(), SECOND])] == ["competing_payments"] * 3
+
+
+def test_a_number_shared_by_two_makes_the_sum_of_several_no_proof() -> None:
+    twins = [invoice(), SECOND, replace(SECOND, id=3)]
+    assert said(match([payment("счета 45 и 46", amount=BOTH)], twins)[0]) == "several_invoices"
+
+
+def test_more_invoices_than_can_be_read_at_once_are_for_a_person() -> None:
+    portal = [invoice(id=number, number=str(number)) for number in range(40, 51)]
+    text = "счета " + ", ".join(each.number for each in portal)
+    paid = payment(text, amount=Money(11800 * len(portal), "RUB"))
+    assert said(match([paid], portal)[0]) == "several_invoices"
+    less = payment(text.removesuffix(", 50"), amount=Money(11800 * 10, "RUB"))
+    assert said(match([less], portal)[0]) == "number_and_tax_id"
+
+
+def parts(*amounts: int, days: bool = True) -> list[Payment]:
+    return [
+        payment(
+            key=f"id:{n}",
+            amount=Money(amount, "RUB"),
+            booked_on=date(2026, 3, 10 + n if days else 20),
+            document_number=f"50{n}",
+        )
+        for n, amount in enumerate(amounts)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("money", "said_of_them"),
+    [
+        (parts(6000, 5800), "number_and_tax_id"),
+        (parts(1000, 2000, 3000), "number_and_tax_id"),
+        (parts(5900, 5900), "number_and_tax_id"),
+        (parts(5900, 5900, days=False), "competing_payments"),
+        (parts(6000, 5801), "competing_payments"),
+        (parts(6000, 11800), "competing_payments"),
+        ([*parts(6000), payment("счета 45 и 46", key="id:9", amount=BOTH)], "competing_payments"),
+    ],
+)
+def test_parts_stand_beside_each_other_as_long_as_they_differ_and_are_not_too_much(
+    money: list[Payment], said_of_them: str
+) -> None:
+    outcomes = match(money, [invoice(), SECOND])
+    assert {said(outcome) for outcome in outcomes} == {said_of_them}
+    proven = [outcome for outcome in outcomes if isinstance(outcome, Proven)]
+    assert all(outcome.part for outcome in proven)
+
+
 def test_unknown_accounts_prove_only_where_one_company_owns_all_invoices() -> None:
     unknown = invoice(own_accounts=None)
     assert said(match([payment()], [unknown, invoice(id=2, number="46")])[0]) == "number_and_tax_id"
@@ -304,15 +437,82 @@ def test_hints_are_open_invoices_of_the_amount_with_those_of_the_payer_first() -
     assert [due.id for due in outcome.invoices] == [99, 2, 3, 4, 5]
 
 
-def test_evidence_is_json_that_quotes_the_payer_and_names_what_was_equal() -> None:
-    (outcome,) = match([payment("Оплата по счёту № 45 от 12.03.2026")], [invoice()])
-    assert json.loads(json.dumps(outcome.evidence)) == {
-        "text": "счёту № 45 от 12.03.2026",
-        "number": "45",
-        "amount": "equal: 118.00 RUB",
-        "invoice_date": "equal: 2026-03-12",
-        "payer_tax_id": "equal: 7701234567",
-    }
+QUOTED = {"text": "счет № 45 от 12.03.2026", "number": "45"}
+EQUAL_SUM = {**QUOTED, "amount": "equal: 118.00 RUB"}
+BY_TAX_ID = {"payer_tax_id": "equal: 7701234567"}
+BY_DATE = {"invoice_date": "equal: 2026-03-12"}
+COMPETITOR = invoice(id=2, number="46")
+
+TOLD: dict[str, tuple[Payment, list[Invoice], str, list[int], dict[str, str]]] = {
+    "both identifiers": (payment(), [invoice()], "number_and_tax_id", [1], {**EQUAL_SUM, **BY_TAX_ID, **BY_DATE}),
+    "the tax id, the date being another's to read": (
+        payment("счет 45 of 03/12/2026"), [invoice()], "number_and_tax_id", [1],
+        {"text": "счет 45 of 03/12/2026", "number": "45", "amount": "equal: 118.00 RUB", **BY_TAX_ID},
+    ),
+    "the date": (payment(payer_tax_id=""), [invoice()], "number_and_date", [1], {**EQUAL_SUM, **BY_DATE}),
+    "an invoice paid by hand": (
+        payment(), [invoice(**PAID)], "number_and_tax_id", [1],
+        {**EQUAL_SUM, **BY_TAX_ID, **BY_DATE, "paid_on": "2026-03-20, not before the booking on 2026-03-20"},
+    ),
+    "a part": (
+        payment(amount=Money(5000, "RUB")), [invoice(collected=(HALF,))], "number_and_tax_id", [1],
+        {**QUOTED, **BY_TAX_ID, **BY_DATE, "amount": "50.00 RUB of 118.00 RUB, 60.00 RUB collected before"},
+    ),
+    "several invoices": (
+        payment("счет 45 от 12.03.2026 и счет 46 от 13.03.2026", amount=BOTH), [invoice(), NEXT_DAY], "number_and_tax_id", [1, 2],
+        {
+            "text": "счет 45 от 12.03.2026 | счет 46 от 13.03.2026", "number": "45, 46",
+            "amount": "equal: 140.00 RUB, the sum of 2 invoices", **BY_TAX_ID, "invoice_date": "equal: 2026-03-13",
+        },
+    ),
+    "several invoices of another sum": (
+        payment("счета 45 и 46"), [invoice(), SECOND], "several_invoices", [1, 2], {"text": "счета 45 | и 46", "number": "45, 46"},
+    ),
+    "one invoice known of two": (
+        payment("счета 45 и 46"), [invoice()], "several_invoices", [1], {"text": "счета 45 | и 46"},
+    ),
+    "a number that may be a second invoice": (
+        payment("счет 45 46"), [invoice(), COMPETITOR], "several_invoices", [1, 2],
+        {"text": "счет 45", "number": "45", "other_number": "46"},
+    ),
+    "many numbers": (
+        payment("счета 46, 47, 48, 49, 50, 51"), [], "unknown_reference", [], {"text": "счета 46 | 47 | 48 | 49 | 50"},
+    ),
+    "no number": (payment("за услуги"), [invoice()], "no_reference", [1], {}),
+    "a hidden character": (payment("счет 4\u200b5"), [invoice(id=4, number="4")], "suspicious_text", [4], {"text": "счет 4"}),
+    "a shared number": (payment(), [invoice(), invoice(id=2)], "ambiguous", [1, 2], {"text": QUOTED["text"]}),
+    "a replacement": (
+        payment("счет 45 отменен"), [invoice()], "replaced", [1], {"text": "счет 45", "number": "45"},
+    ),
+    "a payment released before": (
+        payment(released_from=frozenset({("legacy", 1)})), [invoice()], "released_before", [1], QUOTED,
+    ),
+    "a cancelled invoice": (payment(), [invoice(cancelled=True)], "cancelled", [1], {**QUOTED, "invoice": "cancelled"}),
+    "another payer": (
+        payment(payer_tax_id=STRANGER), [invoice(payer_tax_ids=frozenset({"7712345678", PAYER}))], "payer_mismatch", [1],
+        {**EQUAL_SUM, "payer_tax_id": "paid by 7709999999, invoice has 7701234567, 7712345678"},
+    ),
+    "another date": (
+        payment(), [invoice(issued_on=date(2026, 3, 13))], "date_mismatch", [1],
+        {**EQUAL_SUM, "invoice_date": "invoice 2026-03-13, the text has another date"},
+    ),
+    "the number alone": (
+        payment(payer_tax_id=""), [invoice(issued_on=None)], "one_identifier", [1], EQUAL_SUM,
+    ),
+    "the number alone, and a part": (
+        payment(payer_tax_id="", amount=Money(1, "RUB")), [invoice(issued_on=None)], "underpaid", [1],
+        {**QUOTED, "amount": "0.01 RUB of 118.00 RUB"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("money", "portal", "word", "ids", "evidence"), TOLD.values(), ids=TOLD)
+def test_evidence_quotes_the_payer_and_names_what_was_compared(
+    money: Payment, portal: list[Invoice], word: str, ids: list[int], evidence: dict[str, str]
+) -> None:
+    (outcome,) = match([money], portal)
+    assert (said(outcome), [due.id for due in outcome.invoices]) == (word, ids)
+    assert json.loads(json.dumps(outcome.evidence)) == evidence
 
 
 TEXTS = st.sampled_from(
@@ -346,23 +546,27 @@ PAYMENTS = st.lists(
 
 
 @given(PAYMENTS, INVOICES)
-def test_proven_means_exact_money_live_invoice_and_one_payment_for_it(
+def test_proven_means_exact_money_live_invoice_and_no_more_money_than_it_asks_for(
     payments: list[Payment], invoices: list[Invoice]
 ) -> None:
     outcomes = match(payments, invoices)
-    proven = [
-        (money, outcome.invoice)
-        for money, outcome in zip(payments, outcomes, strict=True)
-        if isinstance(outcome, Proven)
-    ]
-    assert len({(due.kind, due.id) for _, due in proven}) == len(proven)
-    for money, due in proven:
-        assert money.amount == due.amount
-        assert not due.cancelled
-        assert not due.settled
+    takes: dict[tuple[str, int], list[int]] = {}
+    for money, outcome in zip(payments, outcomes, strict=True):
+        if isinstance(outcome, Unproven):
+            continue
+        due = outcome.invoices
+        assert {each.amount and each.amount.currency for each in due} == {money.amount.currency}
+        together = sum(each.amount.minor for each in due if each.amount)
+        assert money.amount.minor < together if outcome.part else money.amount.minor == together
         assert "\u200b" not in money.remittance
-        assert [other.id for other in invoices if other.number.lstrip("0") == due.number.lstrip("0")] == [due.id]
-        assert money.payer_tax_id in due.payer_tax_ids or "12.03.2026" in money.remittance
+        for each in due:
+            takes.setdefault((each.kind, each.id), []).append(money.amount.minor if outcome.part else 0)
+            assert not (each.cancelled)
+            assert not (each.settled)
+            assert [other.id for other in invoices if other.number.lstrip("0") == each.number.lstrip("0")] == [each.id]
+            assert money.payer_tax_id in each.payer_tax_ids or "12.03.2026" in money.remittance
+    prices = {(each.kind, each.id): each.amount.minor for each in invoices if each.amount}
+    assert all(taken == [0] or (min(taken) > 0 and sum(taken) <= prices[key]) for key, taken in takes.items())
 
 
 @given(PAYMENTS, INVOICES, st.randoms(use_true_random=False))

@@ -98,7 +98,7 @@ class Office:
 
     def let_the_quiet_time_pass(self) -> None:
         with self.store.transaction() as connection:
-            connection.execute(update(settlement).values(quiet_until=LONG_AGO))
+            connection.execute(update(settlement).values(quiet_until=LONG_AGO, quiet_clock=None))
 
     def meet(self, alias: str) -> int:
         with self.store.transaction() as connection:

@@ -9,7 +9,7 @@ from airflow_b24.ledger import settlements
 from airflow_b24.ledger.decide import Row, State
 from airflow_b24.reconcile.desk import PaySystem
 from airflow_b24.reconcile.idle_pay_systems import IN_A_ROW
-from airflow_b24.reconcile.releasing import release
+from airflow_b24.reconcile.releasing import release, retry
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.sandbox import seed
 
@@ -111,12 +111,13 @@ def test_another_pay_system_has_a_record_of_its_own(office: Any) -> None:
     assert settle(office, 3).state is State.PAID
 
 
-def test_what_was_released_does_not_count_against_it(office: Any) -> None:
+@pytest.mark.parametrize("decide", [retry, release])
+def test_what_a_person_has_decided_does_not_count_against_it(office: Any, decide: Any) -> None:
     answered_true_and_paid_nothing(office, *range(2, 2 + IN_A_ROW))
     office.let_the_quiet_time_pass()
-    release(office.desk, 1)
-    office.match()
-    assert settle(office).state is State.PAID
+    decide(office.desk, 1)
+    office.ready(9)
+    assert settle(office, 9).state is State.PAID
 
 
 def test_what_has_ended_is_reported_whatever_the_pay_system_is(office: Any) -> None:

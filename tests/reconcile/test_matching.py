@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from airflow_b24.ledger import settlements, statuses
+from airflow_b24.reconcile.releasing import release
 from airflow_b24.reconcile.settling import settle_matched
 
 
@@ -23,7 +24,7 @@ def reasons(office: Any) -> list[str]:
 def test_shadow_records_the_proof_and_writes_no_settlement(office: Any) -> None:
     office.bill()
     office.receive()
-    assert office.match("shadow") == {"payments": 1, "proven": 1, "review": 0, "ready": 0}
+    assert office.match("shadow") == {"payments": 1, "proven": 1, "review": 0, "promised": 0}
     assert (counts(office, "settlement"), counts(office, "allocation"), office.due()) == (0, 0, {})
     assert reasons(office) == ["number_and_tax_id"]
 
@@ -32,8 +33,8 @@ def test_pay_matches_afresh_after_shadow_and_makes_it_ready_once(office: Any) ->
     office.bill()
     office.receive()
     office.match("shadow")
-    assert office.match() == {"payments": 1, "proven": 1, "review": 0, "ready": 1}
-    assert office.match() == {"payments": 0, "proven": 0, "review": 0, "ready": 0}
+    assert office.match() == {"payments": 1, "proven": 1, "review": 0, "promised": 1}
+    assert office.match() == {"payments": 0, "proven": 0, "review": 0, "promised": 0}
     assert office.due() == {2: 1}
 
 
@@ -54,7 +55,7 @@ def test_a_second_payment_of_the_invoice_is_a_review_whether_it_is_paid_yet_or_n
     assert office.match()["review"] == 1
     settle_matched(office.desk, settlement_id, 2, office.pay_system)
     office.receive(key="id:third")
-    assert office.match() == {"payments": 2, "proven": 0, "review": 2, "ready": 0}
+    assert office.match() == {"payments": 2, "proven": 0, "review": 2, "promised": 0}
     assert reasons(office)[1:] == ["already_settled"] * 2
     assert office.executed() == 1
 
@@ -63,7 +64,7 @@ def test_two_payments_of_one_invoice_in_one_run_are_both_reviewed(office: Any) -
     office.bill()
     office.receive(key="id:first")
     office.receive(key="id:second")
-    assert office.match()["ready"] == 0
+    assert office.match()["promised"] == 0
     assert reasons(office) == ["competing_payments"] * 2
 
 
@@ -71,7 +72,7 @@ def test_paid_by_hand_on_the_portal_is_still_matched_with_its_money(office: Any)
     office.bill()
     office.person(2, "P")
     office.receive()
-    assert office.match()["ready"] == 1
+    assert office.match()["promised"] == 1
     settled = settle_matched(office.desk, office.due()[2], 2, office.pay_system)
     assert (settled.row.how, office.executed()) == ("by_hand", 0)
 
@@ -79,7 +80,8 @@ def test_paid_by_hand_on_the_portal_is_still_matched_with_its_money(office: Any)
 @pytest.mark.parametrize(
     ("invoice", "payment", "reason"),
     [
-        ({"price": "118.01"}, {}, "wrong_amount"),
+        ({"price": "117.99"}, {}, "overpaid"),
+        ({"price": "118.01", "company_id": None}, {"remittance": "Оплата по счету № 2026/2"}, "underpaid"),
         ({"currency": "EUR"}, {}, "wrong_currency"),
         ({"status_id": "D", "cancelled": True}, {}, "cancelled"),
         ({}, {"account": "40702810000000000666"}, "payee_mismatch"),
@@ -95,7 +97,7 @@ def test_without_a_proof_a_person_decides(
 ) -> None:
     office.bill(**invoice)
     office.receive(**payment)
-    assert office.match() == {"payments": 1, "proven": 0, "review": 1, "ready": 0}
+    assert office.match() == {"payments": 1, "proven": 0, "review": 1, "promised": 0}
     assert (reasons(office), counts(office, "settlement")) == ([reason], 0)
 
 
@@ -112,7 +114,7 @@ def test_portals_that_share_a_ledger_pay_invoices_whose_own_account_is_known(off
     office.meet("other.example")
     office.bill()
     office.receive()
-    assert office.match()["ready"] == 1
+    assert office.match()["promised"] == 1
 
 
 @pytest.mark.parametrize("spoilt", [{"currency": "rub"}, {"price": "NaN"}], ids=str)
@@ -125,7 +127,7 @@ def test_an_invoice_that_cannot_be_priced_stops_no_other_and_still_holds_its_num
     office.bill(5, number="2026/4", **spoilt)
     for invoice_id in (2, 3, 4):
         office.receive(invoice_id)
-    assert office.match() == {"payments": 3, "proven": 1, "review": 2, "ready": 1}
+    assert office.match() == {"payments": 3, "proven": 1, "review": 2, "promised": 1}
     assert reasons(office) == ["price_not_exact", "number_and_tax_id", "ambiguous"]
 
 
@@ -148,7 +150,7 @@ def test_the_invoice_is_found_behind_many_pages(office: Any) -> None:
         office.bill(invoice_id)
     for invoice_id in (1, 50, 51, 117, 120):
         office.receive(invoice_id)
-    assert office.match()["ready"] == 5
+    assert office.match()["promised"] == 5
     assert set(office.due()) == {1, 50, 51, 117, 120}
 
 
@@ -157,7 +159,7 @@ def test_a_review_is_matched_afresh_when_the_invoice_is_mended(office: Any) -> N
     office.receive()
     assert office.match()["review"] == 1
     office.bill(price="118.00")
-    assert office.match()["ready"] == 1
+    assert office.match()["promised"] == 1
 
 
 def test_a_held_payment_is_not_matched(office: Any) -> None:
@@ -165,3 +167,68 @@ def test_a_held_payment_is_not_matched(office: Any) -> None:
     office.receive()
     office.receive(amount=11900)
     assert office.match()["payments"] == 0
+
+
+def states(office: Any) -> dict[int, str]:
+    with office.store.snapshot() as connection:
+        found = connection.execute(text("SELECT invoice_id, state FROM b24_settlement")).all()
+        return {row.invoice_id: row.state for row in found}
+
+
+def test_parts_are_collected_over_runs_and_settled_when_the_sum_is_exact(office: Any) -> None:
+    office.bill()
+    office.receive(key="id:first", amount=5000)
+    assert office.match() == {"payments": 1, "proven": 1, "review": 0, "promised": 1}
+    assert (states(office), office.due()) == ({2: "collecting"}, {})
+    office.receive(key="id:second", amount=4000)
+    office.receive(key="id:third", amount=2800)
+    assert office.match()["promised"] == 2
+    assert (states(office), office.due()) == ({2: "ready"}, {2: 1})
+    settled = settle_matched(office.desk, 1, 2, office.pay_system)
+    assert (settled.row.how, office.executed()) == ("sent", 1)
+
+
+def test_more_than_the_rest_and_the_like_of_a_part_are_for_a_person(office: Any) -> None:
+    office.bill()
+    office.receive(key="id:first", amount=5000)
+    office.match()
+    office.receive(key="id:whole")
+    office.receive(key="id:alike", amount=5000)
+    assert office.match()["proven"] == 0
+    assert reasons(office)[1:] == ["overpaid", "alike_payments"]
+
+
+@pytest.mark.parametrize("change", [{"price": "119.00"}, {"company_id": None}, {"currency": "EUR"}], ids=str)
+def test_an_invoice_that_is_not_the_one_of_its_first_part_collects_no_more(office: Any, change: dict[str, Any]) -> None:
+    office.bill()
+    office.receive(key="id:first", amount=5000)
+    office.match()
+    office.bill(**change)
+    office.receive(key="id:second", amount=6800)
+    assert office.match()["promised"] == 0
+    assert reasons(office)[1:] == ["already_settled"]
+
+
+def test_shadow_collects_nothing(office: Any) -> None:
+    office.bill()
+    office.receive(amount=5000)
+    assert office.match("shadow")["promised"] == 0
+    assert counts(office, "settlement") == 0
+
+
+def test_one_payment_becomes_a_settlement_of_each_invoice_it_names(office: Any) -> None:
+    office.bill(2)
+    office.bill(3, "22.00")
+    office.receive(key="id:both", amount=14000, remittance="Оплата по счетам № 2026/2, 2026/3")
+    assert office.match()["promised"] == 1
+    assert states(office) == {2: "ready", 3: "ready"}
+    for invoice_id, settlement_id in office.due().items():
+        assert settle_matched(office.desk, settlement_id, invoice_id, office.pay_system).row.how == "sent"
+    assert office.executed(2) == office.executed(3) == 1
+
+
+def test_a_payment_that_a_person_parted_from_its_invoice_is_not_put_to_it_again(office: Any) -> None:
+    settlement_id = office.ready()
+    release(office.desk, settlement_id)
+    assert office.match() == {"payments": 1, "proven": 0, "review": 1, "promised": 0}
+    assert reasons(office) == ["released_before"]

@@ -3,19 +3,27 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from airflow_b24.bitrix.errors import RequestError
-from airflow_b24.ledger import settlements
+from airflow_b24.ledger import cases, settlements
 from airflow_b24.ledger.decide import State
+from airflow_b24.ledger.schema import settlement
 from airflow_b24.reconcile import reporting
-from airflow_b24.reconcile.releasing import release
+from airflow_b24.reconcile.releasing import release, retry
 from airflow_b24.reconcile.settling import settle_matched
+from airflow_b24.reconcile.sweeping import sweep
 
 GET = "crm.invoice.get"
 
 
 def settle(office: Any, settlement_id: int) -> Any:
     return settle_matched(office.desk, settlement_id, 2, office.pay_system).row
+
+
+def force(office: Any, settlement_id: int, **values: Any) -> None:
+    with office.store.transaction() as connection:
+        connection.execute(update(settlement).where(settlement.c.id == settlement_id).values(**values))
 
 
 def in_flight(office: Any) -> int:
@@ -30,7 +38,7 @@ def state(office: Any, settlement_id: int) -> State:
     return settlements.look(office.store, settlement_id).state
 
 
-def test_what_never_left_is_released_without_asking_and_its_money_is_matched_afresh(office: Any) -> None:
+def test_what_never_left_is_released_without_asking_and_each_is_free_for_others(office: Any) -> None:
     settlement_id = office.ready()
     office.person(2, "D")
     settle(office, settlement_id)
@@ -38,10 +46,21 @@ def test_what_never_left_is_released_without_asking_and_its_money_is_matched_afr
     assert release(office.desk, settlement_id).state is State.RELEASED
     assert not office.state.journal
     office.person(2, "S")
-    assert office.match()["ready"] == 1
+    office.receive(key="id:other")
+    assert office.match()["promised"] == 1
     assert settle(office, office.due()[2]).state is State.PAID
-    [line] = reporting.lines(office.store)
-    assert (line.status, line.settlement_id) == ("paid", settlement_id + 1)
+    assert {line.payment: (line.status, line.reason) for line in reporting.lines(office.store)} == {
+        "B2": ("review", "released_before"),
+        "other": ("paid", "number_and_tax_id"),
+    }
+
+
+@pytest.mark.parametrize("amount", [11800, 5000])
+def test_what_is_ready_or_collecting_can_be_released(office: Any, amount: int) -> None:
+    office.bill()
+    office.receive(amount=amount)
+    office.match()
+    assert release(office.desk, 1).state is State.RELEASED
 
 
 def test_a_released_settlement_says_nothing_of_its_payment_any_more(office: Any) -> None:
@@ -53,14 +72,25 @@ def test_a_released_settlement_says_nothing_of_its_payment_any_more(office: Any)
     assert (line.status, line.reason, line.settlement_id) == ("waiting", "number_and_tax_id", None)
 
 
-def test_only_what_is_in_review_can_be_released(office: Any) -> None:
+def test_what_is_paid_is_released_only_after_it_was_reversed_and_seen(office: Any) -> None:
     settlement_id = office.ready()
-    with pytest.raises(ValueError, match=f"SETTLEMENT_ID: {settlement_id} is ready; only one in review"):
-        release(office.desk, settlement_id)
     settle(office, settlement_id)
-    with pytest.raises(ValueError, match=f"SETTLEMENT_ID: {settlement_id} is paid"):
+    for status_id in ("P", "S"):
+        office.person(2, status_id)
+        with pytest.raises(ValueError, match="invoice 2026/2 is paid; take the payment back in Bitrix24 first"):
+            release(office.desk, settlement_id)
+    sweep(office.desk)
+    assert release(office.desk, settlement_id).state is State.RELEASED
+    with office.store.snapshot() as connection:
+        assert cases.open_cases(connection) == []
+
+
+@pytest.mark.parametrize("state_", ["sending", "unknown"])
+def test_what_may_be_on_its_way_is_not_released(office: Any, state_: str) -> None:
+    settlement_id = office.ready()
+    force(office, settlement_id, state=state_)
+    with pytest.raises(ValueError, match=f"is {state_}, and nothing of that can be released"):
         release(office.desk, settlement_id)
-    assert office.match()["payments"] == 0
 
 
 def test_releasing_twice_frees_once(office: Any) -> None:
@@ -119,3 +149,65 @@ def test_an_invoice_that_cannot_be_read_is_not_released(office: Any) -> None:
     with pytest.raises(RequestError, match="Access denied"):
         release(office.desk, settlement_id)
     assert state(office, settlement_id) is State.REVIEW
+
+
+def test_a_review_that_was_mended_is_retried_and_paid(office: Any) -> None:
+    settlement_id = in_flight(office)
+    office.let_the_quiet_time_pass()
+    row = retry(office.desk, settlement_id)
+    assert (row.state, row.in_flight, row.answered, row.attempts) == (State.READY, False, False, 0)
+    assert settle(office, settlement_id).state is State.PAID
+    assert office.executed() == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda office: office.person(2, "P"), "is paid; there is nothing to retry"),
+        (lambda office: office.person(2, "D"), "The invoice is cancelled"),
+        (lambda office: office.bill(price="119.00"), r"\(amount_changed\)"),
+        (lambda office: office.bill(number="2026/9"), r"\(invoice_changed\)"),
+        (lambda office: office.receive(amount=1), "The bank changed or took back the payment"),
+    ],
+    ids=["paid", "cancelled", "price", "number", "held"],
+)
+def test_what_still_stands_in_the_way_is_named(office: Any, spoil: Any, problem: str) -> None:
+    settlement_id = in_flight(office)
+    office.let_the_quiet_time_pass()
+    spoil(office)
+    with pytest.raises(ValueError, match=problem):
+        retry(office.desk, settlement_id)
+    assert state(office, settlement_id) is State.REVIEW
+
+
+def test_only_a_quiet_review_is_retried(office: Any) -> None:
+    settlement_id = in_flight(office)
+    with pytest.raises(ValueError, match="may still land"):
+        retry(office.desk, settlement_id)
+    ready = office.ready(3)
+    with pytest.raises(ValueError, match=f"{ready} is ready; only one in review"):
+        retry(office.desk, ready)
+
+
+def both(office: Any) -> None:
+    office.bill(2)
+    office.bill(3, "22.00")
+    office.receive(key="id:both", amount=14000, remittance="Оплата по счетам № 2026/2, 2026/3")
+    office.match()
+
+
+def test_with_one_of_several_invoices_all_that_were_not_sent_are_released(office: Any) -> None:
+    both(office)
+    release(office.desk, 2)
+    assert [state(office, each) for each in (1, 2)] == [State.RELEASED, State.RELEASED]
+    assert {(line.status, line.reason) for line in reporting.lines(office.store)} == {("waiting", "number_and_tax_id")}
+
+
+def test_money_that_a_release_left_over_waits_for_a_person(office: Any) -> None:
+    both(office)
+    settle(office, 1)
+    release(office.desk, 2)
+    assert [state(office, each) for each in (1, 2)] == [State.PAID, State.RELEASED]
+    [line] = reporting.lines(office.store)
+    assert (line.status, line.reason) == ("review", "rest_free")
+    assert line.why == "22.00 RUB of it is put to no invoice any more."

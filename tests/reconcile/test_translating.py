@@ -56,7 +56,22 @@ def test_an_invoice_is_seen_in_minor_units_with_every_mark_of_a_landed_call() ->
 
 
 def test_the_day_of_a_payment_is_the_portals_own_day() -> None:
-    assert seen(invoice(PAYED="Y", DATE_PAYED="2026-11-21T00:30:00+03:00")).paid_on == date(2026, 11, 21)
+    midnight = "2026-11-21T00:30:00+03:00"
+    assert seen(invoice(PAYED="Y", DATE_PAYED=midnight, DATE_STATUS=midnight)).paid_on == date(2026, 11, 21)
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"DATE_PAYED": "2026-11-20T10:00:00+03:00", "DATE_STATUS": "2026-11-23T10:00:00+03:00"},
+        {"DATE_PAYED": "2026-11-23T10:00:00+03:00", "DATE_STATUS": "2026-11-20T10:00:00+03:00"},
+    ],
+    ids=str,
+)
+def test_the_day_of_a_payment_is_its_earliest_mark_for_later_edits_move_only_the_later_one(
+    marks: dict[str, str],
+) -> None:
+    assert seen(invoice(PAYED="Y", **marks)).paid_on == date(2026, 11, 20)
 
 
 @pytest.mark.parametrize(

@@ -59,3 +59,39 @@ def test_a_refreshed_token_lives_one_hour(desk) -> None:
 def test_a_refresh_is_refused_as_documented(desk, changes: dict[str, str], status: int, error: str) -> None:
     given = refresh(desk, **changes)
     assert (given[0], given[1]["error"]) == (status, error)
+
+
+def form(desk, **changes: str):
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    return desk.send(Request("POST", "/oauth/token/", "", headers, urlencode(GOOD | changes).encode()))
+
+
+def test_a_refresh_may_travel_as_a_form(desk) -> None:
+    assert json.loads(form(desk).body)["expires_in"] == 3600
+    assert json.loads(form(desk).body) == {"error": "invalid_grant"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "rotated"),
+    [
+        ("lost_before", 0, False),
+        ("refused", 503, False),
+        ("lost_after", 0, True),
+        ("html_502_after", 502, True),
+        ("truncated_after", 200, True),
+    ],
+)
+def test_a_refresh_can_be_spoilt_before_or_after_it_rotates(desk, kind: str, status: int, rotated: bool) -> None:
+    desk.fault(kind, method="oauth.token")
+    spoilt = form(desk)
+    assert (spoilt.status, spoilt.cut) == (status, status == 0)
+    assert desk.state.application.refreshes == int(rotated)
+    assert (json.loads(form(desk).body).get("error") == "invalid_grant") is rotated
+
+
+def test_a_refresh_can_be_slow_or_refused_in_any_words(desk) -> None:
+    desk.fault("slow", method="oauth.token", seconds=3)
+    assert form(desk).delay_s == 3
+    desk.fault("error", method="oauth.token", status=402, code="PAYMENT_REQUIRED", description="Payment required")
+    given = form(desk)
+    assert (given.status, json.loads(given.body)["error"]) == (402, "PAYMENT_REQUIRED")

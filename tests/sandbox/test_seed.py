@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date
+from decimal import Decimal
 
 import pytest
 
@@ -25,13 +26,19 @@ def test_the_bank_does_not_send_the_name_of_the_story() -> None:
 def test_all_four_ends_and_all_the_stories_are_there() -> None:
     assert {story.end for story in seed.DEMO} == {"paid", "by_hand", "review", "ignored"}
     assert {story.scenario for story in seed.DEMO} >= {
-        *("number_and_tax_id", "number_and_date", "wrong_amount", "unknown_reference", "two_invoices_named"),
+        *("number_and_tax_id", "number_and_date", "overpaid", "unknown_reference", "two_invoices_named"),
+        *("first_part", "second_part", "two_at_once"),
         *("two_invoices_fit", "duplicate_delivery", "paid_by_hand", "second_payment", "cancelled_invoice"),
         *("answer_lost", "rate_limit", "debit", "pending", "malformed_amount", "true_but_unpaid"),
     }
 
 
-@pytest.mark.parametrize("story", [s for s in seed.DEMO if s.end == "paid"], ids=lambda story: story.scenario)
+SUMS = {"first_part": [125], "second_part": [125], "two_at_once": [126, 127]}
+
+
+@pytest.mark.parametrize(
+    "story", [s for s in seed.DEMO if s.end == "paid" and s.scenario not in SUMS], ids=lambda story: story.scenario
+)
 def test_a_payment_that_must_settle_names_its_open_invoice_amount_and_payer(story: seed.Expectation) -> None:
     record, invoice = RECORDS[story.payment_id], STATE.invoices[story.invoice_id or 0]
     assert invoice.number in record["purpose"]
@@ -39,6 +46,13 @@ def test_a_payment_that_must_settle_names_its_open_invoice_amount_and_payer(stor
     assert not invoice.paid
     tax_ids = {row["RQ_INN"] for row in STATE.requisites if row["ENTITY_ID"] == str(invoice.company_id)}
     assert record["payer"]["tax_id"] in tax_ids or f"{invoice.billed_on:%d.%m.%Y}" in record["purpose"]
+
+
+def test_the_parts_of_an_invoice_and_the_invoices_of_a_payment_add_up() -> None:
+    paid = {story.scenario: RECORDS[story.payment_id]["amount"] for story in seed.DEMO if story.scenario in SUMS}
+    price = {number: STATE.invoices[number].price for number in (125, 126, 127)}
+    assert Decimal(paid["first_part"]) + Decimal(paid["second_part"]) == price[125]
+    assert Decimal(paid["two_at_once"]) == price[126] + price[127]
 
 
 def test_the_malformed_record_is_a_json_number() -> None:

@@ -110,6 +110,18 @@ def test_a_refresh_names_the_address_it_was_asked_at(addresses: Addresses) -> No
     assert given["client_endpoint"] == f"{addresses.http}/rest/"
 
 
+def test_a_refresh_is_taken_as_a_form_and_can_be_cut_after_it_rotated(addresses: Addresses, state: State) -> None:
+    assert state.application is not None
+    before = state.application.refreshes
+    form = f"grant_type=refresh_token&client_id={seed.CLIENT_ID}&client_secret={seed.CLIENT_SECRET}"
+    form += f"&refresh_token={state.application.refresh_token}"
+    command = ["curl", "-sS", "--noproxy", "*", "-d", form, f"{addresses.http}/oauth/token/"]
+    state.faults.rules.append(Rule("lost_after", "oauth.token"))
+    lost = subprocess.run(command, capture_output=True, check=False, timeout=10)
+    assert (lost.stdout, lost.returncode != 0, state.application.refreshes) == (b"", True, before + 1)
+    assert json.loads(subprocess.run(command, capture_output=True, check=True, timeout=10).stdout)["error"]
+
+
 def test_a_port_that_is_taken_is_an_error_and_not_a_hang(addresses: Addresses, tmp_path: Path) -> None:
     program = f"""
         import pathlib

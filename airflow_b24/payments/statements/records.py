@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from airflow_b24.payments.errors import AmountError, PaymentError
 from airflow_b24.payments.model import Payment
@@ -152,13 +152,14 @@ def _is_first(field: str, value: object, yes: str, no: str, fields: RecordFields
 
 
 def _payment(values: Mapping[str, object], amount: Money, fields: RecordFields) -> Payment:
+    texts: dict[str, Any] = {field: _text(field, values[field]) for field in _TEXTS}
     return Payment(
         account=_account(values["account"], fields),
         key=_key(values["id"], fields),
         occurrence=0,
         amount=amount,
         booked_on=_day(values["booked_on"], fields.time_zone),
-        **{field: _text(field, values[field]) for field in _TEXTS},
+        **texts,
     )
 
 

@@ -21,10 +21,20 @@ def test_a_byte_order_mark_is_no_fault() -> None:
 
 
 @pytest.mark.parametrize(
+    "body",
+    [b"[" * 50 + b"]" * 50, b'{"a":' * 49 + b"1" + b"}" * 49, b"[" + b"0," * 999_990 + b"0]", b"[" + b"9" * 100 + b"]"],
+)
+def test_the_largest_that_is_read_is_read(body: bytes) -> None:
+    assert decode_json(body)
+
+
+@pytest.mark.parametrize(
     ("body", "problem"),
     [
         (b"", "not JSON"), (b"<html>", "not JSON"), (b'{"a": 1', "not JSON"), (b"[1] [2]", "not JSON"), (b"\xff\xfe[", "not UTF-8"),
         (b"[NaN]", "finite"), (b"[-Infinity]", "finite"), (b'{"a": 1, "a": 2}', "twice"), (b"[" * 200_000, "deep"), (b'{"a":' * 200_000, "deep"),
+        (b"[" * 51 + b"]" * 51, "deep"), (b'{"a":' * 51 + b"1" + b"}" * 51, "deep"), (b"[" + b"0," * 1_000_000 + b"0]", "more than 1000000 values"),
+        (b"[1e" + b"9" * 30 + b"]", "exponent too long"), (b"[" + b"9" * 101 + b"]", "too long"),
         (b"[" + b"9" * 5000 + b"]", "too long"), (b"[" + b" " * 200 + b"]", "larger than 100 bytes"),
     ],
 )  # fmt: skip

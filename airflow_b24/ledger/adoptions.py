@@ -1,0 +1,88 @@
+"""What this ledger knows to have sent, and what a person has told it of pays that it has no record of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, case, or_, select
+
+from airflow_b24.ledger import events
+from airflow_b24.ledger.decide import State
+from airflow_b24.ledger.schema import event, settlement
+from airflow_b24.ledger.store import Store, utc_now
+from airflow_b24.ledger.upsert import insert_if_absent
+
+ADOPTED: Final = "adopted"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An invoice that the portal shows as paid by us; `expected` in minor units, `evidence` what the portal showed."""
+
+    kind: str
+    invoice_id: int
+    invoice_number: str
+    expected: int
+    currency: str
+    exponent: int
+    evidence: Mapping[str, Any]
+
+
+def unknown_among(connection: Connection, portal_id: int, kind: str, invoice_ids: Collection[int]) -> set[int]:
+    """Those of the invoices which this ledger neither sent anything for nor knows to be paid."""
+    if not invoice_ids:
+        return set()
+    told = select(event.c.id).where(event.c.settlement_id == settlement.c.id, event.c.what == ADOPTED).exists()
+    query = select(settlement.c.invoice_id).where(
+        settlement.c.portal_id == portal_id,
+        settlement.c.kind == kind,
+        # A list of thousands is longer than what a statement may hold.
+        settlement.c.invoice_id.between(min(invoice_ids), max(invoice_ids)),
+        or_(settlement.c.sends > 0, settlement.c.state == State.PAID, told),
+    )
+    return set(invoice_ids) - set(connection.execute(query).scalars())
+
+
+def pay_systems(connection: Connection, portal_id: int) -> dict[str, set[str]]:
+    """What was sent through from here, by the ledger's names, each with the ids that invoices paid by it showed."""
+    shown = settlement.c.evidence["marks", "PAY_SYSTEM_ID"].as_string()
+    proved = and_(settlement.c.state == State.PAID, settlement.c.how == "sent")
+    query = (
+        select(settlement.c.pay_system, case((proved, shown)))
+        .where(settlement.c.portal_id == portal_id, settlement.c.sends > 0, settlement.c.pay_system != "")
+        .distinct()
+    )
+    found: dict[str, set[str]] = {}
+    for name, pay_system_id in connection.execute(query):
+        found.setdefault(name, set()).update({pay_system_id} - {None, ""})
+    return found
+
+
+def adopt(store: Store, portal_id: int, found: Sequence[Found]) -> int:
+    """Record invoices that were paid by us, though not from this ledger, as paid; returns how many were new to it.
+
+    One that has a settlement here already keeps it, with a word of the person in its story. Repeating is safe, by
+    invoice.
+    """
+    with store.transaction() as connection:
+        return sum(_adopt(connection, portal_id, each) for each in found)
+
+
+def _adopt(connection: Connection, portal_id: int, found: Found) -> bool:
+    if not unknown_among(connection, portal_id, found.kind, [found.invoice_id]):
+        return False
+    now = utc_now(connection)
+    end = {"origin": "manual", "state": State.PAID, "how": "by_hand", "reason": ADOPTED}
+    values = {"portal_id": portal_id, **asdict(found), **end, "created_at": now, "updated_at": now}
+    insert_if_absent(connection, settlement, values)
+    live = (
+        select(settlement.c.id, settlement.c.state, settlement.c.fence)
+        .where(settlement.c.portal_id == portal_id, settlement.c.kind == found.kind)
+        .where(settlement.c.invoice_id == found.invoice_id, settlement.c.state != State.RELEASED)
+    )
+    row = connection.execute(live.with_for_update()).one()
+    told = {"state": row.state, "fence": row.fence, "at": now, "evidence": found.evidence}
+    events.append(connection, row.id, ADOPTED, **told)
+    return True

@@ -1,0 +1,86 @@
+"""Which ledger pays on which portal, remembered in Airflow's Variables: outside the ledger, seen by every worker."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Final
+
+from airflow.sdk import Variable
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse, GetVariable
+
+from airflow_b24.ledger.errors import ForeignLedgerError, LedgerError
+from airflow_b24.ledger.identity import Identity
+
+ABOUT: Final = "airflow-b24: the ledger that pays on this portal, and how far it had come. Do not edit."
+
+
+class VariablePins:
+    """Pins in Variables named `airflow_b24_ledger:<portal>`, from inside a task and from Airflow's own commands."""
+
+    def get(self, portal: str) -> Identity | None:
+        """Return the portal's pin. Raises LedgerError when the Variable is not ours, AirflowRuntimeError when unread."""
+        text = _read(_key(portal))
+        return None if text is None else _parse(_key(portal), text)
+
+    def put(self, portal: str, pinned: Identity) -> None:
+        """Write the portal's pin and read it back. Raises LedgerError when something else answers in its place."""
+        key = _key(portal)
+        text = json.dumps({"ledger": pinned.id, "mark": pinned.mark})
+        # Twice: another worker may write its own, slightly older mark in between.
+        for _ in range(2):
+            _write(key, text)
+            found = self.get(portal)
+            if found is not None and found.id == pinned.id and found.mark >= pinned.mark:
+                return
+        # Nothing at all may be a passing fault of the API server; an answer of somebody else's will not pass.
+        kind = LedgerError if found is None else ForeignLedgerError
+        said = "nothing is" if found is None else f"ledger {found.id} at {found.mark} is"
+        raise kind(
+            f"Variable {key}: {said} read back after ledger {pinned.id} at {pinned.mark} was written; a secrets backend "
+            f"or the environment variable AIRFLOW_VAR_{key.upper()} answers in its place: remove it there"
+        )
+
+
+def _key(portal: str) -> str:
+    return f"airflow_b24_ledger:{portal}"
+
+
+def _parse(key: str, text: str) -> Identity:
+    try:
+        found = json.loads(text)
+        return Identity(str(found["ledger"]), int(found["mark"]))
+    except (ValueError, TypeError, KeyError):
+        raise ForeignLedgerError(
+            f"Variable {key}: it holds no pin of airflow-b24; remove what stands there, then look at "
+            "`airflow b24 ledger adopt`"
+        ) from None
+
+
+def _read(key: str) -> str | None:
+    found: str | None = Variable.get(key, default=None)
+    comms = _supervisor()
+    if found is None and comms is not None:
+        # source-derived: Variable.get calls a failure of the API server `not found`; here only its own word for it counts.
+        told = comms.send(GetVariable(key=key))
+        if not isinstance(told, ErrorResponse):
+            return told.value  # type: ignore[no-any-return]
+        if told.error != ErrorType.VARIABLE_NOT_FOUND:
+            raise AirflowRuntimeError(told)
+    return found
+
+
+def _write(key: str, text: str) -> None:
+    if _supervisor() is not None:
+        Variable.set(key, text, description=ABOUT)
+        return
+    # source-derived: outside a task the SDK's Variable can be read, not written.
+    from airflow.models import Variable as StoredVariable  # noqa: PLC0415 - a task must not load the metadata models
+
+    StoredVariable.set(key, text, description=ABOUT)  # noqa: AIR311 - it is the one that can be written there
+
+
+def _supervisor() -> Any:
+    """Return the way to the API server that a task has, None outside one."""
+    return getattr(sys.modules.get("airflow.sdk.execution_time.task_runner"), "SUPERVISOR_COMMS", None)

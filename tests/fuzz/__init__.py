@@ -1,0 +1,1 @@
+"""Every parser against inputs that nobody meant to send."""

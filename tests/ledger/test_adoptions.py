@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_b24.ledger import adoptions, events, settlements
+from airflow_b24.ledger.adoptions import Found
+from airflow_b24.ledger.checking import check
+from airflow_b24.ledger.decide import Decision, State
+from airflow_b24.ledger.portals import portal_id
+from airflow_b24.ledger.settlement import Patience
+from airflow_b24.ledger.store import Store
+
+Ready = Callable[..., int]
+SENDING = Decision(State.SENDING, evidence={"marks": {}})
+
+
+def found(invoice_id: int = 2, **changed: Any) -> Found:
+    seen = {"paid": True, "amount": 11800, "currency": "RUB"}
+    money = {"expected": 11800, "currency": "RUB", "exponent": 2}
+    return Found(
+        **{"kind": "legacy", "invoice_id": invoice_id, "invoice_number": "N", **money, "evidence": seen, **changed}
+    )
+
+
+def portal(store: Store) -> int:
+    with store.transaction() as connection:
+        return portal_id(connection, "portal.example")
+
+
+def unknown(store: Store, *invoice_ids: int) -> set[int]:
+    known = portal(store)
+    with store.snapshot() as connection:
+        return adoptions.unknown_among(connection, known, "legacy", invoice_ids)
+
+
+def live(store: Store, invoice_id: int = 2) -> int:
+    with store.snapshot() as connection:
+        made = settlements.live(connection, 1, "legacy", invoice_id)
+    assert made is not None
+    return made
+
+
+def test_what_was_never_sent_from_here_is_unknown_whatever_its_state(store: Store, ready: Ready) -> None:
+    row = settlements.claim(store, ready(store, 2))
+    assert unknown(store, 2, 3) == {2, 3}
+    settlements.move(store, row, SENDING, Patience(), "31")
+    assert unknown(store, 2, 3) == {3}
+    assert unknown(store) == set()
+
+
+def test_an_adopted_invoice_is_paid_by_hand_with_its_story_and_takes_no_second_payment(store: Store) -> None:
+    assert adoptions.adopt(store, portal(store), [found(2), found(3)]) == 2
+    row = settlements.look(store, live(store))
+    assert (row.state, row.how, row.reason, row.origin, row.sends) == (State.PAID, "by_hand", "adopted", "manual", 0)
+    with store.snapshot() as connection:
+        (event,) = events.history(connection, row.id)
+    assert (event["what"], event["state"], event["evidence"]["paid"]) == ("adopted", "paid", True)
+    assert unknown(store, 2, 3, 4) == {4}
+    assert check(store).violations == []
+
+
+def test_adopting_again_changes_nothing(store: Store) -> None:
+    known = portal(store)
+    assert adoptions.adopt(store, known, [found()]) == 1
+    assert adoptions.adopt(store, known, [found()]) == 0
+    with store.snapshot() as connection:
+        assert len(events.history(connection, live(store))) == 1
+
+
+@pytest.mark.parametrize("reason", [None, "held"])
+def test_a_settlement_that_is_there_already_keeps_its_state_and_its_money(
+    store: Store, ready: Ready, reason: str | None
+) -> None:
+    made = ready(store)
+    if reason:
+        settlements.move(store, settlements.claim(store, made), Decision(State.REVIEW, reason=reason), Patience(), "")
+    before = settlements.look(store, made)
+    assert adoptions.adopt(store, before.portal_id, [found()]) == 1
+    after = settlements.look(store, made)
+    assert (live(store), after.state, after.expected, after.reason) == (made, before.state, 11800, reason)
+    assert unknown(store, 2) == set()
+    # Only the payment has no record here, as the fixture brings none.
+    assert {violation.rule for violation in check(store).violations} == {"I4"}
+
+
+def test_the_pay_systems_are_those_sent_through_and_those_shown_afterwards(store: Store, ready: Ready) -> None:
+    known = portal(store)
+    for invoice_id, through in ((2, "31"), (3, "handler:b24")):
+        row = settlements.claim(store, ready(store, invoice_id))
+        sent = settlements.move(store, row, SENDING, Patience(), through)
+        assert sent is not None
+        proof = {"paid": True, "amount": 11800, "currency": "RUB", "marks": {"PAY_SYSTEM_ID": str(40 + invoice_id)}}
+        settlements.move(store, sent, Decision(State.PAID, how="sent", evidence=proof), Patience(), through)
+    settlements.move(store, settlements.claim(store, ready(store, 4)), SENDING, Patience(), "32")
+    ready(store, 5)
+    with store.snapshot() as connection:
+        assert adoptions.pay_systems(connection, known) == {"31": {"42"}, "handler:b24": {"43"}, "32": set()}
+        assert adoptions.pay_systems(connection, known + 1) == {}

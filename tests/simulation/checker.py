@@ -1,0 +1,143 @@
+"""Judges a history by rules of its own: it imports nothing of the product, so that one misunderstanding cannot pass.
+
+What no client can close is counted as a residual, by its exact shape, and is no violation:
+
+`zombie`              a process froze between its last look at the clock and the first byte of a pay
+`paid_and_reversed`   a person paid and took it back between our read and the landing of our pay
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tests.simulation.history import (
+    Act,
+    Answered,
+    Changed,
+    Delivered,
+    Ended,
+    Executed,
+    History,
+    Left,
+    Moved,
+    Read,
+    Shown,
+)
+
+NEVER = float("-inf")
+
+
+class Violation(NamedTuple):
+    rule: str
+    at: float
+    text: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was found wrong, what no client can close, and how often each way through the table was taken."""
+
+    violations: list[Violation] = field(default_factory=list)
+    residuals: Counter[str] = field(default_factory=Counter)
+    edges: Counter[tuple[str, str]] = field(default_factory=Counter)
+    provable: int = 0
+    avoidable: int = 0
+    executed: int = 0
+    reviews: Counter[str] = field(default_factory=Counter)
+
+    def blame(self, rule: str, at: float, text: str) -> None:
+        self.violations.append(Violation(rule, at, text))
+
+
+@dataclass(slots=True)
+class Story:
+    """The history, sorted by what it is about; every list is in order of time."""
+
+    history: History
+    shown: dict[int, list[Shown]] = field(default_factory=dict)
+    executed: list[Executed] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+    answered: list[Answered] = field(default_factory=list)
+    reads: dict[tuple[str, int], list[Read]] = field(default_factory=dict)
+    changes: dict[int, list[Changed]] = field(default_factory=dict)
+    moved: list[Moved] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
+    delivered: dict[str, list[Delivered]] = field(default_factory=dict)
+    acts: list[Act] = field(default_factory=list)
+
+    def at(self, invoice: int, when: float) -> Shown:
+        """The invoice as the portal had it then."""
+        versions = self.shown[invoice]
+        found = versions[0]
+        for version in versions:
+            if version.at > when:
+                break
+            found = version
+        return found
+
+    def between(self, invoice: int, since: float, until: float) -> list[Shown]:
+        """Every look the invoice had in that time, the one at its beginning among them."""
+        later = [version for version in self.shown[invoice] if since < version.at <= until]
+        return [self.at(invoice, since), *later]
+
+    def last_read(self, actor: str, invoice: int, until: float) -> Read | None:
+        found = None
+        for read in self.reads.get((actor, invoice), ()):
+            if read.at <= until:
+                found = read
+        return found
+
+    def money_of(self, settlement: int) -> list[Moved]:
+        return [each for each in self.moved if each.settlement == settlement]
+
+    def siblings(self, settlement: int) -> set[int]:
+        mine = {each.payment for each in self.moved if each.settlement == settlement}
+        return {each.settlement for each in self.moved if each.payment in mine} - {settlement}
+
+    def sending(self, settlement: int, fence: int) -> Changed | None:
+        for change in self.changes.get(settlement, ()):
+            if change.after == "sending" and change.before != "sending" and change.fence == fence:
+                return change
+        return None
+
+
+def sort(history: History) -> Story:
+    """Put every entry into its place."""
+    story = Story(history)
+    for entry in history.entries:
+        kind = type(entry)
+        if kind is Changed:
+            story.changes.setdefault(entry.settlement, []).append(entry)  # type: ignore[union-attr,arg-type]
+        elif kind is Read:
+            story.reads.setdefault((entry.actor, entry.invoice), []).append(entry)  # type: ignore[union-attr,arg-type]
+        elif kind is Shown:
+            story.shown.setdefault(entry.invoice, []).append(entry)  # type: ignore[union-attr,arg-type]
+        elif kind is Delivered:
+            story.delivered.setdefault(entry.payment, []).append(entry)  # type: ignore[union-attr,arg-type]
+        else:
+            place = PLACES.get(kind)
+            if place is not None:
+                getattr(story, place).append(entry)
+    return story
+
+
+PLACES: dict[type, str] = {
+    Executed: "executed",
+    Left: "left",
+    Answered: "answered",
+    Moved: "moved",
+    Ended: "ended",
+    Act: "acts",
+}
+
+
+def check(history: History) -> Verdict:
+    """Judge the whole history."""
+    from tests.simulation import rules_money, rules_paths, rules_paying
+
+    story, verdict = sort(history), Verdict()
+    for rule in (*rules_paths.RULES, *rules_paying.RULES, *rules_money.RULES):
+        rule(story, verdict)
+    return verdict

@@ -1,0 +1,123 @@
+"""Where the product asks the SQL ledger, it is given the dictionaries: the same names, the same arguments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from airflow_b24.ledger import (
+    allocations,
+    cases,
+    cursors,
+    outcomes,
+    payments,
+    plain,
+    portals,
+    records,
+    releases,
+    settlements,
+)
+from airflow_b24.reconcile import collecting, idle_pay_systems, matching, releasing, settling, sweeping
+from tests.simulation import people, simulating
+
+
+def _method(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+    """The dictionaries' function for a dictionary ledger, the real one for every other."""
+
+    def call(store: Any, *arguments: Any, **named: Any) -> Any:
+        if hasattr(store, "engine") or hasattr(store, "dialect"):
+            return real(store, *arguments, **named)
+        return getattr(store, name)(*arguments, **named)
+
+    return call
+
+
+STANDS_IN: dict[Any, dict[str, str]] = {
+    allocations: {"allocate": "allocate", "collected": "collected"},
+    cases: {"open_case": "open_case", "is_open": "is_open", "close": "close", "close_one": "close_one"},
+    cursors: {},
+    outcomes: {"record": "record_outcome"},
+    payments: {"unallocated": "unallocated"},
+    plain: {"open_plain": "open_plain", "reopen_plain": "reopen_plain"},
+    portals: {},
+    records: {"ingest": "ingest"},
+    releases: {"parted": "parted", "release": "release", "accept": "accept"},
+    settlements: {
+        name: name
+        for name in ("claim", "look", "move", "record_of", "live", "live_invoices", "due", "ended_since", "locked")
+    },
+}
+ASKING = (collecting, idle_pay_systems, matching, people, releasing, settling, simulating, sweeping)
+
+
+def _facade(module: Any, methods: dict[str, str]) -> SimpleNamespace:
+    found = SimpleNamespace(**vars(module))
+    for name, method in methods.items():
+        setattr(found, name, _method(method, getattr(module, name)))
+    if module is cursors:
+        found.find = lambda store, source: (
+            store.cursor.get(source)
+            if hasattr(store, "cursor") and not hasattr(store, "dialect")
+            else cursors.find(store, source)
+        )
+    if module is portals:
+        found.count = lambda store: portals.count(store) if hasattr(store, "dialect") else 1
+    return found
+
+
+@contextmanager
+def dictionaries() -> Iterator[None]:
+    """Put the facades into every module that asks the ledger."""
+    with ExitStack() as stack:
+        for module, methods in STANDS_IN.items():
+            facade = _facade(module, methods)
+            for asking in ASKING:
+                for name, value in list(vars(asking).items()):
+                    if value is module:
+                        stack.enter_context(patch.object(asking, name, facade))
+                    elif callable(value) and getattr(value, "__module__", "") == module.__name__ and name in methods:
+                        stack.enter_context(patch.object(asking, name, getattr(facade, name)))
+        yield
+
+
+def comparable(history: Any, seconds: Callable[[Any], float | None]) -> dict[str, list[dict[str, Any]]]:
+    """The last rows in one form, whichever store they come from."""
+    tables = ("settlements", "payments", "allocations", "raws", "outcomes", "cases", "events")
+    return {name: [_plain(row, seconds) for row in getattr(history, name)] for name in tables}
+
+
+LEFT_OUT = frozenset(
+    {
+        "id",
+        "evidence",
+        "created_at",
+        "body",
+        "source",
+        "digest",
+        "occurrence",
+        "received_at",
+        "portal_id",
+        "quiet_clock",
+    }
+)
+JSON = frozenset({"identity", "snapshot", "invoices"})
+TIMES = frozenset({"quiet_until", "updated_at", "opened_at", "closed_at", "decided_at", "at"})
+
+
+def _plain(row: dict[str, Any], seconds: Callable[[Any], float | None]) -> dict[str, Any]:
+    return {name: _value(name, value, seconds) for name, value in sorted(row.items()) if name not in LEFT_OUT}
+
+
+def _value(name: str, value: Any, seconds: Callable[[Any], float | None]) -> Any:
+    if name in TIMES:
+        found = seconds(value)
+        return None if found is None else round(found, 3)
+    if name in JSON:
+        return json.loads(value) if isinstance(value, str) else value
+    if isinstance(value, bool):
+        return int(value)
+    return str(value) if name in {"booked_on", "state", "what"} else value

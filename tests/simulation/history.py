@@ -1,0 +1,187 @@
+"""What really happened, in order: the only thing the checker looks at. Times are seconds of the virtual world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Shown(NamedTuple):
+    """The invoice as the portal has had it from this moment on; `by` is who changed it: born, us, person."""
+
+    at: float
+    by: str
+    what: str
+    invoice: int
+    paid: bool
+    cancelled: bool
+    price: int
+    currency: str
+    number: str
+    company: int | None
+    voucher_number: str
+    voucher_day: str
+    paid_on: str
+    gone: bool
+
+
+class Left(NamedTuple):
+    """The first byte of a pay left us."""
+
+    at: float
+    attempt: int
+    settlement: int
+    invoice: int
+    fence: int
+    send_before: float
+
+
+class Executed(NamedTuple):
+    """The portal set the invoice paid, or set it again, at our request; `order` is the place of its `Left`."""
+
+    at: float
+    attempt: int
+    settlement: int
+    invoice: int
+    fence: int
+    left_at: float
+    send_before: float
+    was_paid: bool
+    price: int
+    currency: str
+    day_before: str
+    day: str
+
+
+class Answered(NamedTuple):
+    """The portal said `true` to a pay; `paid` says whether that was so at that moment."""
+
+    at: float
+    attempt: int
+    settlement: int
+    invoice: int
+    paid: bool
+
+
+class Read(NamedTuple):
+    """Somebody of ours was shown the invoice as it was at `of`, asked at `began`, answered at `at`."""
+
+    at: float
+    actor: str
+    invoice: int
+    began: float
+    of: float
+    paid: bool
+
+
+class Changed(NamedTuple):
+    """A settlement's row after a durable change; `before` is None for a new one."""
+
+    at: float
+    actor: str
+    settlement: int
+    invoice: int
+    origin: str
+    before: str | None
+    after: str
+    fence: int
+    sends: int
+    attempts: int
+    hold: str | None
+    how: str | None
+    reason: str | None
+    expected: int
+    currency: str
+    allocated: int
+    in_flight: bool
+    answered: bool
+    quiet_until: float | None
+
+
+class Moved(NamedTuple):
+    """Money was promised to a settlement (or given back: a negative amount), durably."""
+
+    at: float
+    actor: str
+    settlement: int
+    payment: str
+    amount: int
+
+
+class Began(NamedTuple):
+    at: float
+    attempt: int
+    settlement: int
+
+
+class Ended(NamedTuple):
+    """An attempt's last word; `state` is empty when it crashed or failed without one."""
+
+    at: float
+    attempt: int
+    settlement: int
+    state: str
+    how: str
+    trouble: str
+    requests: int
+    began: float
+
+
+class Delivered(NamedTuple):
+    """A record of the bank was read into the ledger; `content` is all that proves something in it."""
+
+    at: float
+    payment: str
+    content: str
+    booked: bool
+    amount: int
+
+
+class Act(NamedTuple):
+    """A person did something in the ledger, or tried to."""
+
+    at: float
+    what: str
+    settlement: int
+    done: bool
+
+
+Entry = Shown | Left | Executed | Answered | Read | Changed | Moved | Began | Ended | Delivered | Act
+
+
+class Meant(NamedTuple):
+    """What a payer meant, which the product is never told: which invoices, and how much of each; () is none of them.
+
+    `provable`: the text and the account say so by two independent identifiers, so that no person is needed.
+    """
+
+    payment: str
+    account: str
+    amount: int
+    currency: str
+    booked_on: str
+    document: str
+    invoices: tuple[tuple[int, int], ...]
+    provable: bool
+    content: str
+
+
+@dataclass(slots=True)
+class History:
+    """All of one run: the entries, what the payers meant, the limits promised, and the ledger's last rows."""
+
+    entries: list[Entry] = field(default_factory=list)
+    meant: dict[str, Meant] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
+    settlements: list[dict[str, Any]] = field(default_factory=list)
+    payments: list[dict[str, Any]] = field(default_factory=list)
+    allocations: list[dict[str, Any]] = field(default_factory=list)
+    raws: list[dict[str, Any]] = field(default_factory=list)
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
+    cases: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    calm_since: float = float("inf")
+    # The portal answers `true` and pays nothing now and then; `idle`: through this pay system always.
+    pays_truly: bool = True
+    idle: bool = False
+    fault_rate: float = 0.0

@@ -1,0 +1,102 @@
+"""The product as it runs in a simulation: real code, whose clocks, jitter and network are the simulation's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from airflow_b24.bitrix import flows
+from airflow_b24.bitrix.invoice import parse_invoice
+from airflow_b24.payments import matching as payments_matching
+from airflow_b24.payments.references import find_references
+from airflow_b24.reconcile import collecting, settling, translating
+from airflow_b24.sandbox import invoices
+from tests.simulation.attempts import Handoff
+from tests.simulation.portal import COLUMNS, STATE
+from tests.simulation.wire import parsed
+
+if TYPE_CHECKING:
+    from tests.simulation.simulating import Simulation
+
+CURRENT: list[Simulation] = []
+REAL_COLUMNS = invoices.columns
+
+
+def _now_s() -> float:
+    return CURRENT[-1].now_s()
+
+
+def _columns(state: Any) -> Any:
+    return COLUMNS if state is STATE else REAL_COLUMNS(state)
+
+
+def _parse(row: Any) -> Any:
+    return parsed(row) if type(row) is dict and "ORDER_TOPIC" in row else parse_invoice(row)
+
+
+def _no_jitter() -> float:
+    return 0.5
+
+
+def _by_text(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Remember what is read out of a text; two readings of one text are one."""
+    known: dict[str, Any] = {}
+
+    def reads(reading: Any) -> Any:
+        if reading.folded not in known:
+            found = read(reading)
+            known[reading.folded] = list(found) if isinstance(found, Iterator) else found
+        return known[reading.folded]
+
+    return reads
+
+
+def _once(read: Callable[..., Any]) -> Callable[..., Any]:
+    """Read each of the bank's records once: they are never changed."""
+    known: dict[int, tuple[Any, Any]] = {}
+
+    def reads(record: Any, *arguments: Any) -> Any:
+        found = known.get(id(record))
+        if found is None or found[0] is not record:
+            if len(known) > 1_000:
+                known.clear()
+            found = known[id(record)] = (record, read(record, *arguments))
+        return found[1]
+
+    return reads
+
+
+@contextmanager
+def replaced() -> Iterator[None]:
+    """Swap what the simulation brings itself; pure functions are remembered, so that a run is fast."""
+    with ExitStack() as stack:
+        swap = stack.enter_context
+        swap(patch.object(settling, "drive", Handoff))
+        swap(patch.object(settling, "now_s", _now_s))
+        swap(patch.object(invoices, "columns", _columns))
+        swap(patch.object(flows, "parse_invoice", _parse))
+        swap(patch.object(payments_matching, "find_references", lru_cache(maxsize=50_000)(find_references)))
+        swap(patch.object(payments_matching, "loose_numbers", _by_text(payments_matching.loose_numbers)))
+        swap(
+            patch.object(payments_matching, "speaks_of_replacement", _by_text(payments_matching.speaks_of_replacement))
+        )
+        swap(patch.object(translating, "parse_money", lru_cache(maxsize=50_000)(translating.parse_money)))
+        swap(patch.object(collecting, "read_record", _once(collecting.read_record)))
+        swap(patch.object(collecting, "_body", _once(collecting._body)))
+        for repeats in (flows.REPEATS, flows.QUICK):
+            stack.callback(object.__setattr__, repeats, "jitter", repeats.jitter)
+            object.__setattr__(repeats, "jitter", _no_jitter)
+        yield
+
+
+@contextmanager
+def simulated(simulation: Simulation) -> Iterator[None]:
+    """Let the product's clock be this simulation's."""
+    CURRENT.append(simulation)
+    try:
+        yield
+    finally:
+        CURRENT.pop()

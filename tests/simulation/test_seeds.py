@@ -1,0 +1,99 @@
+"""A slice of the simulation for every day; `python -m tests.simulation --seeds 1000000 --jobs 2` runs it at length."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.checker import check
+from tests.simulation.facades import comparable
+from tests.simulation.rules_paths import TABLE
+from tests.simulation.running import Tally, kept, run, simulate, stage
+from tests.simulation.simulating import Simulation
+from tests.simulation.tracing import trace
+
+TOP = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def tally() -> Tally:
+    """3,000 seeds on the dictionary ledger."""
+    return run(3000)
+
+
+def test_no_seed_violates_a_rule(tally: Tally) -> None:
+    assert tally.seeds == 3000
+    assert tally.failed == {}
+    assert tally.executed > 1000
+
+
+def test_every_way_through_the_table_is_taken(tally: Tally) -> None:
+    assert {(str(before), after) for before, after in TABLE} - set(tally.edges) == set()
+    assert set(tally.edges) <= {(str(before), after) for before, after in TABLE}
+
+
+def test_every_reason_for_a_review_is_met(tally: Tally) -> None:
+    assert set(tally.reviews) >= {
+        *("already_paid", "amount_changed", "cancelled", "held", "invoice_changed", "invoice_not_found"),
+        *("landed_then_changed", "paid_other_amount", "portal_refused", "sibling_changed", "true_but_unpaid"),
+    }
+
+
+def test_what_can_be_proven_hardly_ever_goes_before_a_person(tally: Tally) -> None:
+    assert tally.provable[0.1] > 100
+    assert tally.avoidable[0.1] <= tally.provable[0.1] / 1000
+
+
+def test_faults_that_stop_leave_nothing_waiting() -> None:
+    assert run(500, mode="liveness").failed == {}
+
+
+def test_the_ledger_in_dictionaries_and_the_one_on_sqlite_tell_one_story() -> None:
+    told = {}
+    for store in ("dict", "sqlite"):
+        with stage(store) as books:
+            for seed in range(1, 151):
+                simulation = Simulation(seed, books)
+                history = simulation.run()
+                verdict = check(history)
+                assert verdict.violations == [], (store, seed)
+                rows = comparable(history, simulation.seconds)
+                told.setdefault(seed, []).append(([repr(entry) for entry in history.entries], rows))
+    assert [seed for seed, (one, other) in told.items() if one != other] == []
+
+
+@pytest.mark.parametrize(("mode", "seed"), kept())
+def test_a_seed_that_ever_failed_does_not_fail_again(mode: str, seed: int) -> None:
+    with stage("dict") as books:
+        assert check(simulate(seed, books, mode)).violations == []
+
+
+def test_a_seed_is_the_same_story_each_time() -> None:
+    stories = []
+    for _ in range(2):
+        with stage("dict") as books:
+            stories.append([list(trace(simulate(seed, books))) for seed in (7, 8)])
+    assert stories[0] == stories[1]
+    assert any("EXECUTED" in line for story in stories[0] for line in story)
+
+
+def test_guards_are_taken_away_on_the_dictionary_ledger_alone() -> None:
+    with pytest.raises(ValueError, match="--without"), stage("sqlite", ["fence"]):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--seeds", "30", "--json"], 0, '"violations": {}'),
+        (["--seeds", "1", "--start", "7"], 0, "0 violations, commit"),
+        (["--seeds", "60", "--without", "quiet"], 1, "FAILED --mode safety --start"),
+    ],
+)
+def test_the_command_says_what_it_found(options: list[str], code: int, said: str) -> None:
+    command = [sys.executable, "-m", "tests.simulation", *options]
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False, timeout=100)
+    assert (done.returncode, said in done.stdout) == (code, True), done.stderr

@@ -1,0 +1,68 @@
+"""A history as lines for a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.simulation.history import (
+    Act,
+    Answered,
+    Began,
+    Changed,
+    Delivered,
+    Ended,
+    Executed,
+    History,
+    Left,
+    Moved,
+    Read,
+    Shown,
+)
+
+
+def trace(history: History) -> Iterator[str]:
+    """What payers meant, then every entry in order."""
+    for meant in history.meant.values():
+        yield f"{'':12}{meant.payment}: {meant.amount} {meant.currency} booked {meant.booked_on}, meant for {meant.invoices}"
+    for entry in history.entries:
+        if entry.at >= history.calm_since:
+            yield f"{history.calm_since:10.3f}  -- faults stop, people go home --"
+            history.calm_since = float("inf")
+        yield f"{entry.at:10.3f}  {_told(entry)}"
+    for row in history.settlements:
+        yield f"{'':12}settlement {row['id']} of invoice {row['invoice_id']}: {row['state']} {row['how'] or row['reason'] or ''}"
+    for case in history.cases:
+        yield f"{'':12}case {case['kind']} on settlement {case['settlement_id']}, closed {case['closed_at']}"
+
+
+def _told(entry: Any) -> str:
+    match entry:
+        case Shown():
+            state = "gone" if entry.gone else "paid" if entry.paid else "cancelled" if entry.cancelled else "unpaid"
+            return f"portal     {entry.by} {entry.what}: invoice {entry.invoice} {state} {entry.price} {entry.currency}"
+        case Left():
+            late = " TOO LATE" if entry.at >= entry.send_before else ""
+            return f"wire       attempt {entry.attempt} pays invoice {entry.invoice}, fence {entry.fence}{late}"
+        case Executed():
+            return f"portal     EXECUTED pay of invoice {entry.invoice}, attempt {entry.attempt} fence {entry.fence}"
+        case Answered():
+            return f"portal     true, and {'paid' if entry.paid else 'unpaid'}"
+        case Read():
+            said = "paid" if entry.paid else "unpaid"
+            return f"{entry.actor:10} read invoice {entry.invoice}: {said}, as of {entry.of:.3f}"
+        case Changed():
+            extra = " ".join(str(each) for each in (entry.how, entry.reason, entry.hold) if each)
+            return f"{entry.actor:10} settlement {entry.settlement}: {entry.before} -> {entry.after} fence {entry.fence} {extra}"
+        case Moved():
+            return f"{entry.actor:10} {entry.amount} of {entry.payment} promised to settlement {entry.settlement}"
+        case Began():
+            return f"attempt {entry.attempt:<3}begins with settlement {entry.settlement}"
+        case Ended():
+            return f"attempt {entry.attempt:<3}ends: {entry.state} {entry.how} {entry.trouble}"
+        case Delivered():
+            return f"bank       {entry.payment}: {entry.amount} {'booked' if entry.booked else 'not booked'}"
+        case Act():
+            return f"person     {entry.what} {entry.settlement}: {'done' if entry.done else 'refused'}"
+        case _:
+            return str(entry)

@@ -1,0 +1,284 @@
+"""Between us and the portal: requests are late, lost, refused or answered with nonsense, and answers come from a replica."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from random import Random
+from typing import Any
+
+from airflow_b24.bitrix.errors import BitrixError, RefusedError, ResponseError
+from airflow_b24.bitrix.invoice import Invoice, parse_invoice
+from airflow_b24.bitrix.protocol import Lost, Request, Response, Wait, read, read_envelope
+from airflow_b24.sandbox.wire import RestError
+from tests.simulation.history import Left, Read
+from tests.simulation.portal import GET, PAY, Portal, Row
+from tests.simulation.worlds import Faults
+
+# What the product promises to wait for: no request runs later than the client's deadline and the longest server run.
+DEADLINE_S = 60.0
+SERVER_RUN_S = 120.0
+
+PAY_FATES = (
+    "not_sent",
+    "refused",
+    "blocked",
+    "expired",
+    "lost_before",
+    "lost_after",
+    "late",
+    "error_before",
+    "error_after",
+)
+PAY_WEIGHTS = (2, 3, 1, 1, 4, 6, 6, 2, 3)
+READ_FATES = ("not_sent", "refused", "expired", "lost_before", "slow", "error_before")
+READ_WEIGHTS = (2, 3, 1, 4, 5, 3)
+REFUSALS: dict[str, tuple[int, dict[str, str]]] = {
+    "refused": (503, {"error": "QUERY_LIMIT_EXCEEDED", "error_description": "Too many requests"}),
+    "blocked": (429, {"error": "OPERATION_TIME_LIMIT", "error_description": "Method is blocked"}),
+    "expired": (401, {"error": "expired_token", "error_description": "The access token provided has expired."}),
+    "error_before": (500, {"error": "INTERNAL_SERVER_ERROR", "error_description": ""}),
+    "error_after": (502, {"error": "ERROR_UNEXPECTED_ANSWER", "error_description": ""}),
+}
+LIST = "crm.invoice.list"
+REQUISITES: dict[tuple[str, tuple[int, ...]], Any] = {}
+PARSED: dict[int, tuple[Row, Invoice]] = {}
+
+
+class Crash(BaseException):
+    """The process of a step that is no attempt is gone."""
+
+
+class Wire:
+    """One world's network."""
+
+    def __init__(self, portal: Portal, rng: Random, faults: Faults) -> None:
+        self.portal = portal
+        self.timeline = portal.timeline
+        self.entries = portal.history.entries
+        self.rng = rng
+        self.faults = faults
+
+    def latency(self) -> float:
+        return 0.02 + 0.3 * self.rng.random()
+
+    def lag(self) -> float:
+        """How far behind the replica is that answers now."""
+        faults = self.faults
+        return faults.lag_s * self.rng.random() if faults.lag_s and self.rng.random() < 0.5 else 0.0
+
+    def spoilt(self) -> bool:
+        rate = self.faults.rate
+        return rate > 0 and self.rng.random() < rate
+
+    def send(self, request: Request, who: Any, reply: Callable[[Response | BitrixError], None]) -> None:
+        """Send one request of an attempt; `reply` is called with what comes of it, if anything ever does."""
+        if request.method == PAY:
+            self._send_pay(request, who, reply)
+        else:
+            self._send_read(request, who, reply)
+
+    def _send_pay(self, request: Request, who: Any, reply: Callable[[Any], None]) -> None:
+        now = self.timeline.now
+        if request.send_before is not None and now >= request.send_before:
+            return reply(read(request, Lost("expired_window", "it was too late to send")))
+        fate = self.rng.choices(PAY_FATES, PAY_WEIGHTS)[0] if self.spoilt() else "ok"
+        if fate == "not_sent":
+            self.timeline.after(self.latency(), reply, read(request, Lost("not_sent", "no connection")))
+            return None
+        # Frozen between the last look at the clock and the first byte: no client can help that.
+        left_at = now + (who.zombie_s or 0.0)
+        who.zombie_s = None
+        self.timeline.at(left_at, self._leave, request, who, fate, reply)
+        return None
+
+    def _leave(self, request: Request, who: Any, fate: str, reply: Callable[[Any], None]) -> None:
+        left_at, rng, timeline = self.timeline.now, self.rng, self.timeline
+        who.sent.add(who.fence)
+        window = request.send_before if request.send_before is not None else float("inf")
+        self.entries.append(Left(left_at, who.number, who.settlement, who.invoice, who.fence, window))
+        context = (left_at, window)
+        patience = DEADLINE_S if rng.random() < 0.5 else DEADLINE_S * rng.random()
+        gone = read(request, Lost("lost", "the connection was cut")) if fate[:4] in {"lost", "late"} else None
+        match fate:
+            case "refused" | "blocked" | "expired" | "error_before":
+                timeline.after(self.latency(), reply, self._refusal(request, fate))
+            case "lost_before":
+                timeline.after(patience, reply, gone)
+            case "lost_after":
+                timeline.after(self.latency(), self._execute, request, who, context, None)
+                timeline.after(patience, reply, gone)
+            case "late":
+                timeline.after(self._late(), self._execute, request, who, context, None)
+                timeline.after(patience, reply, gone)
+            case "error_after":
+                answer = self._refusal(request, fate)
+                timeline.after(self.latency(), self._execute, request, who, context, lambda _: reply(answer))
+            case _:
+                timeline.after(self.latency(), self._execute, request, who, context, reply)
+
+    def _late(self) -> float:
+        longest = DEADLINE_S + SERVER_RUN_S - self.faults.lag_s - 1.0
+        # As often as not at the very end of what is possible.
+        return longest - 3 * self.rng.random() if self.rng.random() < 0.4 else longest * self.rng.random()
+
+    def _execute(
+        self, request: Request, who: Any, context: tuple[float, float], reply: Callable[[Any], None] | None
+    ) -> None:
+        left_at, send_before = context
+        unpaid = self.faults.unpaid > 0 and self.rng.random() < self.faults.unpaid
+        ids = {"attempt": who.number, "settlement": who.settlement, "fence": who.fence}
+        outcome: Response | BitrixError
+        try:
+            told = self.portal.pay(request.arguments, **ids, left_at=left_at, send_before=send_before, unpaid=unpaid)
+            outcome = Response(told)
+        except RestError as error:
+            outcome = read_envelope(request, error.document(), status=error.status)
+        if reply is not None:
+            self.timeline.after(self.latency(), reply, outcome)
+
+    def _refusal(self, request: Request, fate: str) -> BitrixError:
+        status, body = REFUSALS[fate]
+        outcome = read_envelope(request, body, status=status)
+        assert isinstance(outcome, BitrixError)
+        return outcome
+
+    def _send_read(self, request: Request, who: Any, reply: Callable[[Any], None]) -> None:
+        fate = self.rng.choices(READ_FATES, READ_WEIGHTS)[0] if self.spoilt() else "ok"
+        if who.fence in who.sent and self.rng.random() < self.faults.dark:
+            # What swallows a pay's answer often swallows the next ones.
+            fate = "lost_before"
+        if fate in {"ok", "slow"}:
+            there = self.latency() if fate == "ok" else 20.0 * self.rng.random()
+            self.timeline.after(there, self._serve, request, who, fate, self.timeline.now, reply)
+        elif fate == "not_sent":
+            self.timeline.after(self.latency(), reply, read(request, Lost("not_sent", "no connection")))
+        elif fate == "lost_before":
+            wait = DEADLINE_S if self.rng.random() < 0.5 else self.latency()
+            self.timeline.after(wait, reply, read(request, Lost("lost", "the connection was cut")))
+        else:
+            self.timeline.after(self.latency(), reply, self._refusal(request, fate))
+
+    def _serve(self, request: Request, who: Any, fate: str, began: float, reply: Callable[[Any], None]) -> None:
+        outcome, of = self._answer(request)
+        back = self.latency() if fate == "ok" else 20.0 * self.rng.random()
+        if request.method == GET and isinstance(outcome, Response):
+            paid = outcome.result["PAYED"] == "Y"
+            at = self.timeline.now + back
+            self.timeline.at(
+                at, self._arrive, Read(at, who.name, int(outcome.result["ID"]), began, of, paid), reply, outcome
+            )
+        else:
+            self.timeline.after(back, reply, outcome)
+
+    def _arrive(self, entry: Read, reply: Callable[[Any], None], outcome: Any) -> None:
+        self.entries.append(entry)
+        reply(outcome)
+
+    def _answer(self, request: Request) -> tuple[Response | BitrixError, float]:
+        of = self.timeline.now - self.lag()
+        if request.method == GET:
+            row = self.portal.shows(int(request.arguments["id"]), of)
+            if row is not None:
+                return Response(row), of
+        try:
+            result = self.portal.call(request.method, request.arguments)
+        except RestError as error:
+            return read_envelope(request, error.document(), status=error.status), of
+        return Response(result.value, result.next, result.total), of
+
+
+class Client:
+    """What a step that is no attempt (matching, sweeping, a person's release) uses: it takes time, others go on meanwhile."""
+
+    def __init__(self, simulation: Any, *, fast: bool = False) -> None:
+        self.simulation = simulation
+        self.wire: Wire = simulation.wire
+        self.fast = fast
+        self.requests = 0
+
+    def run(self, flow: Generator[Any, Any, Any]) -> Any:
+        """Ask, and wait for the answer: by the time it is here the portal may look different."""
+        wire, rng, actor = self.wire, self.wire.rng, self.simulation.actor
+        takes = wire.latency()
+        wire.timeline.pass_time(takes / 2)
+        self.requests += 1
+        self.simulation.actor = actor
+        if wire.spoilt() and rng.random() < 0.3:
+            flow.close()
+            raise ResponseError("ANSWER_LOST") if rng.random() < 0.5 else RefusedError("QUERY_LIMIT_EXCEEDED")
+        if wire.faults.crash and rng.random() < wire.faults.crash / 10:
+            flow.close()
+            raise Crash
+        of = wire.timeline.now - wire.lag()
+        found = self._serve(flow, of)
+        wire.timeline.pass_time(takes / 2)
+        self.simulation.actor = actor
+        return found
+
+    def _serve(self, flow: Generator[Any, Any, Any], of: float) -> Any:
+        if self.fast and flow.__name__ in {"all", "invoices_by_id"}:
+            return self._list(flow, self.wire.timeline.now)
+        if self.fast and flow.__name__ in {"_tax_ids", "_accounts"}:
+            return self._company(flow, of)
+        return self._drive(flow, of)
+
+    def _list(self, flow: Generator[Any, Any, Any], of: float) -> list[Invoice]:
+        """What a list of invoices would return, without the pages and filters between."""
+        local = flow.gi_frame.f_locals  # type: ignore[attr-defined]
+        asked = local["self"].filter if "self" in local else {}
+        ids = set(local["ids"]) if "ids" in local else None
+        paid, since = asked.get("=PAYED"), asked.get(">=DATE_PAYED", "")
+        flow.close()
+        rows = self.wire.portal.listed(of)
+        if ids is not None:
+            found = [row for row in rows if int(row["ID"]) in ids]
+            self._note(found)
+            return [parsed(row) for row in found]
+        return [parsed(row) for row in rows if row["PAYED"] == paid and (not since or row["DATE_PAYED"] >= since)]
+
+    def _company(self, flow: Generator[Any, Any, Any], of: float) -> Any:
+        """Requisites never change in these worlds."""
+        place = (flow.__name__, tuple(flow.gi_frame.f_locals["company_ids"]))  # type: ignore[attr-defined]
+        if place not in REQUISITES:
+            REQUISITES[place] = self._drive(flow, of)
+        flow.close()
+        return REQUISITES[place]
+
+    def _note(self, rows: list[Row]) -> None:
+        now, actor = self.wire.timeline.now, self.simulation.actor
+        self.wire.entries.extend(Read(now, actor, int(row["ID"]), now, now, row["PAYED"] == "Y") for row in rows)
+
+    def _drive(self, flow: Generator[Any, Any, Any], of: float) -> Any:
+        reply: Any = None
+        try:
+            while True:
+                effect = flow.send(reply)
+                reply = None if isinstance(effect, Wait) else self._answer(effect, of)
+        except StopIteration as stop:
+            return stop.value
+
+    def _answer(self, request: Request, of: float) -> Response | BitrixError:
+        portal = self.wire.portal
+        if request.method == GET:
+            row = portal.shows(int(request.arguments["id"]), of)  # type: ignore[call-overload]
+            if row is not None:
+                now = self.wire.timeline.now
+                self.wire.entries.append(Read(now, self.simulation.actor, int(row["ID"]), now, of, row["PAYED"] == "Y"))
+                return Response(row)
+        try:
+            result = portal.call(request.method, request.arguments)
+        except RestError as error:
+            return read_envelope(request, error.document(), status=error.status)
+        if request.method == LIST and "@ID" in request.arguments["filter"]:  # type: ignore[operator]
+            self._note(result.value)
+        return Response(result.value, result.next, result.total)
+
+
+def parsed(row: Row) -> Invoice:
+    """Read a row, each but once: rows are never changed."""
+    known = PARSED.get(id(row))
+    if known is None or known[0] is not row:
+        if len(PARSED) > 10_000:
+            PARSED.clear()
+        known = PARSED[id(row)] = (row, parse_invoice(row))
+    return known[1]
