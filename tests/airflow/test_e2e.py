@@ -232,7 +232,10 @@ def _home(airflow_db: Path, tmp_path: Path) -> Path:
     home = tmp_path / "home"
     (home / "dags").mkdir(parents=True)
     # A copy of the file alone would miss what its write-ahead log still holds.
-    with closing(sqlite3.connect(airflow_db / "airflow.db")) as here, closing(sqlite3.connect(home / "airflow.db")) as there:
+    with (
+        closing(sqlite3.connect(airflow_db / "airflow.db")) as here,
+        closing(sqlite3.connect(home / "airflow.db")) as there,
+    ):
         here.backup(there)
     text = (EXAMPLES / f"{FROM_HTTP}.py").read_text(encoding="utf-8")
     (home / "dags" / f"{FROM_HTTP}.py").write_text(text.replace("retries=5", "retries=0"), encoding="utf-8")
