@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from airflow_b24.bitrix.errors import ANSWER_LOST, BitrixError, UnknownOutcomeError
-from airflow_b24.ledger.decide import REASONS, Refused, Row, State, Unknown
+from airflow_b24.ledger.facts import Refused, Row, Unknown
 from airflow_b24.ledger.settlement import Settled
+from airflow_b24.ledger.states import REASONS, State
 
 
 class NotPaidError(Exception):

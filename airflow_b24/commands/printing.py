@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from airflow_b24.ledger.decide import REASONS as SETTLEMENT_REASONS
-from airflow_b24.ledger.decide import Row
+from airflow_b24.ledger.facts import Row
+from airflow_b24.ledger.states import REASONS as SETTLEMENT_REASONS
 from airflow_b24.preparing.findings import Finding
 from airflow_b24.preparing.setup import Prepared
 from airflow_b24.reconcile.reporting import PART_OVERDUE, Line, page

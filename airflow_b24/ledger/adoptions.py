@@ -9,8 +9,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, and_, case, or_, select
 
 from airflow_b24.ledger import events
-from airflow_b24.ledger.decide import State
 from airflow_b24.ledger.schema import event, settlement
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
 

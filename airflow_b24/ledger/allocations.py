@@ -11,9 +11,10 @@ from sqlalchemy import Connection, and_, func, insert, select, update
 from sqlalchemy import case as either
 
 from airflow_b24.ledger import events
-from airflow_b24.ledger.decide import Sibling, State
 from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.facts import Sibling
 from airflow_b24.ledger.schema import allocation, payment, settlement
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
 

@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, func, or_, select, text
 
 from airflow_b24.ledger import turnover
-from airflow_b24.ledger.decide import State
 from airflow_b24.ledger.schema import allocation, event, payment, raw, settlement
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.stories import Checkpoint, read_stories
 from airflow_b24.ledger.turnover import Turnover

@@ -1,44 +1,17 @@
-"""What to do next with a settlement: pure rules over a transition table that is data.
+"""What to do next with a settlement: pure rules over the table of `states`.
 
-    collecting -> ready (allocated = expected)
-    ready      -> sending | paid (by hand) | review
-    sending    -> paid | unknown | ready (refused before running) | review
-    unknown    -> paid | sending (after the quiet time, unpaid, nothing moved) | review
-    review     -> ready (what stood in the way has gone) | paid
-    collecting, ready, review, paid -> released (a person only)
-
-`paid` and `released` are final for the machine. Only a read-back proves a payment; the portal's `true` proves nothing.
+Only a read-back proves a payment; the portal's `true` proves nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
-from enum import StrEnum
-from typing import Any, TypeAlias
+from datetime import datetime
+from typing import Any
 
+from airflow_b24.ledger.facts import Answered, Decision, Fact, Refused, Row, Seen, Sibling, Unknown
+from airflow_b24.ledger.states import State
 
-class State(StrEnum):
-    COLLECTING = "collecting"
-    READY = "ready"
-    SENDING = "sending"
-    PAID = "paid"
-    UNKNOWN = "unknown"
-    REVIEW = "review"
-    RELEASED = "released"
-
-
-TRANSITIONS: Mapping[State, frozenset[State]] = {
-    State.COLLECTING: frozenset({State.READY, State.RELEASED}),
-    State.READY: frozenset({State.SENDING, State.PAID, State.REVIEW, State.RELEASED}),
-    State.SENDING: frozenset({State.PAID, State.UNKNOWN, State.READY, State.REVIEW}),
-    State.UNKNOWN: frozenset({State.PAID, State.SENDING, State.REVIEW}),
-    State.REVIEW: frozenset({State.READY, State.PAID, State.RELEASED}),
-    State.PAID: frozenset({State.RELEASED}),
-    State.RELEASED: frozenset(),
-}
-FINAL = frozenset({State.PAID, State.RELEASED})
 # So many claims more has a settlement that was given up and can be read again.
 AGAIN = 5
 # Reviews that end by themselves when the invoice is again what the payment was matched with. Not among them: what a
@@ -49,134 +22,6 @@ PASSING = frozenset(
         "sibling_changed",
     }
 )
-
-REASONS: Mapping[str, str] = {
-    "already_paid": "The invoice was already paid, and not provably with this money.",
-    "amount_changed": "The invoice's amount or currency is not what the payment was matched with.",
-    "cancelled": "The invoice is cancelled.",
-    "gave_up": "Too many attempts came to no end: look at the invoice in Bitrix24, then retry.",
-    "held": "The bank changed or took back the payment.",
-    "invoice_changed": "The invoice's number, customer or own company is not what the payment was matched with.",
-    "invoice_not_found": "The portal does not know the invoice.",
-    "landed_then_changed": "Our call may have landed and somebody changed the invoice since.",
-    "paid_other_amount": "The invoice is paid, but for another amount or currency than expected.",
-    "portal_refused": "The portal refused to pay the invoice.",
-    "sibling_changed": "The same payment is for other invoices too, and one of them is not what it was matched with.",
-    "true_but_unpaid": "The portal answered true, yet the invoice stays unpaid: check the pay system.",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Sibling:
-    """Another settlement that the same payment is for."""
-
-    id: int
-    invoice_id: int
-    state: State
-    expected: int
-    currency: str
-    sends: int
-    hold: str | None
-    reason: str | None
-    identity: Mapping[str, str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What the ledger knows of one settlement at the moment of its claim."""
-
-    id: int
-    portal_id: int
-    kind: str
-    invoice_id: int
-    invoice_number: str
-    origin: str
-    state: State
-    fence: int
-    expected: int
-    currency: str
-    exponent: int
-    claimed_at: datetime
-    allocated: int = 0
-    attempts: int = 0
-    sends: int = 0
-    in_flight: bool = False
-    answered: bool = False
-    # What it was last sent through, an id or `handler:code`.
-    pay_system: str = ""
-    hold: str | None = None
-    how: str | None = None
-    reason: str | None = None
-    identity: Mapping[str, str] | None = None
-    snapshot: Mapping[str, str] | None = None
-    quiet_until: datetime | None = None
-    booked_on: date | None = None
-    document_number: str = ""
-    siblings: tuple[Sibling, ...] = ()
-
-    @property
-    def unread_siblings(self) -> tuple[Sibling, ...]:
-        """What must be read before this is sent: once the first of them is sent, each is on its own."""
-        return () if any(sibling.sends for sibling in self.siblings) else self.siblings
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the portal shows of the invoice; `amount` in minor units, None when it is not exact in them."""
-
-    paid: bool
-    cancelled: bool
-    amount: int | None
-    currency: str
-    paid_on: date | None = None
-    voucher_number: str = ""
-    identity: Mapping[str, str] | None = None
-    marks: Mapping[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The call did not run. `repeatable`: it may be made again, in `wait_s` seconds if that is known.
-
-    Durations, not times: the ledger's clock and a worker's need not agree.
-    """
-
-    code: str
-    text: str
-    repeatable: bool
-    reason: str = "portal_refused"
-    wait_s: float | None = None
-    cause: Exception | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """No clear answer came: a call may have run."""
-
-    text: str
-    cause: Exception | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The portal answered `true`, which proves nothing."""
-
-
-Fact: TypeAlias = Seen | Refused | Unknown
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The next state and why."""
-
-    state: State
-    how: str | None = None
-    reason: str | None = None
-    in_flight: bool | None = None
-    answered: bool | None = None
-    attempts: int | None = None
-    look_again: bool = False
-    evidence: Mapping[str, Any] | None = None
 
 
 def before_sending(row: Row, seen: Seen, now: datetime, beside: Mapping[int, Fact] | None = None) -> Decision:

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from airflow_b24.ledger.adoptions import ADOPTED
-from airflow_b24.ledger.decide import State
 from airflow_b24.ledger.schema import case, event, settlement
+from airflow_b24.ledger.states import State
 
 
 def paid_on(connection: Connection) -> dict[int, str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_b24.ledger import events
-from airflow_b24.ledger.decide import Row, State
+from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.schema import settlement
 from airflow_b24.ledger.settlements import live, locked, write
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
 

@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select, update
 
 from airflow_b24.ledger import cases, events
-from airflow_b24.ledger.decide import TRANSITIONS, Row, State
 from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.schema import allocation, payment, settlement
 from airflow_b24.ledger.settlements import locked, row_of, write
+from airflow_b24.ledger.states import TRANSITIONS, State
 from airflow_b24.ledger.store import Store, utc_now
 
 

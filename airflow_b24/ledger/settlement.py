@@ -17,18 +17,9 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from airflow_b24.ledger.decide import (
-    Answered,
-    Decision,
-    Fact,
-    Refused,
-    Row,
-    Seen,
-    State,
-    Unknown,
-    after_sending,
-    before_sending,
-)
+from airflow_b24.ledger.decide import after_sending, before_sending
+from airflow_b24.ledger.facts import Answered, Decision, Fact, Refused, Row, Seen, Unknown
+from airflow_b24.ledger.states import State
 
 
 @dataclass(frozen=True, slots=True)

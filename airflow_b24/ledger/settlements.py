@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, or_, select, update
 
 from airflow_b24.ledger import allocations, cases, events, quiet
-from airflow_b24.ledger.decide import TRANSITIONS, Decision, Row, State
 from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.facts import Decision, Row
 from airflow_b24.ledger.schema import allocation, case, settlement
 from airflow_b24.ledger.settlement import Patience, applied
+from airflow_b24.ledger.states import TRANSITIONS, State
 from airflow_b24.ledger.store import Store, utc_now
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from airflow_b24.ledger import outcomes
-from airflow_b24.ledger.decide import State
 from airflow_b24.ledger.schema import allocation, payment, settlement
+from airflow_b24.ledger.states import State
 
 
 def payments(connection: Connection) -> list[dict[str, Any]]:

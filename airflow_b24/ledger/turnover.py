@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Select, func, or_, select, union_all
 from sqlalchemy import case as either
 
 from airflow_b24.ledger import outcomes
-from airflow_b24.ledger.decide import State
 from airflow_b24.ledger.schema import allocation, payment, raw, settlement
+from airflow_b24.ledger.states import State
 
 
 @dataclass(slots=True)

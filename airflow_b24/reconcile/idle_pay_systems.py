@@ -6,7 +6,8 @@ from airflow_b24.bitrix.errors import AuthError, RequestError
 from airflow_b24.bitrix.invoice import PayInvoice
 from airflow_b24.bitrix.paysystems import invoice_settings
 from airflow_b24.ledger import settlements
-from airflow_b24.ledger.decide import Row, State
+from airflow_b24.ledger.facts import Row
+from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.desk import Desk, PaySystem
 
 # So many answers in a row that paid nothing are no accident.

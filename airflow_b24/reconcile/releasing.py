@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from airflow_b24.bitrix.errors import INVOICE_GONE, RequestError
 from airflow_b24.bitrix.invoices import get_invoice
 from airflow_b24.ledger import cases, releases, settlements
-from airflow_b24.ledger.decide import REASONS, Fact, Refused, Row, Seen, State, retried
+from airflow_b24.ledger.decide import retried
+from airflow_b24.ledger.facts import Fact, Refused, Row, Seen
+from airflow_b24.ledger.states import REASONS, State
 from airflow_b24.reconcile.desk import Desk
 from airflow_b24.reconcile.translating import fact, seen
 

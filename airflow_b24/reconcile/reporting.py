@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_b24.ledger import cases, records, statuses
-from airflow_b24.ledger.decide import REASONS as SETTLEMENT_REASONS
-from airflow_b24.ledger.decide import State
+from airflow_b24.ledger.states import REASONS as SETTLEMENT_REASONS
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.payments.money import Money
 from airflow_b24.payments.reasons import REASONS, RULES

@@ -11,7 +11,7 @@ from airflow_b24.bitrix.invoice import Invoice, PayInvoice
 from airflow_b24.bitrix.invoices import get_invoice
 from airflow_b24.bitrix.limits import MAX_SLEEP_S, now_s
 from airflow_b24.ledger import cases, plain, settlements
-from airflow_b24.ledger.decide import Refused, Row, State
+from airflow_b24.ledger.facts import Refused, Row
 from airflow_b24.ledger.plain import Plain
 from airflow_b24.ledger.settlement import (
     Claim,
@@ -27,6 +27,7 @@ from airflow_b24.ledger.settlement import (
     Settled,
     settle,
 )
+from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.reconcile.idle_pay_systems import refuse_idle
 from airflow_b24.reconcile.translating import answer, fact, price

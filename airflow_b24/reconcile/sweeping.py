@@ -8,8 +8,10 @@ from datetime import timedelta
 
 from airflow_b24.bitrix.invoices import invoices_by_id
 from airflow_b24.ledger import cases, settlements
-from airflow_b24.ledger.decide import Row, Seen, State, is_overtaken, reviewed
+from airflow_b24.ledger.decide import is_overtaken, reviewed
+from airflow_b24.ledger.facts import Row, Seen
 from airflow_b24.ledger.settlements import ended_since
+from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.desk import Desk
 from airflow_b24.reconcile.translating import seen
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 from airflow_b24.bitrix.errors import INVOICE_GONE, AuthError, BitrixError, RefusedError, RequestError
 from airflow_b24.bitrix.invoice import Invoice
-from airflow_b24.ledger.decide import Answered, Fact, Refused, Seen, Unknown
+from airflow_b24.ledger.facts import Answered, Fact, Refused, Seen, Unknown
 from airflow_b24.payments.errors import PaymentError
 from airflow_b24.payments.money import Money, parse_money
 

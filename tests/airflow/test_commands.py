@@ -16,7 +16,7 @@ from sqlalchemy import insert, select, update
 import airflow_b24
 from airflow_b24.commands import portal
 from airflow_b24.hooks import Bitrix24Hook
-from airflow_b24.ledger import decide, outcomes, payments, portals
+from airflow_b24.ledger import outcomes, payments, portals, states
 from airflow_b24.ledger.schema import raw, settlement
 from airflow_b24.preparing.setup import HANDLER_CODE
 from airflow_b24.sandbox import seed
@@ -227,8 +227,8 @@ def _put_into_review(world: Any) -> None:
             "invoice_id": 7,
             "invoice_number": "2026/7",
             "origin": "manual",
-            "state": decide.State.REVIEW,
-            "reason": next(iter(decide.REASONS)),
+            "state": states.State.REVIEW,
+            "reason": next(iter(states.REASONS)),
             "expected": 11800,
             "currency": "EUR",
             "exponent": 2,

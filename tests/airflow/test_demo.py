@@ -17,6 +17,9 @@ from airflow_b24.payments.money import Money
 from airflow_b24.reconcile.reporting import Line
 from airflow_b24.sandbox import seed
 
+# Half a minute on an idle machine; the rest of the suite keeps both cores busy beside it.
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
@@ -29,7 +32,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Compl
     command = [sys.executable, "-B", "-m", "airflow_b24.cli", "demo", "--json"]
     package = {"PYTHONPATH": str(Path(demo.__file__).parent.parent)}
     done = subprocess.run(
-        command, env=environment | package, cwd=place / "cwd", capture_output=True, text=True, timeout=115, check=False
+        command, env=environment | package, cwd=place / "cwd", capture_output=True, text=True, timeout=280, check=False
     )
     return done, place
 
@@ -40,7 +43,7 @@ def test_the_demo_ends_well_and_its_last_line_says_so_to_a_program(finished: Any
     told = json.loads(done.stdout.splitlines()[-1])
     ends = Counter(story.end for story in seed.DEMO)
     received = told.pop("received")
-    assert 0 < told.pop("seconds") < 115
+    assert 0 < told.pop("seconds") < 280
     assert told == {
         "payments": len(seed.DEMO),
         "paid": ends["paid"] + ends["by_hand"],

@@ -17,11 +17,12 @@ from sqlalchemy.exc import OperationalError
 
 from airflow_b24.ledger import allocations, payments
 from airflow_b24.ledger.allocations import Part, Promise
-from airflow_b24.ledger.decide import Decision, Row, State
+from airflow_b24.ledger.facts import Decision, Row
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.schema import metadata
 from airflow_b24.ledger.settlement import Patience, applied
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, make_engine
 
 POSTGRES = "B24_TEST_POSTGRES_URL"

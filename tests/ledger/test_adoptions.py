@@ -8,9 +8,10 @@ import pytest
 from airflow_b24.ledger import adoptions, events, settlements
 from airflow_b24.ledger.adoptions import Found
 from airflow_b24.ledger.checking import check
-from airflow_b24.ledger.decide import Decision, State
+from airflow_b24.ledger.facts import Decision
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.settlement import Patience
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store
 
 Ready = Callable[..., int]

@@ -11,8 +11,8 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from airflow_b24.ledger import allocations, payments, releases, settlements
-from airflow_b24.ledger.decide import State
 from airflow_b24.ledger.schema import allocation, event, payment, settlement
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store
 
 Receive = Callable[..., int]

@@ -11,11 +11,12 @@ from sqlalchemy import Connection, insert, text
 from airflow_b24.ledger import allocations, payments, records, releases, settlements
 from airflow_b24.ledger.allocations import Promise
 from airflow_b24.ledger.checking import check, examine
-from airflow_b24.ledger.decide import Decision, State
+from airflow_b24.ledger.facts import Decision
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.records import Record
 from airflow_b24.ledger.schema import event
 from airflow_b24.ledger.settlement import Patience
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store
 
 Make = Callable[..., NewPayment]

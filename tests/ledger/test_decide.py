@@ -9,26 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_b24.ledger.decide import (
-    FINAL,
-    PASSING,
-    REASONS,
-    TRANSITIONS,
-    Answered,
-    Decision,
-    Fact,
-    Refused,
-    Row,
-    Seen,
-    Sibling,
-    State,
-    Unknown,
-    after_sending,
-    before_sending,
-    is_overtaken,
-    retried,
-    reviewed,
-)
+from airflow_b24.ledger.decide import PASSING, after_sending, before_sending, is_overtaken, retried, reviewed
+from airflow_b24.ledger.facts import Answered, Decision, Fact, Refused, Row, Seen, Sibling, Unknown
+from airflow_b24.ledger.states import FINAL, REASONS, TRANSITIONS, State
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=3)

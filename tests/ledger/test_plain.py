@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import update
 
 from airflow_b24.ledger import events, plain, settlements
-from airflow_b24.ledger.decide import State
 from airflow_b24.ledger.plain import Plain
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.schema import settlement
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store
 
 Ready = Callable[..., int]

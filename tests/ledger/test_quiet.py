@@ -9,9 +9,10 @@ from sqlalchemy import select, update
 
 from airflow_b24.ledger import quiet, settlements
 from airflow_b24.ledger import store as ledger_store
-from airflow_b24.ledger.decide import Decision, State
+from airflow_b24.ledger.facts import Decision
 from airflow_b24.ledger.schema import settlement
 from airflow_b24.ledger.settlement import Patience
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store
 
 Ready = Callable[..., int]

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import update
 
 from airflow_b24.ledger import allocations, cases, events, payments, releases, settlements
-from airflow_b24.ledger.decide import Row, State
 from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.schema import settlement
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store
 
 Ready = Callable[..., int]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_b24.ledger.decide import Answered, Decision, Fact, Refused, Row, Seen, Sibling, State, Unknown
+from airflow_b24.ledger.facts import Answered, Decision, Fact, Refused, Row, Seen, Sibling, Unknown
 from airflow_b24.ledger.settlement import (
     Claim,
     Commit,
@@ -23,6 +23,7 @@ from airflow_b24.ledger.settlement import (
     applied,
     settle,
 )
+from airflow_b24.ledger.states import State
 
 PATIENCE = Patience()
 MARKS = {"PRICE": "118.00", "STATUS_ID": "S", "PAY_SYSTEM_ID": "6"}

@@ -10,12 +10,13 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from airflow_b24.ledger import cases, events, payments, plain, settlements
-from airflow_b24.ledger.decide import Decision, Row, State
 from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.facts import Decision, Row
 from airflow_b24.ledger.plain import Plain
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.schema import settlement
 from airflow_b24.ledger.settlement import Patience
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store
 
 Ready = Callable[..., int]

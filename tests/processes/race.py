@@ -25,10 +25,11 @@ from threading import BrokenBarrierError
 from typing import TypeVar
 
 from airflow_b24.ledger import payments, settlements
-from airflow_b24.ledger.decide import Decision, Row, State
 from airflow_b24.ledger.errors import InvariantError, LedgerError
+from airflow_b24.ledger.facts import Decision, Row
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.settlement import Patience
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, make_engine
 from tests.processes import verdict
 from tests.processes.children import Children

@@ -19,10 +19,10 @@ from airflow_b24.bitrix.client import Client
 from airflow_b24.bitrix.limits import Unpaced
 from airflow_b24.ledger import settlements
 from airflow_b24.ledger import store as stores
-from airflow_b24.ledger.decide import State
 from airflow_b24.ledger.errors import LedgerError
 from airflow_b24.ledger.pace import LedgerPace
 from airflow_b24.ledger.settlement import Settled
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, make_engine
 from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.reconcile.matching import match_payments

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import func, select
 
 from airflow_b24.ledger import payments, records, releases, settlements
-from airflow_b24.ledger.decide import Decision, Row, State
 from airflow_b24.ledger.errors import LedgerError
+from airflow_b24.ledger.facts import Decision, Row
 from airflow_b24.ledger.records import Record
 from airflow_b24.ledger.settlement import Patience
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store
 from tests.processes.promises import AMOUNT, payment, promise
 from tests.processes.sessions import Ledger

@@ -6,7 +6,8 @@ import pytest
 
 from airflow_b24.bitrix.errors import AuthError
 from airflow_b24.ledger import settlements
-from airflow_b24.ledger.decide import Row, State
+from airflow_b24.ledger.facts import Row
+from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.desk import PaySystem
 from airflow_b24.reconcile.idle_pay_systems import IN_A_ROW
 from airflow_b24.reconcile.releasing import release, retry

@@ -7,8 +7,8 @@ from sqlalchemy import update
 
 from airflow_b24.bitrix.errors import RequestError
 from airflow_b24.ledger import cases, settlements
-from airflow_b24.ledger.decide import State
 from airflow_b24.ledger.schema import settlement
+from airflow_b24.ledger.states import State
 from airflow_b24.reconcile import reporting
 from airflow_b24.reconcile.releasing import release, retry
 from airflow_b24.reconcile.settling import settle_matched

@@ -11,8 +11,9 @@ import pytest
 from airflow_b24.bitrix.client import Client
 from airflow_b24.bitrix.errors import INVOICE_GONE, RefusedError, RequestError
 from airflow_b24.ledger import cases, events, settlements
-from airflow_b24.ledger.decide import Refused, State, Unknown
+from airflow_b24.ledger.facts import Refused, Unknown
 from airflow_b24.ledger.settlement import Patience, Settled
+from airflow_b24.ledger.states import State
 from airflow_b24.reconcile import reporting
 from airflow_b24.reconcile.desk import PaySystem
 from airflow_b24.reconcile.settling import settle_matched, settle_plain

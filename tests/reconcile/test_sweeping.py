@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import update
 
 from airflow_b24.ledger import cases, releases, settlements
-from airflow_b24.ledger.decide import State
 from airflow_b24.ledger.schema import settlement
+from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.releasing import release
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.reconcile.sweeping import sweep

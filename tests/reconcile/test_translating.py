@@ -14,7 +14,8 @@ from airflow_b24.bitrix.errors import (
     UnknownOutcomeError,
 )
 from airflow_b24.bitrix.invoice import Invoice, parse_invoice
-from airflow_b24.ledger.decide import REASONS, Answered, Refused, Seen, Unknown
+from airflow_b24.ledger.facts import Answered, Refused, Seen, Unknown
+from airflow_b24.ledger.states import REASONS
 from airflow_b24.reconcile.translating import INVOICE_REFUSALS, answer, fact, price, seen
 
 ROW = {

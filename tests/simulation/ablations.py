@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from unittest.mock import patch
 
 from airflow_b24.ledger import decide, settlement
-from airflow_b24.ledger.decide import Row, State
+from airflow_b24.ledger.facts import Row
+from airflow_b24.ledger.states import State
 from airflow_b24.payments import matching as payments_matching
 from airflow_b24.payments import payable
 from airflow_b24.reconcile import releasing, settling, sweeping

@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_b24.ledger.allocations import Part, Promise
-from airflow_b24.ledger.decide import TRANSITIONS, Decision, Row, Sibling, State
 from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.facts import Decision, Row, Sibling
 from airflow_b24.ledger.plain import Plain
 from airflow_b24.ledger.settlement import Patience, applied
 from airflow_b24.ledger.settlements import COPIED
+from airflow_b24.ledger.states import TRANSITIONS, State
 from tests.simulation.history import History, Moved
 from tests.simulation.sqlite_books import WATCHED, changed
 

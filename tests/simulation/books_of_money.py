@@ -7,11 +7,12 @@ from typing import Any
 
 from airflow_b24.ledger.allocations import Part, Promise
 from airflow_b24.ledger.cursors import Cursor
-from airflow_b24.ledger.decide import TRANSITIONS, Row, State
 from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.outcomes import Outcome
 from airflow_b24.ledger.payments import IDENTITY, PROVING, NewPayment
 from airflow_b24.ledger.records import AMENDED, Record, _place
+from airflow_b24.ledger.states import TRANSITIONS, State
 from tests.simulation.books import Books
 
 Fields = dict[str, Any]

@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from airflow_b24.ledger.decide import Answered, State
+from airflow_b24.ledger.facts import Answered
+from airflow_b24.ledger.states import State
 from tests.simulation.model import ACTS, BEGIN, GUARDS, OVER, QUIET_TICKS, World, following, step, waits_for
 
 

@@ -8,18 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from airflow_b24.ledger.decide import (
-    TRANSITIONS,
-    Answered,
-    Decision,
-    Refused,
-    Row,
-    Seen,
-    State,
-    Unknown,
-    retried,
-    reviewed,
-)
+from airflow_b24.ledger.decide import retried, reviewed
+from airflow_b24.ledger.facts import Answered, Decision, Refused, Row, Seen, Unknown
 from airflow_b24.ledger.settlement import (
     Commit,
     Committed,
@@ -32,6 +22,7 @@ from airflow_b24.ledger.settlement import (
     applied,
     settle,
 )
+from airflow_b24.ledger.states import TRANSITIONS, State
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TICK = timedelta(seconds=60)

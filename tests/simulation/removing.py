@@ -8,8 +8,9 @@ from typing import Any
 from unittest.mock import patch
 
 from airflow_b24.ledger import decide, settlement
-from airflow_b24.ledger.decide import Answered, Decision, Row, Seen, State
+from airflow_b24.ledger.facts import Answered, Decision, Row, Seen
 from airflow_b24.ledger.settlement import Claim, Commit, Committed, Exchange, Exchanged, Patience
+from airflow_b24.ledger.states import State
 from airflow_b24.payments import matching as payments_matching
 from airflow_b24.payments import payable
 from airflow_b24.payments.matching import Proven, Unproven

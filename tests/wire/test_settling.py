@@ -9,8 +9,9 @@ import pytest
 
 from airflow_b24.bitrix.errors import BitrixError
 from airflow_b24.bitrix.protocol import PAY_INVOICE, Request
-from airflow_b24.ledger.decide import Refused, State
 from airflow_b24.ledger.errors import LedgerError
+from airflow_b24.ledger.facts import Refused
+from airflow_b24.ledger.states import State
 from airflow_b24.sandbox import seed
 from tests.wire.fault_server import Fault, FaultServer, honest
 from tests.wire.faults import CLEAR, CLOSED, REFUSED, UNCLEAR, cut, dropped, longest

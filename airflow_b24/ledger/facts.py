@@ -1,0 +1,123 @@
+"""What is decided about: a settlement as the ledger has it, what the portal shows and answers, and the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, TypeAlias
+
+from airflow_b24.ledger.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Sibling:
+    """Another settlement that the same payment is for."""
+
+    id: int
+    invoice_id: int
+    state: State
+    expected: int
+    currency: str
+    sends: int
+    hold: str | None
+    reason: str | None
+    identity: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the ledger knows of one settlement at the moment of its claim."""
+
+    id: int
+    portal_id: int
+    kind: str
+    invoice_id: int
+    invoice_number: str
+    origin: str
+    state: State
+    fence: int
+    expected: int
+    currency: str
+    exponent: int
+    claimed_at: datetime
+    allocated: int = 0
+    attempts: int = 0
+    sends: int = 0
+    in_flight: bool = False
+    answered: bool = False
+    # What it was last sent through, an id or `handler:code`.
+    pay_system: str = ""
+    hold: str | None = None
+    how: str | None = None
+    reason: str | None = None
+    identity: Mapping[str, str] | None = None
+    snapshot: Mapping[str, str] | None = None
+    quiet_until: datetime | None = None
+    booked_on: date | None = None
+    document_number: str = ""
+    siblings: tuple[Sibling, ...] = ()
+
+    @property
+    def unread_siblings(self) -> tuple[Sibling, ...]:
+        """What must be read before this is sent: once the first of them is sent, each is on its own."""
+        return () if any(sibling.sends for sibling in self.siblings) else self.siblings
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the portal shows of the invoice; `amount` in minor units, None when it is not exact in them."""
+
+    paid: bool
+    cancelled: bool
+    amount: int | None
+    currency: str
+    paid_on: date | None = None
+    voucher_number: str = ""
+    identity: Mapping[str, str] | None = None
+    marks: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The call did not run. `repeatable`: it may be made again, in `wait_s` seconds if that is known.
+
+    Durations, not times: the ledger's clock and a worker's need not agree.
+    """
+
+    code: str
+    text: str
+    repeatable: bool
+    reason: str = "portal_refused"
+    wait_s: float | None = None
+    cause: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No clear answer came: a call may have run."""
+
+    text: str
+    cause: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The portal answered `true`, which proves nothing."""
+
+
+Fact: TypeAlias = Seen | Refused | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The next state and why."""
+
+    state: State
+    how: str | None = None
+    reason: str | None = None
+    in_flight: bool | None = None
+    answered: bool | None = None
+    attempts: int | None = None
+    look_again: bool = False
+    evidence: Mapping[str, Any] | None = None

@@ -1,0 +1,53 @@
+"""The states of a settlement, the ways between them, and the reasons for which a person is asked.
+
+    collecting -> ready (allocated = expected)
+    ready      -> sending | paid (by hand) | review
+    sending    -> paid | unknown | ready (refused before running) | review
+    unknown    -> paid | sending (after the quiet time, unpaid, nothing moved) | review
+    review     -> ready (what stood in the way has gone) | paid
+    collecting, ready, review, paid -> released (a person only)
+
+`paid` and `released` are final for the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class State(StrEnum):
+    COLLECTING = "collecting"
+    READY = "ready"
+    SENDING = "sending"
+    PAID = "paid"
+    UNKNOWN = "unknown"
+    REVIEW = "review"
+    RELEASED = "released"
+
+
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.COLLECTING: frozenset({State.READY, State.RELEASED}),
+    State.READY: frozenset({State.SENDING, State.PAID, State.REVIEW, State.RELEASED}),
+    State.SENDING: frozenset({State.PAID, State.UNKNOWN, State.READY, State.REVIEW}),
+    State.UNKNOWN: frozenset({State.PAID, State.SENDING, State.REVIEW}),
+    State.REVIEW: frozenset({State.READY, State.PAID, State.RELEASED}),
+    State.PAID: frozenset({State.RELEASED}),
+    State.RELEASED: frozenset(),
+}
+FINAL = frozenset({State.PAID, State.RELEASED})
+
+REASONS: Mapping[str, str] = {
+    "already_paid": "The invoice was already paid, and not provably with this money.",
+    "amount_changed": "The invoice's amount or currency is not what the payment was matched with.",
+    "cancelled": "The invoice is cancelled.",
+    "gave_up": "Too many attempts came to no end: look at the invoice in Bitrix24, then retry.",
+    "held": "The bank changed or took back the payment.",
+    "invoice_changed": "The invoice's number, customer or own company is not what the payment was matched with.",
+    "invoice_not_found": "The portal does not know the invoice.",
+    "landed_then_changed": "Our call may have landed and somebody changed the invoice since.",
+    "paid_other_amount": "The invoice is paid, but for another amount or currency than expected.",
+    "portal_refused": "The portal refused to pay the invoice.",
+    "sibling_changed": "The same payment is for other invoices too, and one of them is not what it was matched with.",
+    "true_but_unpaid": "The portal answered true, yet the invoice stays unpaid: check the pay system.",
+}
