@@ -115,7 +115,7 @@ class PayInvoiceOperator(_PortalOperator):
             refuse_foreign_ledger(desk, VariablePins(), pay_system, is_start=settlement_id is None)
             if settlement_id is None:
                 settled = settle_plain(desk, invoice_id, pay_system)
-                remember(desk, VariablePins())
+                self._remember(desk)
             else:
                 settled = settle_matched(desk, settlement_id, invoice_id, pay_system)
         # For map_index_template: the number an accountant knows, also when the task fails.
@@ -124,6 +124,12 @@ class PayInvoiceOperator(_PortalOperator):
         result = paid_or_raise(settled, matched=self._is_matched)
         self.log.info("Invoice %s: %s", settled.row.invoice_number, describe(result))
         return result
+
+    def _remember(self, desk: Desk) -> None:
+        try:
+            remember(desk, VariablePins())
+        except Exception as error:  # noqa: BLE001 - whatever it is, what was settled is settled
+            self.log.warning("The pin of the ledger was not moved on (%s); the next run does it", type(error).__name__)
 
 
 class CollectPaymentsOperator(_PortalOperator):

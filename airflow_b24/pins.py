@@ -24,9 +24,15 @@ class VariablePins:
         text = _read(_key(portal))
         return None if text is None else _parse(_key(portal), text)
 
-    def put(self, portal: str, pinned: Identity) -> None:
-        """Write the portal's pin and read it back. Raises LedgerError when something else answers in its place."""
+    def put(self, portal: str, pinned: Identity, instead_of: Identity | None = None) -> None:
+        """Write the portal's pin and read it back. Raises LedgerError when something else answers in its place.
+
+        Raises ForeignLedgerError when another ledger than the one it is put `instead_of` was pinned meanwhile.
+        """
         key = _key(portal)
+        there = self.get(portal)
+        if there is not None and there.id not in {pinned.id, instead_of and instead_of.id}:
+            raise ForeignLedgerError(f"Variable {key}: ledger {there.id} was pinned a moment ago, not {pinned.id}")
         text = json.dumps({"ledger": pinned.id, "mark": pinned.mark})
         # Twice: another worker may write its own, slightly older mark in between.
         for _ in range(2):

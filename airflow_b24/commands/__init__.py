@@ -51,12 +51,12 @@ def _ledger_commands() -> list[CLICommand]:
     )
     return [
         _action(
-            "ledger.run_report",
+            "reviewing.run_report",
             "Show every payment and what became, or in shadow mode would become, of it",
             *(_connection(), _ledger(), status, _json()),
         ),
         _action(
-            "ledger.run_review",
+            "reviewing.run_review",
             "Show the payments which a person must decide on, newest first",
             *(_connection(), _ledger(), _json()),
         ),
@@ -77,11 +77,13 @@ def _decisions() -> tuple[CLICommand, ...]:
     )
     return (
         _action(
-            "ledger.run_release", "This money did not pay this invoice: part the two for good", settlement, *shared
+            "deciding.run_release", "This money did not pay this invoice: part the two for good", settlement, *shared
         ),
-        _action("ledger.run_retry", "What stood in the way is mended: pay this invoice after all", settlement, *shared),
-        _action("ledger.run_accept", "A payment the bank changed stands as it was first delivered", payment, *shared),
-        _action("ledger.run_close", "A case is dealt with", case, *shared),
+        _action(
+            "deciding.run_retry", "What stood in the way is mended: pay this invoice after all", settlement, *shared
+        ),
+        _action("deciding.run_accept", "A payment the bank changed stands as it was first delivered", payment, *shared),
+        _action("deciding.run_close", "A case is dealt with", case, *shared),
     )
 
 

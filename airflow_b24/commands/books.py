@@ -13,6 +13,7 @@ from typing import Any, Final
 from airflow_b24.bitrix.invoices import Invoice
 from airflow_b24.commands.answering import PROBLEM, as_json, confirmed, hooked, note, settings, tell
 from airflow_b24.commands.lookup import Ledger, look_up
+from airflow_b24.commands.printing import one_line
 from airflow_b24.ledger import adoptions, portals
 from airflow_b24.ledger.checking import Checked, check
 from airflow_b24.ledger.store import Store
@@ -66,16 +67,19 @@ def run_adopt(args: Namespace) -> None:
         if not confirmed(args, _ASKED):
             note("Nothing was changed.")
             raise SystemExit(PROBLEM)
-        _adopt(desk, pins, unknown)
+        _adopt(desk, pins, unknown, is_doubtful=standing.trouble is not None)
 
 
-def _adopt(desk: Desk, pins: VariablePins, unknown: list[Invoice]) -> None:
+def _adopt(desk: Desk, pins: VariablePins, unknown: list[Invoice], *, is_doubtful: bool) -> None:
+    suspended = adoptions.suspend(desk.store, desk.portal_id) if is_doubtful else 0
     adopted = adoptions.adopt(desk.store, desk.portal_id, [as_found(invoice) for invoice in unknown])
     # Read again: what was adopted is part of its story.
     standing = compare(desk.store, pins, desk.portal_id)
     pin(pins, standing)
     noun = "invoice" if adopted == 1 else "invoices"
     tell([f"Ledger {standing.ledger.id} pays on {standing.name} from now on; {adopted} {noun} adopted as paid."])
+    if suspended:
+        tell([f"{suspended} that it had begun or was about to pay now wait for a person: see `airflow b24 review`."])
 
 
 def _adopt_lines(standing: Standing, unknown: list[Invoice]) -> Iterator[str]:
@@ -87,7 +91,7 @@ def _adopt_lines(standing: Standing, unknown: list[Invoice]) -> Iterator[str]:
     yield f"Unknown pays  {len(unknown)} in the last 45 days, by our user through our pay system"
     for invoice in unknown:
         day = invoice.paid_at.date().isoformat() if invoice.paid_at else ""
-        yield f"  {_one_line(invoice.number)}  {invoice.price} {invoice.currency}  paid {day}"
+        yield f"  {one_line(invoice.number)}  {invoice.price} {invoice.currency}  paid {day}"
 
 
 def _there(ledger: Ledger) -> Store:
@@ -110,11 +114,11 @@ def _check_lines(ledger: Ledger, checked: Checked, found: list[Violation]) -> It
     yield f"Ledger {ledger.name}"
     for each in checked.turnovers:
         came_in, paid, waiting, review = _sums(each).values()
-        yield f"{_one_line(each.account)}: in {came_in} = paid {paid} + waiting {waiting} + review {review}"
+        yield f"{one_line(each.account)}: in {came_in} = paid {paid} + waiting {waiting} + review {review}"
     at = checked.checkpoint
     yield f"Checkpoint of the events before {at.before} (UTC): {at.events}, SHA-256 {at.sha256}"
     for each_found in found:
-        yield f"!!  {each_found.rule:<4}  {_one_line(each_found.row)}: {_one_line(each_found.text)}"
+        yield f"!!  {each_found.rule:<4}  {one_line(each_found.row)}: {one_line(each_found.text)}"
     yield f"{len(found)} violation{'' if len(found) == 1 else 's'}." if found else "Every rule holds."
 
 
@@ -163,7 +167,3 @@ def _write(path: Path, lines: Iterable[str], *, force: bool) -> None:
         raise ValueError(f"--output: {path}: {error.strerror}; give a file in a folder you may write to") from None
     finally:
         part.unlink(missing_ok=True)
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

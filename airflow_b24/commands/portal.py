@@ -43,7 +43,8 @@ def run_setup(args: Namespace) -> None:
         if connection:
             _check_same_portal(settings, hook)
         prepared = _prepared(settings, NAME if args.name is None else args.name)
-        tell(setup_lines(prepared, str(settings.auth.origin), args.conn_id))
+        has_keys = any(known.get(name) for name in OAUTH)
+        tell(setup_lines(prepared, str(settings.auth.origin), args.conn_id, has_keys=has_keys))
         tell([json.dumps({**extra, **prepared.extra}, ensure_ascii=False)])
 
 

@@ -16,14 +16,17 @@ from airflow_b24.reconcile.reporting import PART_OVERDUE, Line, page
 _SYMBOLS: Final = {"ok": "ok", "problem": "!!", "warning": " !", "not checkable": "??"}
 
 
-def setup_lines(prepared: Prepared, portal: str, conn_id: str) -> Iterator[str]:
+def setup_lines(prepared: Prepared, portal: str, conn_id: str, *, has_keys: bool) -> Iterator[str]:
     """Say what was created, what was there, and what to do now."""
     yield f"Portal {portal} is prepared."
     yield from (f"  created  {what}" for what in prepared.created)
     yield from (f"  existed  {what}" for what in prepared.existing)
     yield "One of the pay systems is enough: it marks invoices to companies and to contacts paid alike."
     yield "The administrator's webhook was not stored: delete it on the portal, it is not needed any more."
-    yield f"Put this into the extra of the connection {conn_id!r}, whose own webhook needs the scopes crm and pay_system:"
+    if has_keys:
+        yield f"Add this to the extra of the connection {conn_id!r}, and leave the application's keys that stand there:"
+    else:
+        yield f"Put this into the extra of the connection {conn_id!r}, whose own webhook needs the scopes crm and pay_system:"
 
 
 def finding_lines(found: Sequence[Finding]) -> Iterator[str]:
@@ -33,9 +36,9 @@ def finding_lines(found: Sequence[Finding]) -> Iterator[str]:
     for each in found:
         if each.waits:
             continue
-        yield f"{_SYMBOLS[each.state]}  {each.check:<{width}}  {_printable(each.text)}"
+        yield f"{_SYMBOLS[each.state]}  {each.check:<{width}}  {one_line(each.text)}"
         if each.fix:
-            yield f"{'':{width + 6}}-> {_printable(each.fix)}"
+            yield f"{'':{width + 6}}-> {one_line(each.fix)}"
         if each is root:
             yield _waiting_line([other.check for other in found if other.waits], width)
     counts = Counter[str](each.state for each in found)
@@ -64,20 +67,20 @@ def report_lines(shown: Sequence[Line], totals: Mapping[str, Any], proven: int) 
         f"{_plural(totals['payments'], 'payment')}: {totals['paid']} paid ({totals['by_hand']} of them by hand), "
         f"{totals['review']} for review, {waiting}, {totals['ignored']} ignored."
     )
-    yield from (f"Received on {_printable(account)}: {money}" for account, money in totals["received"].items())
+    yield from (f"Received on {one_line(account)}: {money}" for account, money in totals["received"].items())
 
 
 def released_line(row: Row) -> str:
     """Say what a release has done."""
     return (
-        f"Settlement {row.id} is released: invoice {_printable(row.invoice_number)} and its payment are parted for good, "
+        f"Settlement {row.id} is released: invoice {one_line(row.invoice_number)} and its payment are parted for good, "
         "and each is matched afresh with others."
     )
 
 
 def retried_line(row: Row) -> str:
     """Say what a retry has done."""
-    return f"Settlement {row.id} is ready again: the next paying run settles invoice {_printable(row.invoice_number)}."
+    return f"Settlement {row.id} is ready again: the next paying run settles invoice {one_line(row.invoice_number)}."
 
 
 def accepted_line(payment_id: int, *, was_held: bool) -> str:
@@ -99,12 +102,12 @@ def review_lines(waiting: Sequence[Line]) -> Iterator[str]:
     width = shutil.get_terminal_size().columns
     for line in waiting:
         amount = "" if line.amount is None else str(line.amount)
-        yield "  ".join(_printable(word) for word in (line.booked_on, amount, line.payer, line.payment) if word)
-        yield f"    why       {_printable(line.why or line.reason)}"
+        yield "  ".join(one_line(word) for word in (line.booked_on, amount, line.payer, line.payment) if word)
+        yield f"    why       {one_line(line.why or line.reason)}"
         if line.invoices:
-            yield f"    invoices  {_printable(line.invoices)}"
+            yield f"    invoices  {one_line(line.invoices)}"
         if line.remittance:
-            yield _cut(f"    text      {_printable(line.remittance)}", width)
+            yield _cut(f"    text      {one_line(line.remittance)}", width)
         yield from (f"    {word:<8}  airflow b24 ledger {word} {number}" for word, number in _ways_on(line))
     yield f"{len(waiting)} {'waits' if len(waiting) == 1 else 'wait'} for a person."
 
@@ -127,7 +130,8 @@ def _ways_on(line: Line) -> Iterator[tuple[str, int]]:
             yield "retry", line.settlement_id
 
 
-def _printable(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return a text of foreign origin as one line without anything that cannot be printed."""
     # A bank's text may hold anything, also what moves a terminal's cursor.
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 

@@ -1,20 +1,19 @@
-"""What this ledger knows to have sent, and what a person has told it of pays that it has no record of."""
+"""What this ledger knows to have sent, and what a person tells it when it goes on after another, or after a copy."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, and_, case, or_, select
 
 from airflow_b24.ledger import events
 from airflow_b24.ledger.schema import event, settlement
-from airflow_b24.ledger.states import State
+from airflow_b24.ledger.settlements import locked, write
+from airflow_b24.ledger.states import ADOPTED, State
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
-
-ADOPTED: Final = "adopted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,20 @@ def unknown_among(connection: Connection, portal_id: int, kind: str, invoice_ids
     return set(invoice_ids) - set(connection.execute(query).scalars())
 
 
+def unfunded(connection: Connection, portal_id: int) -> dict[tuple[str, int], tuple[int, str]]:
+    """(kind, id) of the adopted invoices whose payment has not come in yet, each with its price and currency."""
+    columns = (settlement.c.kind, settlement.c.invoice_id, settlement.c.expected, settlement.c.currency)
+    query = select(*columns).where(
+        settlement.c.portal_id == portal_id,
+        settlement.c.state == State.PAID,
+        settlement.c.reason == ADOPTED,
+        settlement.c.allocated == 0,
+    )
+    return {
+        (kind, invoice_id): (expected, currency) for kind, invoice_id, expected, currency in connection.execute(query)
+    }
+
+
 def pay_systems(connection: Connection, portal_id: int) -> dict[str, set[str]]:
     """What was sent through from here, by the ledger's names, each with the ids that invoices paid by it showed."""
     shown = settlement.c.evidence["marks", "PAY_SYSTEM_ID"].as_string()
@@ -68,6 +81,27 @@ def adopt(store: Store, portal_id: int, found: Sequence[Found]) -> int:
     """
     with store.transaction() as connection:
         return sum(_adopt(connection, portal_id, each) for each in found)
+
+
+def suspend(store: Store, portal_id: int) -> int:
+    """Put what was under way before a person: the copy does not know what became of it since. Returns how many."""
+    begun = select(settlement.c.id).where(
+        settlement.c.portal_id == portal_id, settlement.c.state.in_([State.READY, State.SENDING, State.UNKNOWN])
+    )
+    with store.transaction() as connection:
+        ids = connection.execute(begun.order_by(settlement.c.id)).scalars().all()
+        for settlement_id in ids:
+            _suspend(connection, settlement_id)
+    return len(ids)
+
+
+def _suspend(connection: Connection, settlement_id: int) -> None:
+    found = locked(connection, settlement_id)
+    if found["state"] not in {State.READY, State.SENDING, State.UNKNOWN}:
+        return
+    write(connection, settlement_id, {"state": State.REVIEW, "reason": "restored", "fence": found["fence"] + 1})
+    told = {"state": found["state"], "fence": found["fence"] + 1, "evidence": {"reason": "restored"}}
+    events.append(connection, settlement_id, State.REVIEW, at=utc_now(connection), **told)
 
 
 def _adopt(connection: Connection, portal_id: int, found: Found) -> bool:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 from sqlalchemy import case as either
 
 from airflow_b24.ledger import events
 from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.facts import Sibling
 from airflow_b24.ledger.schema import allocation, payment, settlement
-from airflow_b24.ledger.states import State
+from airflow_b24.ledger.states import ADOPTED, State
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
 
@@ -84,13 +84,22 @@ def _fund(connection: Connection, promise: Promise, part: Part, now: datetime) -
     insert_if_absent(connection, settlement, {**row, **times, "state": State.COLLECTING})
     together = settlement.c.allocated + part.amount
     same = (settlement.c[name] == value for name, value in {**where, **money}.items())
-    takes_more = and_(settlement.c.state == State.COLLECTING, settlement.c.hold.is_(None), together <= part.expected)
-    state = either((together == part.expected, State.READY.value), else_=State.COLLECTING.value)
-    add = update(settlement).where(*same, takes_more).values(allocated=together, state=state, updated_at=now)
+    whole = either((together == part.expected, State.READY.value), else_=State.COLLECTING.value)
+    state = either((settlement.c.state == State.PAID, State.PAID.value), else_=whole)
+    add = update(settlement).where(*same, _takes(part)).values(allocated=together, state=state, updated_at=now)
     found = connection.execute(add.returning(settlement.c.id, settlement.c.state, settlement.c.identity)).first()
-    if found is None or dict(found.identity or {}) != dict(part.identity):
+    is_told = found is not None and found.identity is not None
+    if found is None or (is_told and dict(found.identity or {}) != dict(part.identity)):
         raise InvariantError(f"invoice {part.invoice_id} has a live settlement that takes no more")
     return found.id, found.state
+
+
+def _takes(part: Part) -> ColumnElement[bool]:
+    """The settlement waits for more, or was adopted as paid before its payment came in."""
+    together = settlement.c.allocated + part.amount
+    collecting = and_(settlement.c.state == State.COLLECTING, settlement.c.hold.is_(None), together <= part.expected)
+    adopted = and_(settlement.c.state == State.PAID, settlement.c.reason == ADOPTED, together == part.expected)
+    return or_(collecting, adopted)
 
 
 def _refuse_parted(connection: Connection, promise: Promise, where: Mapping[str, Any]) -> None:

@@ -39,9 +39,9 @@ def after_sending(row: Row, answer: Answered | Refused | Unknown, seen: Fact) ->
     """Decide on the portal's answer to our call and the read-back that followed it."""
     if isinstance(answer, Refused):
         return _refused(row, answer, seen)
-    if isinstance(seen, Seen) and seen.paid:
-        return _paid_by_us(row, seen)
     told_true = isinstance(answer, Answered)
+    if isinstance(seen, Seen) and seen.paid:
+        return _paid_by_us(row, seen) if told_true else _paid_by_somebody(row, seen)
     if not isinstance(seen, Seen):
         return Decision(State.UNKNOWN, answered=told_true, evidence={"read": seen.text})
     if told_true:
@@ -73,7 +73,8 @@ def _shows_our_call(row: Row, seen: Seen) -> bool:
     if not row.in_flight or seen.voucher_number not in {"", row.document_number}:
         return False
     bound_to = (seen.marks or {}).get("PAY_SYSTEM_ID", "")
-    return bound_to == row.pay_system or bound_to != (row.snapshot or {}).get("PAY_SYSTEM_ID", "")
+    moved = bound_to != (row.snapshot or {}).get("PAY_SYSTEM_ID", "")
+    return bound_to != "" and (bound_to == row.pay_system or moved)
 
 
 def retried(row: Row, seen: Seen, beside: Mapping[int, Fact] | None = None) -> Decision:
@@ -84,7 +85,7 @@ def retried(row: Row, seen: Seen, beside: Mapping[int, Fact] | None = None) -> D
 
 def _resolve(row: Row, seen: Seen, now: datetime) -> Decision:
     if seen.paid:
-        return _paid_by_us(row, seen)
+        return _paid_by_somebody(row, seen)
     if row.quiet_until is not None and now < row.quiet_until:
         # Reading is free at once; sending again waits until the earlier call cannot land any more.
         return Decision(State.UNKNOWN, evidence=_shown(seen))
@@ -134,6 +135,14 @@ def _refused(row: Row, answer: Refused, seen: Fact) -> Decision:
     if answer.repeatable:
         return Decision(State.READY, in_flight=False, evidence=evidence)
     return Decision(State.REVIEW, reason=answer.reason, in_flight=False, evidence=evidence)
+
+
+def _paid_by_somebody(row: Row, seen: Seen) -> Decision:
+    """No answer told who paid: we, unless the invoice names another document, which our call never writes."""
+    own = {"", row.document_number, (row.snapshot or {}).get("PAY_VOUCHER_NUM", "")}
+    if seen.voucher_number in own:
+        return _paid_by_us(row, seen)
+    return Decision(State.REVIEW, reason="already_paid", evidence=_shown(seen))
 
 
 def _paid_by_us(row: Row, seen: Seen) -> Decision:

@@ -6,9 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from airflow_b24.ledger.adoptions import ADOPTED
 from airflow_b24.ledger.schema import case, event, settlement
-from airflow_b24.ledger.states import State
+from airflow_b24.ledger.states import ADOPTED, State
 
 
 def paid_on(connection: Connection) -> dict[int, str]:

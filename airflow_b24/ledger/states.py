@@ -37,6 +37,9 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 }
 FINAL = frozenset({State.PAID, State.RELEASED})
 
+# A person has told that the invoice was paid, though not from this ledger.
+ADOPTED = "adopted"
+
 REASONS: Mapping[str, str] = {
     "already_paid": "The invoice was already paid, and not provably with this money.",
     "amount_changed": "The invoice's amount or currency is not what the payment was matched with.",
@@ -48,6 +51,7 @@ REASONS: Mapping[str, str] = {
     "landed_then_changed": "Our call may have landed and somebody changed the invoice since.",
     "paid_other_amount": "The invoice is paid, but for another amount or currency than expected.",
     "portal_refused": "The portal refused to pay the invoice.",
+    "restored": "The ledger went on from a copy while this was under way: look whether it was paid since, then retry.",
     "sibling_changed": "The same payment is for other invoices too, and one of them is not what it was matched with.",
     "true_but_unpaid": "The portal answered true, yet the invoice stays unpaid: check the pay system.",
 }

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from airflow_b24.ledger import outcomes
+from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.schema import allocation, payment, settlement
 from airflow_b24.ledger.states import State
 
@@ -56,6 +57,24 @@ def _live(connection: Connection) -> dict[int, list[dict[str, Any]]]:
     for row in connection.execute(query).mappings():
         found.setdefault(row["payment_id"], []).append(dict(row))
     return found
+
+
+def paid_with(connection: Connection, settlement_id: int) -> list[dict[str, Any]]:
+    """The payments of a settlement, each with how much of it was `put` there."""
+    query = (
+        select(payment, allocation.c.amount.label("put"))
+        .join(allocation, allocation.c.payment_id == payment.c.id)
+        .where(allocation.c.settlement_id == settlement_id)
+    )
+    return [dict(row) for row in connection.execute(query.order_by(payment.c.id)).mappings()]
+
+
+def payment_of(connection: Connection, payment_id: int) -> dict[str, Any]:
+    """One payment. Raises InvariantError when it is not in this ledger."""
+    found = connection.execute(select(payment).where(payment.c.id == payment_id)).mappings().first()
+    if found is None:
+        raise InvariantError(f"payment {payment_id} is not in this ledger")
+    return dict(found)
 
 
 def plain_open(connection: Connection) -> list[dict[str, Any]]:

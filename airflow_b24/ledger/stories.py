@@ -15,9 +15,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, select
 
-from airflow_b24.ledger.adoptions import ADOPTED
 from airflow_b24.ledger.schema import event, settlement
-from airflow_b24.ledger.states import TRANSITIONS, State
+from airflow_b24.ledger.states import ADOPTED, TRANSITIONS, State
 from airflow_b24.ledger.violation import Violation
 
 FIRST: Final = frozenset({State.COLLECTING, State.READY, State.PAID})

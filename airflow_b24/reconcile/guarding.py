@@ -32,8 +32,8 @@ class Pins(Protocol):
     def get(self, portal: str) -> Identity | None:
         """Return what was last put for the portal, None when nothing ever was. Raises LedgerError when unreadable."""
 
-    def put(self, portal: str, pinned: Identity) -> None:
-        """Remember it. Raises LedgerError when it cannot be read back."""
+    def put(self, portal: str, pinned: Identity, instead_of: Identity | None = None) -> None:
+        """Remember it. Raises LedgerError when it cannot be read back, or another was put there meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,8 @@ def remember(desk: Desk, pins: Pins) -> None:
 
 def pin(pins: Pins, standing: Standing) -> None:
     """Remember the ledger as the one that pays on the portal, under each of its names."""
-    for name in standing.pinned:
-        pins.put(name, standing.ledger)
+    for name, before in standing.pinned.items():
+        pins.put(name, standing.ledger, before)
 
 
 def refuse_unknown_pays(desk: Desk, pay_system: PaySystem | None, paid: Sequence[Invoice]) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import Connection
 
 from airflow_b24.bitrix import companies, invoices
-from airflow_b24.ledger import allocations, outcomes, payments, portals, releases, settlements
+from airflow_b24.ledger import adoptions, allocations, outcomes, payments, portals, releases, settlements
 from airflow_b24.ledger.allocations import Part, Promise
 from airflow_b24.ledger.outcomes import Outcome
 from airflow_b24.payments.matching import Proven, Unproven, match
@@ -62,13 +62,16 @@ class Taken:
 
     settled: frozenset[tuple[str, int]]
     collected: Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
+    # Paid, as a person has told; the payment that did it may still come in. With price and currency.
+    adopted: Mapping[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
 
 
 def _taken(connection: Connection, portal_id: int) -> Taken:
     # What is held, or was promised at another price, takes no more: a person must look at it first.
     collected = allocations.collected(connection, portal_id)
     open_ = {key: rows for key, rows in collected.items() if all(row["hold"] is None for row in rows)}
-    return Taken(frozenset(settlements.live_invoices(connection, portal_id)) - open_.keys(), open_)
+    live = frozenset(settlements.live_invoices(connection, portal_id))
+    return Taken(live - open_.keys(), open_, adoptions.unfunded(connection, portal_id))
 
 
 def portal_invoices(
@@ -103,6 +106,7 @@ def _invoice(
     key, amount = ("legacy", row.id), price(row)
     collected = taken.collected.get(key, ())
     due = (amount and amount.minor, amount and amount.currency, identity(row))
+    is_funded = key in taken.settled and not (row.paid and amount and taken.adopted.get(key) == due[:2])
     is_another = any((each["expected"], each["currency"], each["identity"]) != due for each in collected)
     return Invoice(
         kind="legacy",
@@ -117,7 +121,7 @@ def _invoice(
         paid_on=paid_day(row),
         cancelled=row.status_id == CANCELLED,
         voucher_number=row.voucher_number,
-        settled=key in taken.settled or is_another,
+        settled=is_funded or is_another,
         collected=tuple(_payment(each) for each in collected),
     )
 

@@ -75,6 +75,7 @@ def seen(invoice: Invoice) -> Seen:
             "PRICE": str(invoice.price),
             "STATUS_ID": invoice.status_id,
             "PAY_SYSTEM_ID": str(invoice.pay_system_id or ""),
+            "PAY_VOUCHER_NUM": invoice.voucher_number,
             "PAY_VOUCHER_DATE": invoice.voucher_date.isoformat() if invoice.voucher_date else "",
             "DATE_STATUS": invoice.status_changed_at,
         },

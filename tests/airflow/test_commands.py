@@ -16,8 +16,9 @@ from sqlalchemy import insert, select, update
 import airflow_b24
 from airflow_b24.commands import portal
 from airflow_b24.hooks import Bitrix24Hook
-from airflow_b24.ledger import outcomes, payments, portals, states
+from airflow_b24.ledger import identity, outcomes, payments, portals, states
 from airflow_b24.ledger.schema import raw, settlement
+from airflow_b24.pins import VariablePins
 from airflow_b24.preparing.setup import HANDLER_CODE
 from airflow_b24.sandbox import seed
 
@@ -41,6 +42,17 @@ def test_setup_prepares_the_portal_of_a_connection_and_ends_with_the_extra(world
     assert extra["ca_bundle"] == str(world.addresses.ca_file)
     assert out.count("  created  ") == 3
     assert seed.ADMIN_SECRET not in out
+
+
+def test_setup_prints_no_key_of_an_application_and_says_that_they_stay(world: Any, run: Run) -> None:
+    keys = {"client_id": "app.1", "client_secret": "canary-of-the-app", "refresh_token": "canary-of-the-token"}
+    extra = {**keys, "ca_bundle": str(world.addresses.ca_file)}
+    application = {"conn_type": "bitrix24", "host": world.addresses.https, "extra": extra}
+    world.connection("bitrix24_default", application)
+    code, out, err = run("setup", stdin=webhook(world))
+    assert (code, err) == (0, "")
+    assert "Add this to the extra of the connection 'bitrix24_default', and leave the application's keys" in out
+    assert "canary" not in out
 
 
 def test_setup_run_twice_says_that_everything_existed(world: Any, run: Run) -> None:
@@ -332,6 +344,9 @@ def _in_review(world: Any) -> None:
     with store.transaction() as connection, Bitrix24Hook() as hook:
         own = portals.portal_id(connection, hook.settings.auth.origin.netloc)
         connection.execute(update(settlement).values(portal_id=own))
+        host = hook.settings.auth.origin.netloc
+    with store.snapshot() as connection:
+        VariablePins().put(host, identity.read(connection))
     store.close()
 
 
@@ -348,7 +363,8 @@ def test_release_asks_what_it_means_and_releases_after_a_yes(world: Any, run: Ru
     code, out, err = run("ledger", "release", "1", person="yes\n")
 
     assert (code, _state(world)) == (0, "released")
-    assert "I have looked: this money did not pay invoice 2026/7. They are parted for good; each is free" in err
+    assert "Settlement 1: invoice 2026/7, 118.00 EUR, review (" in err
+    assert "I have looked: this money did not pay this invoice. They are parted for good; each is free" in err
     assert out.startswith("Settlement 1 is released: invoice 2026/7")
 
 
@@ -381,6 +397,16 @@ def test_release_of_what_cannot_be_released_is_one_line(world: Any, run: Run, nu
 
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert said in err
+
+
+def test_a_person_shows_no_copy_of_the_ledger_what_to_do(world: Any, run: Run) -> None:
+    _in_review(world)
+    key = next(key for key in world.api.variables if key.startswith("airflow_b24_ledger:"))
+    world.api.variables[key] = json.dumps({"ledger": "another", "mark": 1})
+    for command in ("release", "retry"):
+        code, out, err = run("ledger", command, "1", "--yes")
+        assert (code, out, err.count("\n"), _state(world)) == (2, "", 1, "review")
+        assert "is paid from ledger another" in err
 
 
 def test_retry_makes_a_review_ready_again(world: Any, run: Run) -> None:

@@ -75,10 +75,19 @@ def test_a_variable_that_something_else_answers_for_is_found_out_and_named(
 ) -> None:
     monkeypatch.setenv(f"AIRFLOW_VAR_{KEY.upper()}", '{"ledger": "other", "mark": 9}')
     with pytest.raises(ForeignLedgerError) as caught:
-        pins.put(HOST, ONE)
+        pins.put(HOST, ONE, instead_of=OTHER)
     said = str(caught.value)
     assert said.startswith(f"Variable {KEY}: ledger other at 9 is read back after ledger one at 7 was written")
     assert f"AIRFLOW_VAR_{KEY.upper()}" in said
+
+
+def test_of_two_new_ledgers_the_second_to_be_pinned_is_refused(world: Any, pins: VariablePins) -> None:
+    pins.put(HOST, ONE)
+    with pytest.raises(ForeignLedgerError, match="ledger one was pinned a moment ago, not other"):
+        pins.put(HOST, OTHER)
+    assert pins.get(HOST) == ONE
+    pins.put(HOST, OTHER, instead_of=ONE)
+    assert pins.get(HOST) == OTHER
 
 
 def test_a_variable_that_cannot_be_written_is_named(

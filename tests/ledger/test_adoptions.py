@@ -63,6 +63,25 @@ def test_an_adopted_invoice_is_paid_by_hand_with_its_story_and_takes_no_second_p
     assert check(store).violations == []
 
 
+def test_what_a_copy_had_under_way_goes_before_a_person(store: Store, ready: Ready) -> None:
+    known = portal(store)
+    waiting, lost, ended = (ready(store, invoice_id) for invoice_id in (2, 3, 4))
+    settlements.move(store, settlements.claim(store, lost), SENDING, Patience(), "31")
+    done = settlements.claim(store, ended)
+    settlements.move(store, done, Decision(State.PAID, how="by_hand", evidence=found().evidence), Patience(), "")
+    before = settlements.look(store, lost)
+    assert adoptions.suspend(store, known) == 2
+    for settlement_id, in_flight in ((waiting, False), (lost, True)):
+        row = settlements.look(store, settlement_id)
+        assert (row.state, row.reason, row.in_flight) == (State.REVIEW, "restored", in_flight)
+    assert settlements.look(store, ended).state is State.PAID
+    # An attempt that is alive still, from before, can commit nothing any more.
+    assert settlements.move(store, before, Decision(State.UNKNOWN), Patience(), "") is None
+    # The payments of this test were brought by no record.
+    assert {violation.rule for violation in check(store).violations} == {"I4"}
+    assert adoptions.suspend(store, known) == 0
+
+
 def test_adopting_again_changes_nothing(store: Store) -> None:
     known = portal(store)
     assert adoptions.adopt(store, known, [found()]) == 1

@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from airflow_b24.ledger import allocations, payments, releases, settlements
+from airflow_b24.ledger import adoptions, allocations, payments, releases, settlements
+from airflow_b24.ledger.adoptions import Found
+from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.schema import allocation, event, payment, settlement
 from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store
@@ -221,6 +223,30 @@ def test_nothing_is_added_to_what_is_held(store: Store, receive: Receive, promis
         payments.record(connection, payment(amount=1))
     assert allocations.allocate(store, promise(store, receive(store, "id:B2", amount=6800), amount=6800)) == ()
     assert states(store, one) == [(State.COLLECTING, 5000)]
+
+
+def adopted(store: Store) -> int:
+    """The settlement of invoice 2, which a person has told to be paid already."""
+    with store.transaction() as connection:
+        known = portal_id(connection, "portal.example")
+    money = {"expected": 11800, "currency": "RUB", "exponent": 2}
+    adoptions.adopt(store, known, [Found("legacy", 2, "2026/2", **money, evidence={"paid": True})])
+    with store.snapshot() as connection:
+        made = settlements.live(connection, known, "legacy", 2)
+    assert made is not None
+    return made
+
+
+def test_an_adopted_invoice_takes_its_payment_once_and_stays_paid(
+    store: Store, receive: Receive, promise: Make
+) -> None:
+    told = adopted(store)
+    assert allocations.allocate(store, promise(store, receive(store, "id:B0", amount=1000), amount=1000)) == ()
+    first, second = receive(store), receive(store, "id:B2")
+    assert allocations.allocate(store, promise(store, first)) == (told,)
+    assert (states(store, told), allocated(store, first)) == ([(State.PAID, 11800)], 11800)
+    assert allocations.allocate(store, promise(store, second)) == ()
+    assert allocated(store, second) == 0
 
 
 def both(store: Store, promise: Make, payment_id: int) -> allocations.Promise:

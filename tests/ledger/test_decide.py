@@ -87,6 +87,11 @@ BEFORE: dict[str, tuple[Row, dict[str, Any], Decision]] = {
     "a plain pay rests on no identity": (PLAIN, {"identity": OTHERS}, SENDING),
     "lost and paid is ours": (LOST, {"paid": True}, OURS),
     "lost and paid is ours at once, and after the quiet time": (QUIET, {"paid": True}, OURS),
+    "lost and paid with the payment's number": (LOST, {"paid": True, "voucher_number": "17"}, OURS),
+    "lost and paid with another payment's number": (LOST, {"paid": True, "voucher_number": "18"}, review("already_paid")),
+    "lost and paid with the number it had before": (
+        replace(LOST, snapshot={**MARKS, "PAY_VOUCHER_NUM": "18"}), {"paid": True, "voucher_number": "18"}, OURS,
+    ),
     "lost and paid in another price": (LOST, {"paid": True, "amount": 1}, review("paid_other_amount")),
     "lost and paid as somebody else's": (LOST, {"paid": True, "identity": OTHERS}, review("invoice_changed")),
     "lost and paid is a fact that a hold does not undo": (replace(LOST, hold="x"), {"paid": True}, OURS),
@@ -128,6 +133,8 @@ REFUSED_FOR_GOOD = {"code": "ERROR_INTERNAL_INVOICE_NOT_FOUND", "text": "no"}
 AFTER: dict[str, tuple[Any, Fact, Decision]] = {
     "true and paid": (SAID_TRUE, PAID, OURS),
     "silence and paid": (SILENT, PAID, OURS),
+    "true and paid, whatever the number": (SAID_TRUE, replace(PAID, voucher_number="18"), OURS),
+    "silence and paid with another payment's number": (SILENT, replace(PAID, voucher_number="18"), review("already_paid")),
     "true and paid in another price": (SAID_TRUE, replace(PAID, amount=1), review("paid_other_amount")),
     "true and paid in another currency": (SAID_TRUE, replace(PAID, currency="EUR"), review("paid_other_amount")),
     "true and paid as somebody else's": (SAID_TRUE, replace(PAID, identity=OTHERS), review("invoice_changed")),
@@ -272,6 +279,7 @@ REVIEWS: dict[str, tuple[Row, dict[str, Any], Decision | None]] = {
     "bound as before the call": (DOUBTED, {"paid": True}, None),
     "bound as before the call, and paid by hand": (DOUBTED, DONE_BY_HAND, BY_HAND),
     "bound to nothing before or after": (replace(DOUBTED, snapshot=None), {**DONE_BY_HAND, "marks": None}, BY_HAND),
+    "bound to nothing, and sent through nothing known": (replace(DOUBTED, pay_system=""), {"paid": True, "marks": {}}, None),
     "bound to our pay system, with another number": (DOUBTED, {**BOUND_TO_OURS, "voucher_number": "18"}, None),
     "bound to our pay system, nothing of ours under way": (
         replace(DOUBTED, in_flight=False), {**DONE_BY_HAND, **BOUND_TO_OURS}, BY_HAND,
@@ -293,7 +301,7 @@ def test_only_reviews_about_the_invoice_pass_by_themselves(reason: str) -> None:
     passes = reviewed(replace(REVIEWED, reason=reason), UNPAID) is not None
     assert passes is (reason in PASSING)
     stay = {"already_paid", "landed_then_changed", "paid_other_amount", "portal_refused", "true_but_unpaid"}
-    assert passes is (reason not in stay)
+    assert passes is (reason not in stay | {"restored"})
 
 
 def test_a_person_may_retry_whatever_the_reason_was_and_nothing_counts_as_under_way() -> None:

@@ -39,7 +39,7 @@ class Board:
         self.meanwhile()
         return self.pins.get(portal)
 
-    def put(self, portal: str, pinned: Identity) -> None:
+    def put(self, portal: str, pinned: Identity, instead_of: Identity | None = None) -> None:
         self.puts += 1
         self.pins[portal] = pinned
 

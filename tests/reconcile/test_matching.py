@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from airflow_b24.ledger import settlements, statuses
+from airflow_b24.ledger import adoptions, settlements, statuses
 from airflow_b24.reconcile.releasing import release
+from airflow_b24.reconcile.reporting import lines
 from airflow_b24.reconcile.settling import settle_matched
+from airflow_b24.reconcile.witnessing import as_found, paid_lately
 
 
 def counts(office: Any, table: str) -> int:
@@ -58,6 +62,45 @@ def test_a_second_payment_of_the_invoice_is_a_review_whether_it_is_paid_yet_or_n
     assert office.match() == {"payments": 2, "proven": 0, "review": 2, "promised": 0}
     assert reasons(office)[1:] == ["already_settled"] * 2
     assert office.executed() == 1
+
+
+def adopted(office: Any, **changed: Any) -> None:
+    """Invoice 2 was paid from a ledger that is lost, and a person has told this one so."""
+    office.bill(**changed)
+    office.person(2, "P")
+    told = [as_found(invoice) for invoice in paid_lately(office.desk)]
+    assert adoptions.adopt(office.store, office.desk.portal_id, told) == 1
+
+
+def test_the_payment_of_an_adopted_invoice_is_put_to_it_and_a_second_one_is_a_review(office: Any) -> None:
+    adopted(office)
+    office.receive()
+    assert office.match()["promised"] == 1
+    office.receive(key="id:second")
+    assert office.match() == {"payments": 1, "proven": 0, "review": 1, "promised": 0}
+    assert [line.status for line in lines(office.store)] == ["by_hand", "review"]
+    assert (office.due(), office.executed()) == ({}, 0)
+
+
+def dearer(office: Any) -> None:
+    office.state.invoices[2].price = Decimal("118.01")
+
+
+@pytest.mark.parametrize(
+    ("then", "reason"),
+    [
+        (lambda office: office.person(2, "S"), "already_settled"),
+        (dearer, "already_settled"),
+        (lambda office: None, "already_paid"),
+    ],
+    ids=["taken back since", "another price since", "paid before the booking"],
+)
+def test_an_adopted_invoice_that_is_not_the_payments_takes_nothing(office: Any, then: Any, reason: str) -> None:
+    adopted(office)
+    then(office)
+    office.receive(**({"booked_on": office.today + timedelta(days=3)} if reason == "already_paid" else {}))
+    assert office.match()["promised"] == 0
+    assert reasons(office) == [reason]
 
 
 def test_two_payments_of_one_invoice_in_one_run_are_both_reviewed(office: Any) -> None:

@@ -50,6 +50,7 @@ def test_an_invoice_is_seen_in_minor_units_with_every_mark_of_a_landed_call() ->
             "PRICE": "118.00",
             "STATUS_ID": "S",
             "PAY_SYSTEM_ID": "6",
+            "PAY_VOUCHER_NUM": "17",
             "PAY_VOUCHER_DATE": "2026-11-20",
             "DATE_STATUS": "2026-11-20T10:00:00+03:00",
         },
