@@ -158,8 +158,13 @@ def _judge_several(
     rules = {proof.rule if isinstance(proof, Proven) else "" for proof in proofs}
     if len(rules) > 1 or "" in rules:
         return unclear
-    told = {name: value for proof in proofs for name, value in proof.evidence.items()}
-    return Proven(tuple(named), rules.pop(), told)
+    return Proven(tuple(named), rules.pop(), _together([proof.evidence for proof in proofs]))
+
+
+def _together(told: Sequence[Evidence]) -> Evidence:
+    """Return the facts of all proofs, each different one once."""
+    names = dict.fromkeys(name for evidence in told for name in evidence)
+    return {name: "; ".join(dict.fromkeys(evidence[name] for evidence in told if name in evidence)) for name in names}
 
 
 def _unclear(reading: Reading, named: Sequence[Invoice], known: Sequence[Reference]) -> str | None:

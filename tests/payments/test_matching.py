@@ -462,7 +462,7 @@ TOLD: dict[str, tuple[Payment, list[Invoice], str, list[int], dict[str, str]]] =
         payment("счет 45 от 12.03.2026 и счет 46 от 13.03.2026", amount=BOTH), [invoice(), NEXT_DAY], "number_and_tax_id", [1, 2],
         {
             "text": "счет 45 от 12.03.2026 | счет 46 от 13.03.2026", "number": "45, 46",
-            "amount": "equal: 140.00 RUB, the sum of 2 invoices", **BY_TAX_ID, "invoice_date": "equal: 2026-03-13",
+            "amount": "equal: 140.00 RUB, the sum of 2 invoices", **BY_TAX_ID, "invoice_date": "equal: 2026-03-12; equal: 2026-03-13",
         },
     ),
     "several invoices of another sum": (
