@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -499,14 +497,3 @@ def test_a_row_that_somebody_changed_is_named_and_not_used(store: Store, worker:
 
 def test_a_pair_shows_itself_to_nobody() -> None:
     assert "canary" not in repr((SEED, Renewed(SEED, 1.0)))
-
-
-@pytest.mark.parametrize("store", ["sqlite", "postgresql"], indirect=True)
-def test_processes_that_race_for_a_renewal_make_one_and_lose_none(store: Store) -> None:
-    root = Path(__file__).parents[2]
-    url = store.engine.url.render_as_string(hide_password=False)
-    command = [sys.executable, "-m", "tests.races", "tokens", "--processes", "32", "--rounds", "4", "--ledger", url]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=100, check=False)
-    assert (done.returncode, done.stdout) == (0, "32 processes, 4 expiries, 4 renewals, 0 errors, 0 lost\n"), (
-        done.stderr
-    )

@@ -32,6 +32,8 @@ def between() -> Iterator[Proxy]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Else head and body, written one after the other, wait for each other's acknowledgement.
+        disable_nagle_algorithm = True
 
         def _serve(self) -> None:
             _answer(self, proxy)

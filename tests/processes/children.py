@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 T = TypeVar("T")
+# What children share is made for a fork.
+FORK = multiprocessing.get_context("fork")
 FAILED = 70
 STOPS = (signal.SIGINT, signal.SIGTERM)
 # man prctl: the signal a child gets when its parent dies, however that happens.

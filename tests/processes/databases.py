@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
@@ -17,16 +18,27 @@ from tests.processes.children import Children
 
 POSTGRES = "B24_TEST_POSTGRES_URL"
 DATABASES = ("sqlite", "postgresql")
+BOTH = "both"
 KEPT = frozenset({"b24_ledger", VERSION_TABLE})
 # A new ledger's address; the ledger of before is gone.
 Fresh = Callable[[], str]
 
 
-def chosen(database: str | None) -> tuple[str, ...]:
-    """The databases to run on: the one that was named, otherwise both. Exits when there is no server for them."""
-    wanted = (database,) if database else DATABASES
+def command(prog: str, doc: str | None) -> argparse.ArgumentParser:
+    """A command that is told on which databases to run, and explained by its module's own words."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(f"python -m {prog}", description=doc, formatter_class=form)
+    where = f"where the ledger is; PostgreSQL is the server {POSTGRES} names"
+    parser.add_argument("--store", choices=[*DATABASES, BOTH], default=BOTH, help=where)
+    parser.add_argument("--json", action="store_true", help="print one JSON object a store")
+    return parser
+
+
+def chosen(store: str) -> tuple[str, ...]:
+    """The databases that `--store` means. Exits when there is no server for them."""
+    wanted = DATABASES if store == BOTH else (store,)
     if "postgresql" in wanted and not os.environ.get(POSTGRES):
-        sys.exit(f"{POSTGRES}: not set; name a PostgreSQL server there, or give --database sqlite")
+        sys.exit(f"{POSTGRES}: not set; name a PostgreSQL server there, or give --store sqlite")
     return wanted
 
 

@@ -1,14 +1,14 @@
 """Real workers are killed and frozen at random moments while they settle invoices; afterwards the books must agree.
 
-    python -m tests.processes.kills --kills 1000 [--database sqlite|postgresql] [--workers 3] [--seed 1] [--json]
+    python -m tests.processes.kills --kills 2000 [--store sqlite|postgresql|both] [--workers 3] [--seed 1] [--json]
 
 The workers speak real HTTP to a sandbox portal on loopback, and share a real ledger. PostgreSQL is the server that
-B24_TEST_POSTGRES_URL names. Ends with 1 when anything was paid twice, wrongly or not at all.
+B24_TEST_POSTGRES_URL names. With both stores each takes half of the kills. Ends with 1 when anything was paid twice,
+wrongly or not at all.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import secrets
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from tests.processes import verdict, worker
 from tests.processes.children import Children
-from tests.processes.databases import DATABASES, Fresh, chosen, ledgers
+from tests.processes.databases import Fresh, chosen, command, ledgers
 from tests.processes.portal import Portal, open_portal
 from tests.processes.stories import Story, receive, tell
 from tests.processes.worker import PATIENCE, Hands, Task
@@ -48,7 +48,7 @@ LONGEST_ROUND_S = 240.0
 class Count:
     """What was done, and what came of it; `phases` is how the ledger stood when a settlement's worker was killed."""
 
-    database: str
+    store: str
     seed: int
     kills: int = 0
     within_settlements: int = 0
@@ -208,10 +208,6 @@ def run(database: str, kills: int, workers: int, seed: int) -> Count:
     return count
 
 
-def _record(count: Count) -> dict[str, object]:
-    return {each.name: getattr(count, each.name) for each in fields(count)}
-
-
 def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
@@ -220,7 +216,7 @@ def _say(text: str) -> None:
 def _line(count: Count) -> str:
     phases = ", ".join(f"{number} {phase}" for phase, number in count.phases.most_common())
     return (
-        f"{count.database}: {count.kills} kills ({count.within_settlements} within a settlement: {phases}; "
+        f"{count.store}: {count.kills} kills ({count.within_settlements} within a settlement: {phases}; "
         f"{count.while_matching} while matching), {count.freezes} freezes; {count.rounds} rounds, "
         f"{count.payments} payments, {count.paid} paid with {count.sends} sends; {len(count.violations)} violations"
     )
@@ -228,18 +224,19 @@ def _line(count: Count) -> str:
 
 def main() -> int:
     """Run the command; 0 only when nothing is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m tests.processes.kills", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--kills", type=int, default=1000, help="how many, over each database")
-    parser.add_argument("--database", choices=DATABASES, help="only this one; otherwise both")
+    parser = command("tests.processes.kills", __doc__)
+    parser.add_argument("--kills", type=int, default=2000, help="how many in all")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
-    parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     # Whoever ends us: what we made is removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    counts = [run(each, given.kills, given.workers, given.seed) for each in chosen(given.database)]
+    stores = chosen(given.store)
+    shares = [given.kills // len(stores) + (place < given.kills % len(stores)) for place in range(len(stores))]
+    counts = [run(store, share, given.workers, given.seed) for store, share in zip(stores, shares, strict=True)]
     for count in counts:
-        line = json.dumps(_record(count)) if given.json else f"{_line(count)}; {count.seconds} s, --seed {count.seed}"
+        told = {each.name: getattr(count, each.name) for each in fields(count)}
+        line = json.dumps(told) if given.json else f"{_line(count)}; {count.seconds} s, --seed {count.seed}"
         sys.stdout.write(f"{line}\n")
         for each in count.violations:
             _say(f"  {each}")

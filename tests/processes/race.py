@@ -1,17 +1,19 @@
-"""Many processes reach for one invoice at once, and then for the right to send: each time exactly one may win.
+"""Many processes race for one thing, round after round: each time exactly one may win.
 
-    python -m tests.processes.race --processes 64 --rounds 1000 [--database sqlite|postgresql] [--json]
+    python -m tests.processes.race [claims] --processes 64 --rounds 1000 [--store sqlite|postgresql|both] [--json]
+    python -m tests.processes.race tokens --processes 32 --rounds 1000 [--store sqlite|postgresql|both] [--json]
 
-A round: each process promises a payment of its own to the same invoice; then each tries to commit `sending` on the
-settlement that came of it, in one round under claims of their own, in the next all under the same claim. PostgreSQL is
-the server that B24_TEST_POSTGRES_URL names. Ends with 1 unless every round had exactly one winner of both.
+claims: each process promises a payment of its own to the same invoice; then each tries to commit `sending` on the
+settlement that came of it, in one round under claims of their own, in the next all under the same claim.
+tokens: all find the access token expired, on a sandbox over HTTP; each expiry is renewed once, and no token is lost.
+
+PostgreSQL is the server that B24_TEST_POSTGRES_URL names. An SQLite ledger lies in memory where the machine has such a
+folder: the race is about its locks, not about its disk. Ends with 1 unless every round had one winner.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import multiprocessing
 import signal
 import sys
 import tempfile
@@ -31,15 +33,15 @@ from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.settlement import Patience
 from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, make_engine
-from tests.processes import verdict
-from tests.processes.children import Children
-from tests.processes.databases import DATABASES, chosen, ledgers
+from tests.processes import renewals, verdict
+from tests.processes.children import FORK, Children
+from tests.processes.databases import chosen, command, ledgers
 from tests.processes.promises import AMOUNT, payment, promise
 
 # A process that hangs must not hang the others for ever.
 LONGEST_PHASE_S = 120.0
+MEMORY = Path("/dev/shm")
 T = TypeVar("T")
-FORK = multiprocessing.get_context("fork")
 SENDING = Decision(State.SENDING, evidence={"marks": {}})
 
 
@@ -47,7 +49,7 @@ SENDING = Decision(State.SENDING, evidence={"marks": {}})
 class Count:
     """How many rounds there were, and how many had other than one winner."""
 
-    database: str
+    store: str
     processes: int
     rounds: int = 0
     # Tries that lost because the ledger stayed locked: on a machine with few processors, SQLite's queue is long.
@@ -55,6 +57,10 @@ class Count:
     undecided: int = 0
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    def __str__(self) -> str:
+        figures = f"{self.rounds} rounds, {len(self.violations)} without exactly one winner"
+        return f"{self.store}: {self.processes} processes, {figures}, {self.busy} tries lost to a locked ledger; {self.seconds} s"
 
 
 class Track:
@@ -111,14 +117,10 @@ def _moved(store: Store, row: Row | None) -> bool:
     return settlements.move(store, row, SENDING, Patience(), "31") is not None
 
 
-def run(database: str, processes: int, rounds: int) -> Count:
+def run(database: str, processes: int, rounds: int, folder: Path) -> Count:
     """Hold so many rounds over one kind of database."""
     count, began, track = Count(database, processes), time.monotonic(), Track(processes)
-    with (
-        Children() as children,
-        tempfile.TemporaryDirectory(prefix="b24-race-") as temporary,
-        ledgers(database, children, Path(temporary)) as fresh,
-    ):
+    with Children() as children, ledgers(database, children, folder) as fresh:
         url = fresh()
         portal = children.ask(lambda: _portal(url))
         for place in range(processes):
@@ -171,25 +173,32 @@ def _books(ledger: verdict.Ledger, rounds: int, undecided: int = 0) -> list[str]
     )
 
 
+# What is raced for: the race, and how many processes it has usually.
+RACES: dict[str, tuple[Callable[[str, int, int, Path], Count | renewals.Count], int]] = {
+    "claims": (run, 64),
+    "tokens": (renewals.run, 32),
+}
+
+
 def main() -> int:
     """Run the command; 0 only when every round had one winner."""
-    parser = argparse.ArgumentParser(prog="python -m tests.processes.race", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--processes", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=1000)
-    parser.add_argument("--database", choices=DATABASES, help="only this one; otherwise both")
-    parser.add_argument("--json", action="store_true")
+    parser = command("tests.processes.race", __doc__)
+    parser.add_argument("race", nargs="?", choices=RACES, default="claims")
+    parser.add_argument("--processes", type=int, help="64 for claims, 32 for tokens if not given")
+    parser.add_argument("--rounds", type=int, default=1000, help="how many over each store")
     given = parser.parse_args()
     # Whoever ends us: what we made is removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    counts = [run(each, given.processes, given.rounds) for each in chosen(given.database)]
-    for count in counts:
-        line = (
-            f"{count.database}: {count.processes} processes, {count.rounds} rounds, {len(count.violations)} without "
-            f"exactly one winner, {count.busy} tries lost to a locked ledger; {count.seconds} s"
-        )
-        sys.stdout.write(f"{json.dumps(asdict(count)) if given.json else line}\n")
+    race, usual = RACES[given.race]
+    bad = False
+    for store in chosen(given.store):
+        with tempfile.TemporaryDirectory(prefix="b24-race-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
+            count = race(store, given.processes or usual, given.rounds, Path(folder))
+        sys.stdout.write(f"{json.dumps({'race': given.race} | asdict(count)) if given.json else count}\n")
+        sys.stdout.flush()
         sys.stderr.write("".join(f"  {each}\n" for each in count.violations))
-    return 1 if any(count.violations for count in counts) else 0
+        bad |= bool(count.violations)
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from airflow_b24.ledger import payments, records, releases, settlements
-from airflow_b24.ledger.errors import LedgerError
+from airflow_b24.ledger import payments, releases, settlements
 from airflow_b24.ledger.facts import Decision, Row
-from airflow_b24.ledger.records import Record
 from airflow_b24.ledger.settlement import Patience
 from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store
@@ -210,45 +208,6 @@ def test_a_send_that_waits_for_a_claim_is_fenced_off(ledger: Ledger) -> None:
     ledger.first.go_on()
     assert (claimed.result().state, sent.result()) == (State.READY, None)
     assert ledger.rows("SELECT what FROM b24_event ORDER BY seq DESC LIMIT 1") == [("observed",)]
-
-
-def deliver(source: str, *keys: str, amount: int = AMOUNT) -> Callable[[Store], dict[str, int]]:
-    whole = [(key, payment(key, amount=amount)) for key in keys]
-    found = [Record(f"{key}, {amount}", "payment", new, account=new.account, key=new.key) for key, new in whole]
-    return lambda store: records.ingest(store, source, found, None)
-
-
-@pytest.mark.parametrize("source", ["bank", "another source"])
-def test_two_readings_of_the_same_payments_in_crossing_order_make_each_once(ledger: Ledger, source: str) -> None:
-    one = ledger.first.start(deliver("bank", "B1", "B2"), stop_after="INSERT INTO b24_payment")
-    ledger.first.wait_until_stopped()
-    other = ledger.second.start(deliver(source, "B2", "B1"))
-    ledger.second.wait_until_blocked()
-    ledger.first.go_on()
-    assert (one.result()["new"], other.result()["repeated"]) == (2, 2)
-    assert ledger.rows("SELECT count(*) FROM b24_payment") == [(2,)]
-
-
-def test_a_reading_and_a_match_that_do_wait_in_a_circle_are_parted_and_nothing_is_half_done(ledger: Ledger) -> None:
-    payment_id = ledger.receive("B0")
-    assert promise(ledger.store, ledger.portal, ledger.receive("B1"), 2, of=2 * AMOUNT)
-
-    def match(store: Store) -> tuple[int, ...]:
-        return promise(store, ledger.portal, payment_id, 2, of=2 * AMOUNT)
-
-    # The bank takes back both: it has the first and wants the settlement; the match has that and wants the first.
-    amend = deliver("bank", "B0", "B1", amount=AMOUNT - 1)
-    one = ledger.first.start(amend, stop_after=PAYMENT)
-    ledger.first.wait_until_stopped()
-    other = ledger.second.start(match)
-    ledger.second.wait_until_blocked()
-    ledger.first.go_on()
-    failed = [each.exception() for each in (one, other) if each.exception() is not None]
-    assert [type(error) for error in failed] == [LedgerError]
-    again = amend(ledger.store) if one.exception() else match(ledger.store)
-    assert again == () or again["amended"] == 2
-    assert ledger.rows("SELECT hold FROM b24_settlement") == [("amended",)]
-    assert ledger.rows("SELECT DISTINCT held FROM b24_payment") == [(True,)]
 
 
 def test_time_is_read_after_the_wait_for_a_lock(ledger: Ledger) -> None:

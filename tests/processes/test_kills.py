@@ -1,4 +1,4 @@
-"""A slice of the kills, as its own command; the full figure is in the README."""
+"""A slice of the kills, as its own command: `python -m tests.processes.kills --kills 2000`, of which the README tells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.processes.databases import DATABASES
 
 ROOT = Path(__file__).parents[2]
 KILLS = 30
-LONGEST_S = 50
+LONGEST_S = 60
 
 
 def command(*arguments: str) -> list[str]:
@@ -28,7 +28,7 @@ def command(*arguments: str) -> list[str]:
 def test_killed_and_frozen_workers_leave_every_invoice_paid_once(request: pytest.FixtureRequest, database: str) -> None:
     if database == "postgresql":
         request.getfixturevalue("postgres")
-    given = command("--kills", str(KILLS), "--database", database, "--json")
+    given = command("--kills", str(KILLS), "--store", database, "--json")
     done = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -41,7 +41,7 @@ def test_killed_and_frozen_workers_leave_every_invoice_paid_once(request: pytest
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_ended_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
     marked = os.environ | {"TMPDIR": str(tmp_path), "B24_KILLS_MARK": str(tmp_path)}
-    given = command("--kills", "1000", "--database", "sqlite", "--workers", "2")
+    given = command("--kills", "1000", "--store", "sqlite", "--workers", "2")
     with subprocess.Popen(given, cwd=ROOT, env=marked, stderr=subprocess.DEVNULL) as running:
         try:
             # Its portal and its workers are processes with the same mark, once they have started.

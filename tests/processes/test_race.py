@@ -1,4 +1,4 @@
-"""A slice of the race, as its own command; the full figure is in the README."""
+"""Slices of the races, as the command that also runs them whole: `python -m tests.processes.race --help`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,14 +21,25 @@ ROOT = Path(__file__).parents[2]
 def test_of_processes_that_reach_for_one_invoice_one_wins_and_one_may_send(
     request: pytest.FixtureRequest, database: str
 ) -> None:
+    told = raced(request, database, "claims", "--processes", "16", "--rounds", "20")
+    assert (told["processes"], told["rounds"], told["violations"]) == (16, 20, [])
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_of_processes_that_meet_an_expired_token_one_renews_it(request: pytest.FixtureRequest, database: str) -> None:
+    told = raced(request, database, "tokens", "--processes", "16", "--rounds", "4")
+    assert (told["rounds"], told["renewals"], told["lost"], told["violations"]) == (4, 4, 0, [])
+
+
+def raced(request: pytest.FixtureRequest, database: str, *given: str) -> dict[str, Any]:
+    """Run the command and return what it says."""
     if database == "postgresql":
         request.getfixturevalue("postgres")
-    command = [sys.executable, "-m", "tests.processes.race", "--processes", "16", "--rounds", "20", "--json"]
-    given = [*command, "--database", database]
-    done = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    command = [sys.executable, "-m", "tests.processes.race", *given, "--store", database, "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["processes"], told["rounds"], told["violations"]) == (16, 20, [])
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -21,12 +20,32 @@ from urllib.error import HTTPError
 PARTS: Final = ("api-server", "scheduler", "dag-processor")
 ENDED: Final = frozenset({"success", "failed"})
 LONGEST_S: Final = 240
-CONNECT: Final = """
+# One process for both: what takes long is to load Airflow.
+PREPARE: Final = """
 import json, sys
+from airflow.__main__ import main
+sys.argv = ["airflow", "db", "migrate"]
+main()
 from airflow.models import Connection
 from airflow.utils.session import create_session
 with create_session() as session:
     session.add_all([Connection(conn_id=name, **fields) for name, fields in json.load(sys.stdin).items()])
+"""
+# A part of Airflow and whoever looks after it: asked to stop, or left alone, it stops the part and all its children.
+# man prctl: the signal that a process gets when its parent ends, however that happens.
+GUARD: Final = """
+import ctypes, os, signal, subprocess, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+part = subprocess.Popen([sys.executable, "-m", "airflow", *sys.argv[1:]])
+awaited = {signal.SIGTERM, signal.SIGCHLD}
+signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+signal.sigwait(awaited)
+part.terminate()
+try:
+    part.wait(20)
+except subprocess.TimeoutExpired:
+    part.kill()
+os.killpg(0, signal.SIGKILL)
 """
 COMMANDS: Final = """
 import json, sys
@@ -68,14 +87,16 @@ class Deployment:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Start the parts, the API server first: a task that does not find it has failed. Stop them at the end."""
+        parts: list[subprocess.Popen[bytes]] = []
         with ExitStack() as stack:
+            stack.callback(_stop, parts)
             for part in PARTS:
-                stack.callback(_stop, self._start(stack.enter_context(self._console(part)), part))
+                parts.append(self._start(stack.enter_context(self._console(part)), part))
                 self._log_in()
             yield
 
     def _start(self, console: Any, part: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "airflow", part]
+        command = [sys.executable, "-c", GUARD, part]
         return subprocess.Popen(
             command, env=self.environment, stdin=subprocess.DEVNULL, stdout=console, stderr=console, cwd=self.home,
             start_new_session=True,
@@ -123,8 +144,7 @@ def deploy(
     for path in dag_files:
         shutil.copy(path, home / "dags")
     made = Deployment(home, *_environment(home, _free_port(), more))
-    made.run("migrate", "-m", "airflow", "db", "migrate")
-    made.run("connect", "-c", CONNECT, stdin=json.dumps(connections))
+    made.run("prepare", "-c", PREPARE, stdin=json.dumps(connections))
     return made
 
 
@@ -135,6 +155,8 @@ def _environment(home: Path, port: int, more: Mapping[str, str]) -> tuple[dict[s
         "CORE__DAGS_FOLDER": str(home / "dags"),
         "CORE__EXECUTOR": "LocalExecutor",
         "CORE__PARALLELISM": "3",
+        # One run's tasks follow each other; each waits for the scheduler's next look.
+        "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         # A busy machine is no fault of a task.
         "WORKERS__EXECUTION_API_TIMEOUT": "60",
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
@@ -161,14 +183,11 @@ def _free_port() -> int:
         return port
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        # It has children, which would outlive it.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+def _stop(guards: Sequence[subprocess.Popen[bytes]]) -> None:
+    for guard in guards:
+        guard.terminate()
+    for guard in guards:
+        guard.wait(60)
 
 
 def _wait(done: Any, complaint: str) -> None:

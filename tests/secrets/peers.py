@@ -70,6 +70,8 @@ class _Visit(BaseHTTPRequestHandler):
 
     portal: ClassVar[Portal]
     protocol_version = "HTTP/1.1"
+    # Else head and body, written one after the other, wait for each other's acknowledgement.
+    disable_nagle_algorithm = True
 
     def log_message(self, *_: object) -> None:
         """Say nothing: this server's own log is no sink of ours."""

@@ -23,7 +23,7 @@ from tests.secrets.canaries import ACCESS, BANK, CLIENT, DATABASE, ENCODINGS, OL
 from tests.secrets.search import hits
 
 pytestmark = [
-    # One deployment for all tests here, started by the first; its parts take their time.
+    # A deployment for each level, started by the first of its tests; its parts take their time.
     pytest.mark.timeout(600),
     pytest.mark.skipif(find_spec("airflow") is None, reason="Airflow is not installed"),
 ]
@@ -59,6 +59,7 @@ COMMANDS = [
 class Outcome:
     """What one deployment left behind."""
 
+    level: str
     states: dict[str, str]
     sinks: dict[str, bytes] = field(repr=False)
 
@@ -142,9 +143,9 @@ def _ledger_rows(home: Path) -> dict[str, bytes]:
         engine.dispose()
 
 
-@pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """Run it all once, at DEBUG, which says everything that INFO says."""
+@pytest.fixture(scope="module", params=["INFO", "DEBUG"])
+def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """Run it all once at each level."""
     home, safe = tmp_path_factory.mktemp("airflow") / "home", tmp_path_factory.mktemp("ca")
     with peers.serving(safe) as portal, databases.refusing() as port, _ledger(home) as ledger:
         _world(portal)
@@ -159,7 +160,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
             [FOLDER / "dag_file.py"],
             connections(portal, port, ledger),
             B24_SECRETS_TOLD=json.dumps(told),
-            AIRFLOW__LOGGING__LOGGING_LEVEL="DEBUG",
+            AIRFLOW__LOGGING__LOGGING_LEVEL=request.param,
             AIRFLOW__BITRIX24__LEDGER_URL=f"postgresql://u:{quote(DATABASE.text, safe='')}@127.0.0.1:{port}/b24",
         )
         with made.running():
@@ -167,7 +168,11 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
             answers = _pages(made)
         made.run("commands", "-c", deployment.COMMANDS, stdin=json.dumps(COMMANDS))
         rows = sinks.within("metadata", sinks.sqlite_rows(home / "airflow.db"))
-        return Outcome(states, {**sinks.files(home), **answers, **rows, **sinks.within("ledger", _ledger_rows(home))})
+        return Outcome(
+            request.param,
+            states,
+            {**sinks.files(home), **answers, **rows, **sinks.within("ledger", _ledger_rows(home))},
+        )
 
 
 def _pages(made: deployment.Deployment) -> dict[str, bytes]:
@@ -197,7 +202,7 @@ def test_the_deployment_did_what_it_is_searched_for(outcome: Outcome) -> None:
     assert "application: Response(" in outcome.of("metadata: xcom")
     assert '"paid": 2' in outcome.of("console/commands")
     assert "HTTP 200" in outcome.of("console/commands")
-    assert "httpcore.http11" in said
+    assert ("httpcore.http11" in said) == (outcome.level == "DEBUG")
 
 
 def test_no_canary_is_in_any_log_console_table_file_or_page(outcome: Outcome) -> None:

@@ -108,7 +108,7 @@ def _file(text: str, folder: Path) -> dict[str, bytes]:
 
 
 PLANTS: dict[str, Plant] = {
-    "a log's message": lambda text, _: _said(lambda: logging.getLogger("httpcore").debug("sent %s", text)),
+    "a log's message": lambda text, _: _said(lambda: logging.getLogger("urllib3").debug("sent %s", text)),
     "a log record's own": lambda text, _: _said(lambda: logging.getLogger("x").info("x", extra={"held": text})),
     "standard output": lambda text, _: _said(lambda: sys.stdout.write(text)),
     "standard error": lambda text, _: _said(lambda: sys.stderr.write(text)),
