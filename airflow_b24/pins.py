@@ -33,6 +33,9 @@ class VariablePins:
         there = self.get(portal)
         if there is not None and there.id not in {pinned.id, instead_of and instead_of.id}:
             raise ForeignLedgerError(f"Variable {key}: ledger {there.id} was pinned a moment ago, not {pinned.id}")
+        if there is not None and there.id == pinned.id and there.mark >= pinned.mark:
+            # Another worker has come further: a pin never goes back.
+            return
         text = json.dumps({"ledger": pinned.id, "mark": pinned.mark})
         # Twice: another worker may write its own, slightly older mark in between.
         for _ in range(2):
@@ -41,7 +44,7 @@ class VariablePins:
             if found is not None and found.id == pinned.id and found.mark >= pinned.mark:
                 return
         # Nothing at all may be a passing fault of the API server; an answer of somebody else's will not pass.
-        kind = LedgerError if found is None else ForeignLedgerError
+        kind = LedgerError if found is None or found.id == pinned.id else ForeignLedgerError
         said = "nothing is" if found is None else f"ledger {found.id} at {found.mark} is"
         raise kind(
             f"Variable {key}: {said} read back after ledger {pinned.id} at {pinned.mark} was written; a secrets backend "

@@ -82,6 +82,7 @@ def _decisions() -> tuple[CLICommand, ...]:
         _action(
             "deciding.run_retry", "What stood in the way is mended: pay this invoice after all", settlement, *shared
         ),
+        _action("deciding.run_confirm", "The invoice is paid, and it was with this money", settlement, *shared),
         _action("deciding.run_accept", "A payment the bank changed stands as it was first delivered", payment, *shared),
         _action("deciding.run_close", "A case is dealt with", case, *shared),
     )

@@ -87,14 +87,13 @@ def tell(lines: Iterable[str]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def confirmed(args: Namespace, *asked: str) -> bool:
-    """Ask a person at the terminal, line by line, unless `--yes` was given. Raises ValueError where nobody can be asked."""
+def confirmed(args: Namespace, asked: str) -> bool:
+    """Ask a person at the terminal, unless `--yes` was given. Raises ValueError where nobody can be asked."""
     if args.yes:
         return True
     if not sys.stdin.isatty():
         raise ValueError("--yes: nobody can be asked, standard input is no terminal; look first, then give --yes")
-    for line in asked:
-        note(line)
+    note(asked)
     sys.stderr.write("Type yes to go on: ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

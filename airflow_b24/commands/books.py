@@ -67,11 +67,11 @@ def run_adopt(args: Namespace) -> None:
         if not confirmed(args, _ASKED):
             note("Nothing was changed.")
             raise SystemExit(PROBLEM)
-        _adopt(desk, pins, unknown, is_doubtful=standing.trouble is not None)
+        _adopt(desk, pins, unknown, is_doubtful=standing.trouble is not None or bool(unknown))
 
 
 def _adopt(desk: Desk, pins: VariablePins, unknown: list[Invoice], *, is_doubtful: bool) -> None:
-    suspended = adoptions.suspend(desk.store, desk.portal_id) if is_doubtful else 0
+    suspended = adoptions.suspend(desk.store, desk.portal_id, desk.patience) if is_doubtful else 0
     adopted = adoptions.adopt(desk.store, desk.portal_id, [as_found(invoice) for invoice in unknown])
     # Read again: what was adopted is part of its story.
     standing = compare(desk.store, pins, desk.portal_id)

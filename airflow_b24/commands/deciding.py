@@ -1,4 +1,4 @@
-"""`airflow b24 ledger release|retry|accept|close`: a person's word on a settlement, a payment or a case."""
+"""`airflow b24 ledger release|retry|confirm|accept|close`: a person's word on a settlement, a payment or a case."""
 
 from __future__ import annotations
 
@@ -11,49 +11,64 @@ from sqlalchemy import Connection
 
 from airflow_b24.commands.answering import PROBLEM, confirmed, hooked, note, settings, tell
 from airflow_b24.commands.lookup import look_up
-from airflow_b24.commands.printing import accepted_line, one_line, released_line, retried_line
+from airflow_b24.commands.printing import (
+    accepted_line,
+    confirmed_line,
+    one_line,
+    released_line,
+    retried_line,
+)
 from airflow_b24.hooks import Bitrix24Hook
 from airflow_b24.ledger import settlements, statuses
 from airflow_b24.ledger.cases import close_one, open_cases
+from airflow_b24.ledger.facts import Row, Sibling
 from airflow_b24.ledger.releases import accept
 from airflow_b24.ledger.store import Store
 from airflow_b24.payments.money import Money
 from airflow_b24.pins import VariablePins
 from airflow_b24.reconcile.guarding import refuse_foreign_ledger
-from airflow_b24.reconcile.releasing import release, retry
+from airflow_b24.reconcile.releasing import confirm, release, retry
 
-# What a person is about to decide on, line by line.
-About = Callable[[Store], Sequence[str]]
+# What a person is about to decide on: the settlement's row, if it is one, and its facts line by line.
+Shown = tuple[Row | None, Sequence[str]]
+About = Callable[[Store], Shown]
 
 
 def run_release(args: Namespace) -> None:
     """Free a settlement's invoice and payments, after a person has said that this money did not pay it."""
     asked = (
         "I have looked: this money did not pay this invoice. They are parted for good; each is free for others, and so "
-        "is every payment named above."
+        "is all that is named above."
     )
-    with _decided(args, _settlement(args.settlement_id), asked) as hook:
-        tell([released_line(release(hook.desk(), args.settlement_id))])
+    with _decided(args, _settlement(args.settlement_id), asked) as (hook, shown):
+        tell([released_line(release(hook.desk(), args.settlement_id, shown))])
 
 
 def run_retry(args: Namespace) -> None:
     """Let a settlement in review be paid after all, after a person has mended what stood in its way."""
     asked = "I have looked: this invoice is to be marked paid with this money."
-    with _decided(args, _settlement(args.settlement_id), asked) as hook:
-        tell([retried_line(retry(hook.desk(), args.settlement_id))])
+    with _decided(args, _settlement(args.settlement_id), asked) as (hook, shown):
+        tell([retried_line(retry(hook.desk(), args.settlement_id, shown))])
+
+
+def run_confirm(args: Namespace) -> None:
+    """End a settlement in review whose invoice is paid, after a person has said that it was with this money."""
+    asked = "I have looked: this invoice is paid, and it was with this money. Nothing is sent."
+    with _decided(args, _settlement(args.settlement_id), asked) as (hook, shown):
+        tell([confirmed_line(confirm(hook.desk(), args.settlement_id, shown))])
 
 
 def run_accept(args: Namespace) -> None:
     """Let a payment that the bank changed or took back stand as it was first delivered."""
     asked = "I have looked: this payment stands as it was first delivered, as written above."
-    with _decided(args, _payment(args.payment_id), asked) as hook:
+    with _decided(args, _payment(args.payment_id), asked) as (hook, _):
         was_held = accept(hook.ledger, args.payment_id)
         tell([accepted_line(args.payment_id, was_held=was_held)])
 
 
 def run_close(args: Namespace) -> None:
     """Close a case that a person has dealt with."""
-    with _decided(args, _case(args.case_id), "I have dealt with this case.") as hook:
+    with _decided(args, _case(args.case_id), "I have dealt with this case.") as (hook, _):
         with hook.ledger.transaction() as connection:
             closed = close_one(connection, args.case_id)
         if not closed:
@@ -62,47 +77,50 @@ def run_close(args: Namespace) -> None:
 
 
 @contextmanager
-def _decided(args: Namespace, about: About, asked: str) -> Iterator[Bitrix24Hook]:
-    """A hook on the ledger that pays, once the person has seen what it is about and said yes."""
+def _decided(args: Namespace, about: About, asked: str) -> Iterator[tuple[Bitrix24Hook, Row | None]]:
+    """A hook on the ledger that pays, once the person has seen what it is about and said yes, and what was shown."""
     with hooked(args) as hook:
         settings(hook)
         ledger = look_up(hook)
         if ledger.store is None:
             raise ValueError(f"--ledger-conn-id: {ledger.name}: no run has written here yet")
-        shown = about(ledger.store)
+        row, told = about(ledger.store)
         # A word given to a copy would be lost, or worse, be kept by the wrong one.
         refuse_foreign_ledger(hook.desk(), VariablePins(), hook.own_pay_system, is_start=False)
-        if not confirmed(args, *shown, asked):
+        for line in told:
+            note(line)
+        if not confirmed(args, asked):
             note("Nothing was changed.")
             raise SystemExit(PROBLEM)
-        yield hook
+        yield hook, row
 
 
 def _settlement(settlement_id: int) -> About:
-    def about(store: Store) -> Sequence[str]:
+    def about(store: Store) -> Shown:
         row = settlements.look(store, settlement_id)
         with store.snapshot() as connection:
             paid_with = statuses.paid_with(connection, settlement_id)
         why = f" ({row.reason})" if row.reason else ""
         invoice = f"invoice {row.invoice_number}, {Money(row.expected, row.currency)}, {row.state}{why}"
-        return [f"Settlement {settlement_id}: {invoice}", *(_told(each, each["put"]) for each in paid_with)]
+        payments = [_told(each, each["put"]) for each in paid_with]
+        return row, [f"Settlement {settlement_id}: {invoice}", *payments, *map(_beside, row.siblings)]
 
     return about
 
 
 def _payment(payment_id: int) -> About:
-    def about(store: Store) -> Sequence[str]:
+    def about(store: Store) -> Shown:
         with store.snapshot() as connection:
             found = statuses.payment_of(connection, payment_id)
-        return [_told(found, found["amount"])]
+        return None, [_told(found, found["amount"])]
 
     return about
 
 
 def _case(case_id: int) -> About:
-    def about(store: Store) -> Sequence[str]:
+    def about(store: Store) -> Shown:
         with store.snapshot() as connection:
-            return [_of_case(connection, case_id)]
+            return None, [_of_case(connection, case_id)]
 
     return about
 
@@ -117,6 +135,11 @@ def _of_case(connection: Connection, case_id: int) -> str:
 
 def _no_case(case_id: int) -> str:
     return f"CASE_ID: {case_id} is no open case; `airflow b24 review` shows them"
+
+
+def _beside(sibling: Sibling) -> str:
+    money = Money(sibling.expected, sibling.currency)
+    return f"Of the same payment: settlement {sibling.id}, invoice id {sibling.invoice_id}, {money}, {sibling.state}"
 
 
 def _told(payment: dict[str, Any], amount: int) -> str:

@@ -13,6 +13,10 @@ from airflow_b24.preparing.findings import Finding
 from airflow_b24.preparing.setup import Prepared
 from airflow_b24.reconcile.reporting import PART_OVERDUE, Line, page
 
+# Reviews of an invoice that may be paid, and with this money.
+CONFIRMABLE: Final = frozenset(
+    {"already_paid", "gave_up", "invoice_changed", "landed_then_changed", "paid_other_amount", "restored"}
+)
 _SYMBOLS: Final = {"ok": "ok", "problem": "!!", "warning": " !", "not checkable": "??"}
 
 
@@ -83,6 +87,11 @@ def retried_line(row: Row) -> str:
     return f"Settlement {row.id} is ready again: the next paying run settles invoice {one_line(row.invoice_number)}."
 
 
+def confirmed_line(row: Row) -> str:
+    """Say what a confirmation has done."""
+    return f"Settlement {row.id} is paid, by hand: invoice {one_line(row.invoice_number)} was paid with this money."
+
+
 def accepted_line(payment_id: int, *, was_held: bool) -> str:
     """Say what accepting a payment has done."""
     if not was_held:
@@ -128,6 +137,8 @@ def _ways_on(line: Line) -> Iterator[tuple[str, int]]:
         yield "release", line.settlement_id
         if line.reason in SETTLEMENT_REASONS:
             yield "retry", line.settlement_id
+        if line.reason in CONFIRMABLE:
+            yield "confirm", line.settlement_id
 
 
 def one_line(text: str) -> str:

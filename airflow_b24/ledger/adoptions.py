@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, case, or_, select
 
-from airflow_b24.ledger import events
+from airflow_b24.ledger import events, identity, quiet
 from airflow_b24.ledger.schema import event, settlement
+from airflow_b24.ledger.settlement import Patience
 from airflow_b24.ledger.settlements import locked, write
-from airflow_b24.ledger.states import ADOPTED, State
+from airflow_b24.ledger.states import ADOPTED, PASSING, RESTORED, State
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
 
@@ -83,25 +84,34 @@ def adopt(store: Store, portal_id: int, found: Sequence[Found]) -> int:
         return sum(_adopt(connection, portal_id, each) for each in found)
 
 
-def suspend(store: Store, portal_id: int) -> int:
-    """Put what was under way before a person: the copy does not know what became of it since. Returns how many."""
-    begun = select(settlement.c.id).where(
-        settlement.c.portal_id == portal_id, settlement.c.state.in_([State.READY, State.SENDING, State.UNKNOWN])
-    )
+def suspend(store: Store, portal_id: int, patience: Patience) -> int:
+    """Put what was under way before a person: a copy does not know what became of it since. Returns how many.
+
+    Nothing of it is sent again before another ledger's last call can have landed. The ledger gets another name, so that
+    the one it was copied from is refused should it come back.
+    """
+    query = select(settlement.c.id).where(settlement.c.portal_id == portal_id, _goes_on_by_itself())
     with store.transaction() as connection:
-        ids = connection.execute(begun.order_by(settlement.c.id)).scalars().all()
-        for settlement_id in ids:
-            _suspend(connection, settlement_id)
-    return len(ids)
+        ids = connection.execute(query.order_by(settlement.c.id)).scalars().all()
+        suspended = sum(_suspend(connection, settlement_id, patience) for settlement_id in ids)
+        identity.rename(connection)
+    return suspended
 
 
-def _suspend(connection: Connection, settlement_id: int) -> None:
+def _goes_on_by_itself() -> ColumnElement[bool]:
+    under_way = settlement.c.state.in_([State.READY, State.SENDING, State.UNKNOWN])
+    return or_(under_way, and_(settlement.c.state == State.REVIEW, settlement.c.reason.in_(PASSING)))
+
+
+def _suspend(connection: Connection, settlement_id: int, patience: Patience) -> bool:
     found = locked(connection, settlement_id)
-    if found["state"] not in {State.READY, State.SENDING, State.UNKNOWN}:
-        return
-    write(connection, settlement_id, {"state": State.REVIEW, "reason": "restored", "fence": found["fence"] + 1})
-    told = {"state": found["state"], "fence": found["fence"] + 1, "evidence": {"reason": "restored"}}
+    if found["state"] in {State.PAID, State.RELEASED, State.COLLECTING}:
+        return False
+    fence, quiet_time = found["fence"] + 1, quiet.begin(connection, patience.quiet_s)
+    write(connection, settlement_id, {"state": State.REVIEW, "reason": RESTORED, "fence": fence, **quiet_time})
+    told = {"state": found["state"], "fence": fence, "evidence": {"reason": RESTORED}}
     events.append(connection, settlement_id, State.REVIEW, at=utc_now(connection), **told)
+    return True
 
 
 def _adopt(connection: Connection, portal_id: int, found: Found) -> bool:

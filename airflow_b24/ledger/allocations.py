@@ -139,7 +139,7 @@ def settled_by(connection: Connection, settlement_id: int) -> dict[str, Any]:
         .where(allocation.c.settlement_id == settlement_id)
     )
     booked_on, count, number = connection.execute(query).one()
-    return {"booked_on": booked_on, "document_number": number if count == 1 else ""}
+    return {"booked_on": booked_on, "document_number": number.strip() if count == 1 else ""}
 
 
 def siblings(connection: Connection, settlement_id: int) -> tuple[Sibling, ...]:

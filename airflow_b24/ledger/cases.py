@@ -22,6 +22,23 @@ def open_case(connection: Connection, settlement_id: int, kind: str, evidence: M
     insert_if_absent(connection, case, {**values, "opened_at": utc_now(connection)})
 
 
+def notice(connection: Connection, settlement_id: int, kind: str, evidence: Mapping[str, Any]) -> None:
+    """Open a case for trouble that lasts, unless a person has dismissed it and it has not gone in between."""
+    if not _is_dismissed(connection, settlement_id, kind):
+        open_case(connection, settlement_id, kind, evidence)
+
+
+def is_noticed(connection: Connection, settlement_id: int, kind: str) -> bool:
+    """Say whether there is such trouble, dismissed by a person or not."""
+    return is_open(connection, settlement_id, kind) or _is_dismissed(connection, settlement_id, kind)
+
+
+def gone(connection: Connection, settlement_id: int, kind: str) -> None:
+    """Close the case of this kind, if there is one: the trouble has gone, and coming back it is news again."""
+    close(connection, settlement_id, kind)
+    connection.execute(update(case).where(*_dismissed(settlement_id, kind)).values(dismissed=False))
+
+
 def open_cases(connection: Connection) -> list[dict[str, Any]]:
     """All cases nobody has closed, with the invoice and the amount they are about, oldest first."""
     about = (settlement.c.invoice_number, settlement.c.expected, settlement.c.currency)
@@ -47,13 +64,22 @@ def close_all(connection: Connection, settlement_id: int) -> None:
 
 def close_one(connection: Connection, case_id: int) -> bool:
     """Close a case by its id: a person has dealt with it. False when there is no such open case."""
-    return _close(connection, case.c.id == case_id, case.c.closed_at.is_(None))
+    return _close(connection, case.c.id == case_id, case.c.closed_at.is_(None), dismissed=True)
 
 
 def _open(settlement_id: int) -> tuple[ColumnElement[bool], ...]:
     return case.c.settlement_id == settlement_id, case.c.closed_at.is_(None)
 
 
-def _close(connection: Connection, *which: ColumnElement[bool]) -> bool:
-    closed = update(case).where(*which).values(closed_at=utc_now(connection)).returning(case.c.id)
+def _is_dismissed(connection: Connection, settlement_id: int, kind: str) -> bool:
+    return connection.execute(select(case.c.id).where(*_dismissed(settlement_id, kind)).limit(1)).first() is not None
+
+
+def _dismissed(settlement_id: int, kind: str) -> tuple[ColumnElement[bool], ...]:
+    return case.c.settlement_id == settlement_id, case.c.kind == kind, case.c.dismissed.is_(True)
+
+
+def _close(connection: Connection, *which: ColumnElement[bool], dismissed: bool = False) -> bool:
+    end = {"closed_at": utc_now(connection), "dismissed": dismissed}
+    closed = update(case).where(*which).values(**end).returning(case.c.id)
     return connection.execute(closed).first() is not None

@@ -10,18 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from airflow_b24.ledger.facts import Answered, Decision, Fact, Refused, Row, Seen, Sibling, Unknown
-from airflow_b24.ledger.states import State
+from airflow_b24.ledger.states import CONFIRMED, PASSING, RESTORED, State
 
 # So many claims more has a settlement that was given up and can be read again.
 AGAIN = 5
-# Reviews that end by themselves when the invoice is again what the payment was matched with. Not among them: what a
-# person has undone, and what the portal or our own call left in doubt.
-PASSING = frozenset(
-    {
-        *("amount_changed", "cancelled", "gave_up", "held", "invoice_changed", "invoice_not_found"),
-        "sibling_changed",
-    }
-)
 
 
 def before_sending(row: Row, seen: Seen, now: datetime, beside: Mapping[int, Fact] | None = None) -> Decision:
@@ -52,8 +44,9 @@ def after_sending(row: Row, answer: Answered | Refused | Unknown, seen: Fact) ->
 def reviewed(row: Row, seen: Seen, beside: Mapping[int, Fact] | None = None) -> Decision | None:
     """What the invoice, read again, makes of a review; None leaves it to a person."""
     if seen.paid:
-        closed = _paid_by_us(row, seen) if _shows_our_call(row, seen) else _paid_by_others(row, seen)
-        is_proved = row.reason != "already_paid" or seen.voucher_number != ""
+        is_ours = _shows_our_call(row, seen)
+        closed = _paid_by_us(row, seen) if is_ours else _paid_by_others(row, seen)
+        is_proved = is_ours or row.reason != "already_paid" or seen.voucher_number != ""
         return closed if closed.state is State.PAID and is_proved else None
     if row.origin != "match" or row.in_flight or row.reason not in PASSING:
         return None
@@ -81,6 +74,13 @@ def retried(row: Row, seen: Seen, beside: Mapping[int, Fact] | None = None) -> D
     """What a person's word makes of a review once no call of ours can land any more: `ready`, or why it cannot be."""
     hindered = _obstacle(row, seen) or _sibling_obstacle(row, beside or {})
     return hindered or Decision(State.READY, in_flight=False, answered=False, attempts=0, evidence=_shown(seen))
+
+
+def confirmed(row: Row, seen: Seen) -> Decision:
+    """What a person's word makes of a review whose invoice is paid: `paid`, or why it cannot be."""
+    if not _same_money(row, seen):
+        return Decision(State.REVIEW, reason="paid_other_amount", evidence=_shown(seen))
+    return Decision(State.PAID, how="by_hand", reason=CONFIRMED, in_flight=False, evidence=_shown(seen))
 
 
 def _resolve(row: Row, seen: Seen, now: datetime) -> Decision:
@@ -119,8 +119,9 @@ def _sibling_obstacle(row: Row, beside: Mapping[int, Fact]) -> Decision | None:
 
 
 def _is_as_matched(sibling: Sibling, seen: Fact | None, row: Row) -> bool:
-    waits_only_for_us = sibling.state is State.REVIEW and sibling.reason == "sibling_changed"
-    if sibling.hold is not None or not (sibling.state in {State.READY, State.PAID} or waits_only_for_us):
+    # What stood in its way may have gone: its invoice is looked at below, and two must not wait for each other.
+    waits = sibling.state is State.REVIEW and sibling.reason in PASSING | {RESTORED}
+    if sibling.hold is not None or not (sibling.state in {State.READY, State.PAID} or waits):
         return False
     if not isinstance(seen, Seen) or seen.cancelled or _is_another(sibling, seen) or not _same_money(sibling, seen):
         return False

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, TypeAlias
 
-from airflow_b24.ledger.states import State
+from airflow_b24.ledger.states import RESTORED, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,11 @@ class Row:
     booked_on: date | None = None
     document_number: str = ""
     siblings: tuple[Sibling, ...] = ()
+
+    @property
+    def may_land(self) -> bool:
+        """Say whether a call may land that nobody has heard of yet: ours, or one of the ledger this is a copy of."""
+        return self.in_flight or self.reason == RESTORED
 
     @property
     def unread_siblings(self) -> tuple[Sibling, ...]:

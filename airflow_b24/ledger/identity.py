@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import uuid4
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
 from airflow_b24.ledger.errors import LedgerError
 from airflow_b24.ledger.schema import event, ledger, settlement
@@ -26,6 +27,11 @@ def read(connection: Connection) -> Identity:
     # Events are never deleted, so that a smaller number means an older copy.
     newest = connection.execute(select(func.max(event.c.id))).scalar_one()
     return Identity(ids[0], newest or 0)
+
+
+def rename(connection: Connection) -> None:
+    """Give this ledger another name: it is no longer the one it was copied from."""
+    connection.execute(update(ledger).values(id=str(uuid4())))
 
 
 def has_settlements(connection: Connection, portal_id: int) -> bool:

@@ -8,7 +8,7 @@ from airflow_b24.ledger import events
 from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.schema import settlement
 from airflow_b24.ledger.settlements import live, locked, write
-from airflow_b24.ledger.states import State
+from airflow_b24.ledger.states import RESTORED, State
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
 
@@ -50,7 +50,8 @@ def reopen_plain(store: Store, row: Row, expected: int, currency: str, exponent:
     """Take a plain pay out of review when a person asks again and no call of ours can have run."""
     with store.transaction() as connection:
         found = locked(connection, row.id)
-        safe = found["origin"] == "manual" and found["state"] == State.REVIEW and not found["in_flight"]
+        is_quiet = not found["in_flight"] and found["reason"] != RESTORED
+        safe = found["origin"] == "manual" and found["state"] == State.REVIEW and is_quiet
         if not safe or found["fence"] != row.fence:
             return
         changes = {"state": State.READY, "reason": None, "attempts": 0, "expected": expected, "currency": currency}

@@ -94,16 +94,21 @@ def accept(store: Store, payment_id: int) -> bool:
 
 def _lift_vetoes(connection: Connection, payment_id: int) -> None:
     mine = select(allocation.c.settlement_id).where(allocation.c.payment_id == payment_id)
-    # Another payment of the same settlement may be held as well.
-    others = (
-        select(allocation.c.settlement_id)
-        .join(payment, payment.c.id == allocation.c.payment_id)
-        .where(payment.c.held.is_(True))
-    )
-    free = select(settlement.c.id).where(settlement.c.id.in_(mine), settlement.c.id.not_in(others))
-    for settlement_id in connection.execute(free.order_by(settlement.c.id)).scalars().all():
+    for settlement_id in connection.execute(mine.order_by(allocation.c.settlement_id)).scalars().all():
         found = locked(connection, settlement_id)
+        # Asked with the row in hand: another payment may be held by somebody who had it a moment ago.
+        if found["state"] == State.RELEASED or _is_held(connection, settlement_id):
+            continue
         write(connection, settlement_id, {"hold": None})
         cases.close(connection, settlement_id, "amended")
         now = utc_now(connection)
         events.append(connection, settlement_id, "accepted", state=found["state"], fence=found["fence"], at=now)
+
+
+def _is_held(connection: Connection, settlement_id: int) -> bool:
+    held = (
+        select(payment.c.id)
+        .join(allocation, allocation.c.payment_id == payment.c.id)
+        .where(allocation.c.settlement_id == settlement_id, payment.c.held.is_(True))
+    )
+    return connection.execute(held.limit(1)).first() is not None

@@ -231,6 +231,8 @@ case = _table(
     Column("evidence", JSON, nullable=False),
     Column("opened_at", UtcDateTime, nullable=False),
     Column("closed_at", UtcDateTime),
+    # A person has closed it, and the trouble goes on: it is not to be opened again.
+    Column("dismissed", Boolean, nullable=False, server_default=text("false")),
 )
 Index(
     "uq_b24_case_open",

@@ -153,14 +153,13 @@ def ended_since(store: Store, portal_id: int, ago: timedelta) -> list[Row]:
 def hold_for_payment(connection: Connection, payment_id: int, why: str) -> None:
     """Veto every settlement that uses the payment; one already paid keeps its state and becomes a case."""
     touched = select(allocation.c.settlement_id).where(allocation.c.payment_id == payment_id)
-    paid = select(settlement.c.id).where(settlement.c.id.in_(touched), settlement.c.state == State.PAID)
-    for settlement_id in connection.execute(paid).scalars().all():
-        cases.open_case(connection, settlement_id, why, {"payment_id": payment_id})
-    connection.execute(
-        update(settlement)
-        .where(settlement.c.id.in_(touched), settlement.c.state.not_in([State.PAID, State.RELEASED]))
-        .values(hold=why, updated_at=utc_now(connection))
-    )
+    # Locked before it is judged: a sender may be writing `paid` at this moment.
+    states = select(settlement.c.id, settlement.c.state).where(settlement.c.id.in_(touched)).order_by(settlement.c.id)
+    for settlement_id, state in connection.execute(states.with_for_update()).all():
+        if state == State.PAID:
+            cases.open_case(connection, settlement_id, why, {"payment_id": payment_id})
+        elif state != State.RELEASED:
+            write(connection, settlement_id, {"hold": why})
 
 
 def locked(connection: Connection, settlement_id: int) -> RowMapping:

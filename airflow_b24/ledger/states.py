@@ -37,11 +37,22 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 }
 FINAL = frozenset({State.PAID, State.RELEASED})
 
-# A person has told that the invoice was paid, though not from this ledger.
+# What a person has told of an invoice that is paid: not from this ledger; or with this very money.
 ADOPTED = "adopted"
+CONFIRMED = "confirmed"
+# It was under way in a ledger of which this one is a copy: that one may have sent it.
+RESTORED = "restored"
+# Reviews that end by themselves when the invoice is again what the payment was matched with. Not among them: what a
+# person has undone, and what the portal, our own call or a copy left in doubt.
+PASSING = frozenset(
+    {
+        *("amount_changed", "cancelled", "gave_up", "held", "invoice_changed", "invoice_not_found"),
+        "sibling_changed",
+    }
+)
 
 REASONS: Mapping[str, str] = {
-    "already_paid": "The invoice was already paid, and not provably with this money.",
+    "already_paid": "The invoice was already paid, and not provably with this money: confirm it if it was.",
     "amount_changed": "The invoice's amount or currency is not what the payment was matched with.",
     "cancelled": "The invoice is cancelled.",
     "gave_up": "Too many attempts came to no end: look at the invoice in Bitrix24, then retry.",
@@ -51,7 +62,7 @@ REASONS: Mapping[str, str] = {
     "landed_then_changed": "Our call may have landed and somebody changed the invoice since.",
     "paid_other_amount": "The invoice is paid, but for another amount or currency than expected.",
     "portal_refused": "The portal refused to pay the invoice.",
-    "restored": "The ledger went on from a copy while this was under way: look whether it was paid since, then retry.",
+    RESTORED: "The ledger went on from a copy while this was under way: look whether it was paid since, then retry.",
     "sibling_changed": "The same payment is for other invoices too, and one of them is not what it was matched with.",
     "true_but_unpaid": "The portal answered true, yet the invoice stays unpaid: check the pay system.",
 }

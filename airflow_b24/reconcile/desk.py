@@ -19,6 +19,12 @@ class PaySystem:
     pay_system_id: int | None = None
     bx_rest_handler: str | None = None
 
+    @classmethod
+    def named(cls, name: str) -> PaySystem:
+        """Read what `name` wrote."""
+        handler = name.removeprefix("handler:")
+        return cls(bx_rest_handler=handler) if handler != name else cls(int(name))
+
     @property
     def name(self) -> str:
         """How the ledger calls it."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from airflow_b24.bitrix.errors import INVOICE_GONE, RequestError
 from airflow_b24.bitrix.invoices import get_invoice
 from airflow_b24.ledger import cases, releases, settlements
-from airflow_b24.ledger.decide import retried
-from airflow_b24.ledger.facts import Fact, Refused, Row, Seen
+from airflow_b24.ledger.decide import confirmed, retried
+from airflow_b24.ledger.facts import Decision, Fact, Refused, Row, Seen
 from airflow_b24.ledger.states import REASONS, State
 from airflow_b24.reconcile.desk import Desk
 from airflow_b24.reconcile.translating import fact, seen
@@ -16,50 +16,85 @@ from airflow_b24.reconcile.translating import fact, seen
 RELEASABLE = frozenset({State.COLLECTING, State.READY, State.REVIEW, State.PAID})
 
 
-def release(desk: Desk, settlement_id: int) -> Row:
+def release(desk: Desk, settlement_id: int, shown: Row | None = None) -> Row:
     """Free the invoice and the payments of a settlement; the two are parted for good.
 
-    From `paid` only when the invoice was reversed on the portal. Raises ValueError when it is in no such state, or while
-    a call of ours may still land or has landed. Repeating is safe.
+    From `paid` only when the invoice was reversed on the portal. `shown` is what the person was shown. Raises ValueError
+    when it has changed since, is in no such state, or while a call of ours may still land or has landed. Repeating is
+    safe.
     """
-    row = _of_this_portal(desk, settlement_id)
+    row = _of_this_portal(desk, settlement_id, shown)
     if row.state not in RELEASABLE:
         raise ValueError(f"SETTLEMENT_ID: {settlement_id} is {row.state}, and nothing of that can be released")
     if row.state is State.PAID:
         _check_reversed(desk, row)
-    elif row.in_flight:
+    elif row.may_land:
         _check_unpaid(desk, row)
     return releases.release(desk.store, row)
 
 
-def retry(desk: Desk, settlement_id: int) -> Row:
+def retry(desk: Desk, settlement_id: int, shown: Row | None = None) -> Row:
     """Make a settlement in review `ready` again, once what stood in its way has been mended.
 
-    Raises ValueError naming what still does, or while a call of ours may still land. Repeating is safe.
+    Raises ValueError naming what still does, when it is not what was `shown` any more, or while a call of ours may still
+    land. Repeating is safe.
     """
-    row = _of_this_portal(desk, settlement_id)
+    row = _in_review(desk, settlement_id, shown)
+    return _moved(desk, row, retried(row, _unpaid(desk, row), _beside(desk, row)))
+
+
+def confirm(desk: Desk, settlement_id: int, shown: Row | None = None) -> Row:
+    """End a settlement in review as paid: its invoice is, and a person says that it was with this money.
+
+    Raises ValueError when the invoice is not paid, or for another amount, when the bank's word on the money has not been
+    accepted, and as `retry` does. Repeating is safe.
+    """
+    row = _in_review(desk, settlement_id, shown)
+    if row.hold is not None:
+        raise ValueError(f"SETTLEMENT_ID: {REASONS['held']} Look at `airflow b24 ledger accept` first")
+    now = seen(desk.client.run(get_invoice(row.invoice_id)))
+    if not now.paid:
+        raise ValueError(f"SETTLEMENT_ID: invoice {row.invoice_number} is not paid; there is nothing to confirm")
+    return _moved(desk, row, confirmed(row, now))
+
+
+def _in_review(desk: Desk, settlement_id: int, shown: Row | None) -> Row:
+    row = _of_this_portal(desk, settlement_id, shown)
     if row.state is not State.REVIEW:
-        raise ValueError(f"SETTLEMENT_ID: {settlement_id} is {row.state}; only one in review can be retried")
+        raise ValueError(f"SETTLEMENT_ID: {settlement_id} is {row.state}, not in review")
     _check_quiet(row)
-    decision = retried(row, _unpaid(desk, row), _beside(desk, row))
-    if decision.state is not State.READY:
+    return row
+
+
+def _moved(desk: Desk, row: Row, decision: Decision) -> Row:
+    if decision.state is State.REVIEW:
         raise ValueError(f"SETTLEMENT_ID: {REASONS[decision.reason or '']} ({decision.reason})")
     moved = settlements.move(desk.store, row, decision, desk.patience, "")
     if moved is None:
-        raise ValueError(f"SETTLEMENT_ID: {settlement_id} has moved meanwhile; look at it again")
+        raise ValueError(_moved_meanwhile(row.id))
     return moved
 
 
-def _of_this_portal(desk: Desk, settlement_id: int) -> Row:
+def _moved_meanwhile(settlement_id: int) -> str:
+    return f"SETTLEMENT_ID: {settlement_id} has moved meanwhile; look at it again"
+
+
+def _of_this_portal(desk: Desk, settlement_id: int, shown: Row | None) -> Row:
     row = settlements.look(desk.store, settlement_id)
+    if shown is not None and _stand(shown) != _stand(row):
+        raise ValueError(_moved_meanwhile(settlement_id))
     if row.portal_id != desk.portal_id:
         raise ValueError(f"SETTLEMENT_ID: {settlement_id} is of another portal; name its connection with --conn-id")
     return row
 
 
+def _stand(row: Row) -> tuple[State, int, int, tuple[int, ...]]:
+    return row.state, row.fence, row.allocated, tuple(sibling.id for sibling in row.siblings)
+
+
 def _check_reversed(desk: Desk, row: Row) -> None:
     with desk.store.snapshot() as connection:
-        reversed_ = cases.is_open(connection, row.id, cases.REVERSED)
+        reversed_ = cases.is_noticed(connection, row.id, cases.REVERSED)
     if not reversed_ or _is_paid(desk, row):
         raise ValueError(
             f"SETTLEMENT_ID: invoice {row.invoice_number} is paid; take the payment back in Bitrix24 first, and let the "
@@ -71,13 +106,13 @@ def _check_unpaid(desk: Desk, row: Row) -> None:
     _check_quiet(row)
     if _is_paid(desk, row):
         raise ValueError(
-            f"SETTLEMENT_ID: invoice {row.invoice_number} is paid, perhaps by our own call for {row.id}; "
-            "if it is not, take the payment back in Bitrix24 first"
+            f"SETTLEMENT_ID: invoice {row.invoice_number} is paid, perhaps by our own call for {row.id}: confirm it if it "
+            "is; if it is not, take the payment back in Bitrix24 first"
         )
 
 
 def _check_quiet(row: Row) -> None:
-    if row.in_flight and row.quiet_until is not None and row.claimed_at < row.quiet_until:
+    if row.may_land and row.quiet_until is not None and row.claimed_at < row.quiet_until:
         until = f"{row.quiet_until:%H:%M:%S} UTC"
         raise ValueError(f"SETTLEMENT_ID: a call for {row.id} may still land; try again after {until}")
 
@@ -85,7 +120,7 @@ def _check_quiet(row: Row) -> None:
 def _unpaid(desk: Desk, row: Row) -> Seen:
     now = seen(desk.client.run(get_invoice(row.invoice_id)))
     if now.paid:
-        raise ValueError(f"SETTLEMENT_ID: invoice {row.invoice_number} is paid; there is nothing to retry")
+        raise ValueError(f"SETTLEMENT_ID: invoice {row.invoice_number} is paid; if it was with this money, confirm it")
     return now
 
 

@@ -74,6 +74,9 @@ def settle_plain(desk: Desk, invoice_id: int, pay_system: PaySystem) -> Settled:
 
 def _settle(desk: Desk, row: Row, pay_system: PaySystem) -> Settled:
     _same_portal(desk, row)
+    if row.sends and row.state in {State.SENDING, State.UNKNOWN}:
+        # Sent again is only the very same call, whoever finishes it.
+        pay_system = PaySystem.named(row.pay_system)
     refuse_idle(desk, row, pay_system)
     pay = PayInvoice(row.invoice_id, pay_system.pay_system_id, pay_system.bx_rest_handler)
     return drive(settle(row.id, desk.patience), desk, pay)
@@ -162,6 +165,6 @@ def _confirmed(desk: Desk, row: Row) -> Settled:
     if invoice.paid:
         return Settled(row)
     with desk.store.transaction() as connection:
-        cases.open_case(connection, row.id, cases.REVERSED, {"status_id": invoice.status_id})
+        cases.notice(connection, row.id, cases.REVERSED, {"status_id": invoice.status_id})
     text = f"invoice {row.invoice_number} was paid and is unpaid on the portal now: a person must decide"
     return Settled(row, trouble=Refused("REVERSED", text, repeatable=False, reason=cases.REVERSED))

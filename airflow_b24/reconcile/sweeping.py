@@ -23,7 +23,8 @@ def sweep(desk: Desk) -> dict[str, int]:
     """Read every invoice in review or with parts, and those paid or released within 7 days; nothing is sent.
 
     A review ends itself when the invoice is paid with full proof, or when what stood in the way has gone. An invoice
-    unpaid after its end, paid after its release, or settled otherwise while parts wait for the rest, becomes a case, and the case closes when that has gone again.
+    unpaid after its end, paid after its release, or settled otherwise while parts wait for the rest, becomes a case; the
+    case closes when that has gone again, and stays closed once a person has closed it.
     Repeating is safe. Returns counts: read, closed, ready, reversed, late_effect, overtaken.
     """
     rows = ended_since(desk.store, desk.portal_id, WATCHED)
@@ -51,7 +52,7 @@ def _look_after(desk: Desk, row: Row, found: Mapping[int, Seen]) -> list[str]:
         return _watch(desk, row, cases.OVERTAKEN, has_trouble=is_overtaken(row, now))
     if row.state is State.PAID:
         return _watch(desk, row, cases.REVERSED, has_trouble=not now.paid)
-    return _watch(desk, row, cases.LATE_EFFECT, has_trouble=now.paid and row.in_flight and not _is_taken(desk, row))
+    return _watch(desk, row, cases.LATE_EFFECT, has_trouble=now.paid and row.may_land and not _is_taken(desk, row))
 
 
 def _close_review(desk: Desk, row: Row, now: Seen, found: Mapping[int, Seen]) -> list[str]:
@@ -67,9 +68,9 @@ def _watch(desk: Desk, row: Row, kind: str, *, has_trouble: bool) -> list[str]:
             # A person or another attempt was faster; the next sweep looks at what they made of it.
             return []
         if has_trouble:
-            cases.open_case(connection, row.id, kind, {"invoice_id": row.invoice_id})
+            cases.notice(connection, row.id, kind, {"invoice_id": row.invoice_id})
         else:
-            cases.close(connection, row.id, kind)
+            cases.gone(connection, row.id, kind)
     return [kind] if has_trouble else []
 
 

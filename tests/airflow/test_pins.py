@@ -116,6 +116,9 @@ def test_another_worker_that_writes_an_older_mark_in_between_is_no_shadow(
     monkeypatch.setattr(world.api, "send", send)
     pins.put(HOST, ONE)
     assert pins.get(HOST) == ONE
+    pins.put(HOST, Identity("one", 6))
+    # A pin never goes back.
+    assert pins.get(HOST) == ONE
 
 
 def _run(operator: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from airflow_b24.ledger import adoptions, events, settlements
+from airflow_b24.ledger import adoptions, events, identity, settlements
 from airflow_b24.ledger.adoptions import Found
 from airflow_b24.ledger.checking import check
 from airflow_b24.ledger.facts import Decision
@@ -70,16 +70,25 @@ def test_what_a_copy_had_under_way_goes_before_a_person(store: Store, ready: Rea
     done = settlements.claim(store, ended)
     settlements.move(store, done, Decision(State.PAID, how="by_hand", evidence=found().evidence), Patience(), "")
     before = settlements.look(store, lost)
-    assert adoptions.suspend(store, known) == 2
-    for settlement_id, in_flight in ((waiting, False), (lost, True)):
+    passing = settlements.claim(store, ready(store, 5))
+    settlements.move(store, passing, Decision(State.REVIEW, reason="cancelled"), Patience(), "")
+    with store.snapshot() as connection:
+        name = identity.read(connection).id
+    assert adoptions.suspend(store, known, Patience()) == 3
+    with store.snapshot() as connection:
+        # The ledger that it was copied from may come back: it is another one.
+        assert identity.read(connection).id != name
+    for settlement_id, in_flight in ((waiting, False), (lost, True), (passing.id, False)):
         row = settlements.look(store, settlement_id)
         assert (row.state, row.reason, row.in_flight) == (State.REVIEW, "restored", in_flight)
+        assert row.quiet_until is not None
+        assert row.may_land
     assert settlements.look(store, ended).state is State.PAID
     # An attempt that is alive still, from before, can commit nothing any more.
     assert settlements.move(store, before, Decision(State.UNKNOWN), Patience(), "") is None
     # The payments of this test were brought by no record.
     assert {violation.rule for violation in check(store).violations} == {"I4"}
-    assert adoptions.suspend(store, known) == 0
+    assert adoptions.suspend(store, known, Patience()) == 0
 
 
 def test_adopting_again_changes_nothing(store: Store) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from airflow_b24.ledger import adoptions, allocations, payments, releases, settlements
+from airflow_b24.ledger import adoptions, allocations, cases, payments, releases, settlements
 from airflow_b24.ledger.adoptions import Found
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.schema import allocation, event, payment, settlement
@@ -146,6 +146,46 @@ def test_a_promise_beside_an_unfinished_amendment_is_refused(
             wait_until_blocked(store)
         assert waiting.result() == ()
     assert counts(store) == (0, 0, 0)
+
+
+def test_an_amendment_beside_an_unfinished_payment_of_the_invoice_is_a_case(
+    postgres_store: Store, ready: Callable[..., int]
+) -> None:
+    store = postgres_store
+    settlement_id = ready(store)
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction() as connection:
+            settlements.write(connection, settlement_id, {"state": State.PAID, "how": "sent"})
+            waiting = pool.submit(hold, store, 1)
+            wait_until_blocked(store)
+        waiting.result()
+    with store.snapshot() as connection:
+        assert [case["kind"] for case in cases.open_cases(connection)] == ["amended"]
+    assert settlements.look(store, settlement_id).hold is None
+
+
+def test_an_accepted_payment_lifts_no_veto_of_another_that_is_being_held(
+    postgres_store: Store, receive: Receive, promise: Make
+) -> None:
+    store = postgres_store
+    one, other = (receive(store, key, amount=amount) for key, amount in (("id:P1", 5000), ("id:P2", 6800)))
+    (settlement_id,) = allocations.allocate(store, promise(store, one, amount=5000))
+    allocations.allocate(store, promise(store, other, amount=6800))
+    hold(store, one)
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction() as connection:
+            payments._hold(connection, other)
+            waiting = pool.submit(releases.accept, store, one)
+            wait_until_blocked(store)
+        assert waiting.result()
+    assert settlements.look(store, settlement_id).hold == "amended"
+    assert releases.accept(store, other)
+    assert settlements.look(store, settlement_id).hold is None
+
+
+def hold(store: Store, payment_id: int) -> None:
+    with store.transaction() as connection:
+        payments._hold(connection, payment_id)
 
 
 def wait_until_blocked(store: Store) -> None:

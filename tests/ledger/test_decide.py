@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_b24.ledger.decide import PASSING, after_sending, before_sending, is_overtaken, retried, reviewed
+from airflow_b24.ledger.decide import after_sending, before_sending, confirmed, is_overtaken, retried, reviewed
 from airflow_b24.ledger.facts import Answered, Decision, Fact, Refused, Row, Seen, Sibling, Unknown
-from airflow_b24.ledger.states import FINAL, REASONS, TRANSITIONS, State
+from airflow_b24.ledger.states import FINAL, PASSING, REASONS, TRANSITIONS, State
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=3)
@@ -214,7 +214,10 @@ SIBLINGS: dict[str, tuple[dict[str, Any], Fact | None, bool]] = {
     "was paid, but is unpaid again": ({"state": State.PAID}, THEIRS, False),
     "cannot be read": ({}, SILENT, False),
     "was not read": ({}, None, False),
-    "is reviewed for a reason of its own": ({"state": State.REVIEW, "reason": "cancelled"}, THEIRS, False),
+    "was cancelled, and is not any more": ({"state": State.REVIEW, "reason": "cancelled"}, THEIRS, True),
+    "was under way in a ledger that is lost": ({"state": State.REVIEW, "reason": "restored"}, THEIRS, True),
+    "was cancelled, and is still": ({"state": State.REVIEW, "reason": "cancelled"}, replace(THEIRS, cancelled=True), False),
+    "is reviewed for what the portal said": ({"state": State.REVIEW, "reason": "portal_refused"}, THEIRS, False),
     "is not reviewed, whatever reason is left of it": ({"state": State.COLLECTING, "reason": "sibling_changed"}, THEIRS, False),
     "is being sent": ({"state": State.SENDING}, THEIRS, False),
     "is released": ({"state": State.RELEASED}, THEIRS, False),
@@ -281,6 +284,7 @@ REVIEWS: dict[str, tuple[Row, dict[str, Any], Decision | None]] = {
     "bound to nothing before or after": (replace(DOUBTED, snapshot=None), {**DONE_BY_HAND, "marks": None}, BY_HAND),
     "bound to nothing, and sent through nothing known": (replace(DOUBTED, pay_system=""), {"paid": True, "marks": {}}, None),
     "bound to our pay system, with another number": (DOUBTED, {**BOUND_TO_OURS, "voucher_number": "18"}, None),
+    "already paid with another number, which has gone": (replace(DOUBTED, reason="already_paid"), BOUND_TO_OURS, OURS),
     "bound to our pay system, nothing of ours under way": (
         replace(DOUBTED, in_flight=False), {**DONE_BY_HAND, **BOUND_TO_OURS}, BY_HAND,
     ),
@@ -302,6 +306,14 @@ def test_only_reviews_about_the_invoice_pass_by_themselves(reason: str) -> None:
     assert passes is (reason in PASSING)
     stay = {"already_paid", "landed_then_changed", "paid_other_amount", "portal_refused", "true_but_unpaid"}
     assert passes is (reason not in stay | {"restored"})
+
+
+def test_a_person_may_confirm_what_is_paid_for_the_expected_money_whatever_else_speaks_against_it() -> None:
+    other = replace(PAID, voucher_number="18", identity=OTHERS)
+    paid = Decision(State.PAID, how="by_hand", reason="confirmed", in_flight=False, evidence=shown(other))
+    assert confirmed(DOUBTED, other) == paid
+    for wrong in (replace(other, amount=1), replace(other, currency="EUR"), replace(other, amount=None)):
+        assert confirmed(DOUBTED, wrong) == review("paid_other_amount", evidence=shown(wrong))
 
 
 def test_a_person_may_retry_whatever_the_reason_was_and_nothing_counts_as_under_way() -> None:

@@ -44,6 +44,16 @@ def test_a_plain_pay_is_opened_once_however_often_it_is_asked_for(store: Store) 
     assert said(store, row.id) == ["asked"]
 
 
+@pytest.mark.parametrize(("reason", "state"), [("cancelled", State.READY), ("restored", State.REVIEW)])
+def test_a_plain_pay_asked_for_again_leaves_to_a_person_what_a_copy_had_under_way(
+    store: Store, reason: str, state: State
+) -> None:
+    row_id = asked(store)
+    force(store, row_id, state="review", reason=reason)
+    plain.reopen_plain(store, settlements.look(store, row_id), 500, "RUB", 2)
+    assert settlements.look(store, row_id).state is state
+
+
 def test_a_plain_pay_of_a_matched_invoice_is_the_same_settlement(store: Store, ready: Ready) -> None:
     matched = ready(store)
     assert asked(store, invoice_id=2) == matched

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
 from airflow_b24.bitrix.errors import RequestError
-from airflow_b24.ledger import cases, settlements
+from airflow_b24.ledger import adoptions, cases, settlements
+from airflow_b24.ledger.checking import check
 from airflow_b24.ledger.schema import settlement
 from airflow_b24.ledger.states import State
 from airflow_b24.reconcile import reporting
-from airflow_b24.reconcile.releasing import release, retry
+from airflow_b24.reconcile.releasing import confirm, release, retry
 from airflow_b24.reconcile.settling import settle_matched
 from airflow_b24.reconcile.sweeping import sweep
 
@@ -163,7 +165,7 @@ def test_a_review_that_was_mended_is_retried_and_paid(office: Any) -> None:
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
-        (lambda office: office.person(2, "P"), "is paid; there is nothing to retry"),
+        (lambda office: office.person(2, "P"), "is paid; if it was with this money, confirm it"),
         (lambda office: office.person(2, "D"), "The invoice is cancelled"),
         (lambda office: office.bill(price="119.00"), r"\(amount_changed\)"),
         (lambda office: office.bill(number="2026/9"), r"\(invoice_changed\)"),
@@ -185,8 +187,73 @@ def test_only_a_quiet_review_is_retried(office: Any) -> None:
     with pytest.raises(ValueError, match="may still land"):
         retry(office.desk, settlement_id)
     ready = office.ready(3)
-    with pytest.raises(ValueError, match=f"{ready} is ready; only one in review"):
+    with pytest.raises(ValueError, match=f"{ready} is ready, not in review"):
         retry(office.desk, ready)
+
+
+def paid_with_another_number(office: Any) -> int:
+    """Our call may have landed, and the bookkeeping program has written a number of its own since."""
+    settlement_id = in_flight(office)
+    office.person(2, "P")
+    office.state.invoices[2].voucher_number = "1C-9"
+    office.let_the_quiet_time_pass()
+    return settlement_id
+
+
+def test_a_person_confirms_what_nothing_proves(office: Any) -> None:
+    settlement_id = paid_with_another_number(office)
+    assert sweep(office.desk)["closed"] == 0
+    done = confirm(office.desk, settlement_id)
+    assert (done.state, done.how, done.reason, done.in_flight) == (State.PAID, "by_hand", "confirmed", False)
+    assert [line.status for line in reporting.lines(office.store)] == ["by_hand"]
+    # The payment of this test was brought by no record.
+    assert {violation.rule for violation in check(office.store).violations} == {"I4"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda office: office.person(2, "S"), "is not paid; there is nothing to confirm"),
+        (lambda office: setattr(office.state.invoices[2], "price", Decimal(119)), r"\(paid_other_amount\)"),
+        (lambda office: office.receive(amount=1), "took back the payment. Look at `airflow b24 ledger accept` first"),
+    ],
+    ids=["unpaid", "another price", "held"],
+)
+def test_what_speaks_against_a_confirmation_is_named(office: Any, spoil: Any, problem: str) -> None:
+    settlement_id = paid_with_another_number(office)
+    spoil(office)
+    with pytest.raises(ValueError, match=problem):
+        confirm(office.desk, settlement_id)
+    assert state(office, settlement_id) is State.REVIEW
+
+
+@pytest.mark.parametrize("decide", [release, retry])
+def test_a_persons_word_is_for_what_was_shown_and_nothing_else(office: Any, decide: Any) -> None:
+    office.bill()
+    office.receive(key="id:a", amount=5000)
+    office.match()
+    shown = settlements.look(office.store, 1)
+    office.receive(key="id:b", amount=6800, document_number="18")
+    office.match()
+    with pytest.raises(ValueError, match="1 has moved meanwhile; look at it again"):
+        decide(office.desk, 1, shown)
+    assert state(office, 1) is State.READY
+
+
+def test_what_a_copy_had_under_way_is_released_only_when_nothing_of_it_can_land(office: Any) -> None:
+    settlement_id = office.ready()
+    adoptions.suspend(office.store, office.desk.portal_id, office.desk.patience)
+    for decide in (release, retry, confirm):
+        with pytest.raises(ValueError, match="may still land"):
+            decide(office.desk, settlement_id)
+    office.let_the_quiet_time_pass()
+    office.person(2, "P")
+    with pytest.raises(ValueError, match="is paid, perhaps by our own call"):
+        release(office.desk, settlement_id)
+    office.person(2, "S")
+    release(office.desk, settlement_id)
+    office.person(2, "P")
+    assert sweep(office.desk)["late_effect"] == 1
 
 
 def both(office: Any) -> None:

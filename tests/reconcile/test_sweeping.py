@@ -9,7 +9,8 @@ from sqlalchemy import update
 from airflow_b24.ledger import cases, releases, settlements
 from airflow_b24.ledger.schema import settlement
 from airflow_b24.ledger.states import State
-from airflow_b24.reconcile.releasing import release
+from airflow_b24.reconcile.desk import PaySystem
+from airflow_b24.reconcile.releasing import release, retry
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.reconcile.sweeping import sweep
 from airflow_b24.sandbox import seed
@@ -218,8 +219,44 @@ def test_before_the_first_of_several_invoices_is_sent_all_are_read(office: Any) 
     assert (office.executed(2), office.executed(3)) == (0, 0)
     assert sweep(office.desk)["ready"] == 0
     office.bill(3, "22.00")
-    assert [sweep(office.desk)["ready"] for _ in range(3)] == [1, 1, 0]
+    assert [sweep(office.desk)["ready"] for _ in range(3)] == [2, 0, 0]
     assert [settle(office).how, settle(office, 2, 3).how] == ["sent", "sent"]
+
+
+@pytest.mark.parametrize("reason", ["cancelled", "held", "restored"])
+def test_several_invoices_in_review_do_not_wait_for_each_other(office: Any, reason: str) -> None:
+    both(office)
+    force(office, state="review", reason=reason)
+    # A copy does not know what became of them: only a person lets them go on.
+    assert sweep(office.desk)["ready"] == (0 if reason == "restored" else 2)
+    if reason == "restored":
+        assert [retry(office.desk, settlement_id).state for settlement_id in (1, 2)] == ["ready", "ready"]
+    assert [settle(office).how, settle(office, 2, 3).how] == ["sent", "sent"]
+
+
+def test_a_case_that_a_person_has_closed_stays_closed_until_the_trouble_has_gone(office: Any) -> None:
+    settlement_id = office.ready()
+    settle(office)
+    office.person(2, "S")
+    assert (sweep(office.desk)["reversed"], open_cases(office)) == (1, ["reversed"])
+    with office.store.transaction() as connection:
+        assert cases.close_one(connection, cases.open_cases(connection)[0]["id"])
+    assert (sweep(office.desk)["reversed"], open_cases(office)) == (1, [])
+    office.person(2, "P")
+    sweep(office.desk)
+    office.person(2, "S")
+    assert (sweep(office.desk)["reversed"], open_cases(office)) == (1, ["reversed"])
+    assert release(office.desk, settlement_id).state == "released"
+
+
+def test_a_plain_pay_is_finished_through_the_pay_system_that_its_task_asked_for(office: Any) -> None:
+    office.bill()
+    office.fault("lost_before")
+    assert settle_plain(office.desk, 2, office.pay_system).row.state == "unknown"
+    office.let_the_quiet_time_pass()
+    [begun] = settlements.due(office.store, office.desk.portal_id, 5, begun=True)
+    done = settle_matched(office.desk, begun["settlement_id"], 2, PaySystem(seed.BILL_SYSTEM)).row
+    assert (done.state, done.how, done.pay_system) == ("paid", "sent", str(seed.REST_SYSTEM))
 
 
 def test_several_invoices_in_review_for_each_other_find_out_together(office: Any) -> None:

@@ -135,9 +135,9 @@ PLACES: dict[type, str] = {
 
 def check(history: History) -> Verdict:
     """Judge the whole history."""
-    from tests.simulation import rules_money, rules_paths, rules_paying
+    from tests.simulation import rules_executed, rules_money, rules_paths, rules_paying
 
     story, verdict = sort(history), Verdict()
-    for rule in (*rules_paths.RULES, *rules_paying.RULES, *rules_money.RULES):
+    for rule in (*rules_paths.RULES, *rules_paying.RULES, *rules_executed.RULES, *rules_money.RULES):
         rule(story, verdict)
     return verdict

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
@@ -10,6 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from airflow_b24.ledger import (
+    adoptions,
     allocations,
     cases,
     cursors,
@@ -37,8 +37,9 @@ def _method(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 STANDS_IN: dict[Any, dict[str, str]] = {
+    adoptions: {"unfunded": "unfunded"},
     allocations: {"allocate": "allocate", "collected": "collected"},
-    cases: {"open_case": "open_case", "is_open": "is_open", "close": "close", "close_one": "close_one"},
+    cases: {name: name for name in ("open_case", "notice", "is_noticed", "gone", "is_open", "close", "close_one")},
     cursors: {},
     outcomes: {"record": "record_outcome"},
     payments: {"unallocated": "unallocated"},
@@ -82,42 +83,3 @@ def dictionaries() -> Iterator[None]:
                     elif callable(value) and getattr(value, "__module__", "") == module.__name__ and name in methods:
                         stack.enter_context(patch.object(asking, name, getattr(facade, name)))
         yield
-
-
-def comparable(history: Any, seconds: Callable[[Any], float | None]) -> dict[str, list[dict[str, Any]]]:
-    """The last rows in one form, whichever store they come from."""
-    tables = ("settlements", "payments", "allocations", "raws", "outcomes", "cases", "events")
-    return {name: [_plain(row, seconds) for row in getattr(history, name)] for name in tables}
-
-
-LEFT_OUT = frozenset(
-    {
-        "id",
-        "evidence",
-        "created_at",
-        "body",
-        "source",
-        "digest",
-        "occurrence",
-        "received_at",
-        "portal_id",
-        "quiet_clock",
-    }
-)
-JSON = frozenset({"identity", "snapshot", "invoices"})
-TIMES = frozenset({"quiet_until", "updated_at", "opened_at", "closed_at", "decided_at", "at"})
-
-
-def _plain(row: dict[str, Any], seconds: Callable[[Any], float | None]) -> dict[str, Any]:
-    return {name: _value(name, value, seconds) for name, value in sorted(row.items()) if name not in LEFT_OUT}
-
-
-def _value(name: str, value: Any, seconds: Callable[[Any], float | None]) -> Any:
-    if name in TIMES:
-        found = seconds(value)
-        return None if found is None else round(found, 3)
-    if name in JSON:
-        return json.loads(value) if isinstance(value, str) else value
-    if isinstance(value, bool):
-        return int(value)
-    return str(value) if name in {"booked_on", "state", "what"} else value

@@ -73,10 +73,8 @@ def _story(rng: Random, bill: Bill, bills: tuple[Bill, ...], first: int, kind: s
     if kind == "parts":
         share = rng.choice((3000, 5900, bill.minor // 2))
         return [
-            _transfer(
-                rng, first + place, bill, minor, texts.one(rng, texts.FULL, bill.number, bill.day), ((bill.id, minor),)
-            )
-            for place, minor in enumerate((share, bill.minor - share))
+            _part(rng, first, bill, share),
+            _part(rng, first + 1, bill, bill.minor - share, later=rng.random() < 0.5),
         ]
     if kind == "echo":
         # One half was paid, and two sources tell of it under two ids.
@@ -89,6 +87,13 @@ def _story(rng: Random, bill: Bill, bills: tuple[Bill, ...], first: int, kind: s
         meant = ((bill.id, bill.minor), (other.id, other.minor))
         return [_transfer(rng, first, bill, bill.minor + other.minor, text, meant)]
     return [_single(rng, first, bill, bills, kind)]
+
+
+def _part(rng: Random, place: int, bill: Bill, minor: int, *, later: bool = False) -> Transfer:
+    text = texts.one(rng, texts.FULL, bill.number, bill.day)
+    part = _transfer(rng, place, bill, minor, text, ((bill.id, minor),))
+    wait = rng.choice((100.0, 500.0, 4000.0)) if later else 0.0
+    return Transfer(part.meant, tuple(Delivery(each.at + wait, each.record) for each in part.deliveries))
 
 
 def _echo(transfer: Transfer, place: int) -> Transfer:
@@ -214,7 +219,7 @@ def _deliveries(rng: Random, record: dict[str, Any]) -> tuple[Delivery, ...]:
         # First pending, then booked.
         versions = [Delivery(0.0, {**record, "status": "pending"}), Delivery(first + 60.0, record)]
     elif chance < 0.18:
-        later = first + rng.choice((5.1, 6.0, 10.0, 100.0, 300.0, 1000.0, 90_000.0))
+        later = first + rng.choice((5.1, 5.3, 6.0, 10.0, 100.0, 300.0, 1000.0, 90_000.0))
         payer = {**record["payer"], "tax_id": COMPANIES[24][1]}
         changed = rng.choice(
             (

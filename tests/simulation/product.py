@@ -15,8 +15,8 @@ from airflow_b24.payments.references import find_references
 from airflow_b24.reconcile import collecting, settling, translating
 from airflow_b24.sandbox import invoices
 from tests.simulation.attempts import Handoff
+from tests.simulation.client import parsed
 from tests.simulation.portal import COLUMNS, STATE
-from tests.simulation.wire import parsed
 
 if TYPE_CHECKING:
     from tests.simulation.simulating import Simulation

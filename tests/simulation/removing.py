@@ -15,7 +15,7 @@ from airflow_b24.payments import matching as payments_matching
 from airflow_b24.payments import payable
 from airflow_b24.payments.matching import Proven, Unproven
 from airflow_b24.reconcile import sweeping
-from tests.simulation import attempts, books, simulating
+from tests.simulation import attempts, books_of_settlements, simulating
 from tests.simulation.attempts import Attempt
 from tests.simulation.books_of_money import DictBooks
 
@@ -35,7 +35,7 @@ def committing(change: Callable[[DictBooks, Row], Row]) -> Any:
 
 def any_way() -> Any:
     """The table of transitions is a guard of its own."""
-    return patch.object(books, "TRANSITIONS", dict.fromkeys(State, frozenset(State)))
+    return patch.object(books_of_settlements, "TRANSITIONS", dict.fromkeys(State, frozenset(State)))
 
 
 def deciding_before(change: Callable[[Row, Seen], Row]) -> Sequence[Any]:

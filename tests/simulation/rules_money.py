@@ -140,7 +140,7 @@ def late_trouble_is_shown(story: Story, verdict: Verdict) -> None:
         open_ = {
             each["kind"]
             for each in story.history.cases
-            if each["settlement_id"] == row["id"] and each["closed_at"] is None
+            if each["settlement_id"] == row["id"] and (each["closed_at"] is None or each.get("dismissed"))
         }
         if not now.paid and not now.gone and "reversed" not in open_:
             verdict.blame("unseen", END, f"{row}: the portal says {now}, cases are {open_}")

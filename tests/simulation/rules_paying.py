@@ -1,11 +1,9 @@
-"""Rules about what was sent: each pay has its promise on disk, its fresh read, its window, and happens once."""
+"""Rules about what was sent: each pay has its promise on disk, its fresh read and its window."""
 
 from __future__ import annotations
 
-import itertools
-
 from tests.simulation.checker import NEVER, Story, Verdict
-from tests.simulation.history import Changed, Executed, Left, Moved, Read
+from tests.simulation.history import Changed, Left
 
 REPLICA_S = 5.0
 
@@ -136,146 +134,10 @@ def sends_are_few(story: Story, verdict: Verdict) -> None:
             verdict.blame("executions", changes[-1].at, f"settlement {settlement} was executed {done} times")
 
 
-def nothing_is_paid_twice(story: Story, verdict: Verdict) -> None:
-    """No invoice is paid by us again unless a person took the earlier pay back; its voucher date never moves then."""
-    verdict.executed += len(story.executed)
-    earlier: dict[int, list[Executed]] = {}
-    for pay in story.executed:
-        for before in earlier.get(pay.invoice, ()):
-            if _taken_back(story, before, pay.at):
-                continue
-            if _is_zombie(pay) or (_is_zombie(before) and before.at > _read_for(story, pay)):
-                verdict.residuals["zombie"] += 1
-                continue
-            verdict.blame("double", pay.at, f"{pay} repeats {before}")
-            if pay.day != pay.day_before:
-                verdict.blame("voucher_moved", pay.at, f"{pay} moved the voucher date of {before}")
-            break
-        earlier.setdefault(pay.invoice, []).append(pay)
-
-
-def _is_zombie(pay: Executed) -> bool:
-    """The first byte left after the window: only a process frozen behind its last look at the clock can do that."""
-    return pay.left_at >= pay.send_before
-
-
-def _taken_back(story: Story, pay: Executed, until: float) -> bool:
-    return any(each.by == "person" and not each.paid for each in story.between(pay.invoice, pay.at, until)[1:])
-
-
-def _read_for(story: Story, pay: Executed) -> float:
-    """The moment whose truth this pay was decided on."""
-    promised = story.sending(pay.settlement, pay.fence)
-    read = story.last_read(promised.actor, pay.invoice, promised.at) if promised else None
-    return read.of if isinstance(read, Read) else NEVER
-
-
-def nothing_is_paid_against_a_person(story: Story, verdict: Verdict) -> None:
-    """What a settlement paid and a person took back is paid by it again only when a person says so."""
-    earlier: dict[int, Executed] = {}
-    for pay in story.executed:
-        before = earlier.setdefault(pay.settlement, pay)
-        if before is pay or not _taken_back(story, before, pay.at):
-            continue
-        asked = any(
-            each.actor == "person"
-            and each.before == "review"
-            and each.after == "ready"
-            and before.at < each.at < pay.at
-            for each in story.changes[pay.settlement]
-        )
-        if _is_zombie(pay):
-            verdict.residuals["zombie"] += 1
-        elif not asked and _read_for(story, pay) > before.at:
-            verdict.blame("against_a_person", pay.at, f"{pay}: a person took back {before}")
-
-
-def nothing_is_paid_over_a_reversal(story: Story, verdict: Verdict) -> None:
-    """What a person took back after our read is not paid by us: the read would have said so."""
-    for pay in story.executed:
-        seen_at = _read_for(story, pay)
-        if seen_at == NEVER:
-            continue
-        versions = story.between(pay.invoice, seen_at, pay.at - 1e-9)
-        for before, after in itertools.pairwise(versions):
-            if not (after.by == "person" and before.paid and not after.paid and not after.gone):
-                continue
-            if _is_zombie(pay):
-                verdict.residuals["zombie"] += 1
-            elif _paid_by_person(story, pay, seen_at, after.at):
-                verdict.residuals["paid_and_reversed"] += 1
-            else:
-                verdict.blame("over_reversal", pay.at, f"{pay}: a person had taken it back at {after.at}")
-
-
-def _paid_by_person(story: Story, pay: Executed, since: float, until: float) -> bool:
-    return any(each.by == "person" and each.paid for each in story.between(pay.invoice, since, until)[1:])
-
-
-def every_pay_is_owned(story: Story, verdict: Verdict) -> None:
-    """Whatever we paid belongs to a settlement that says so, or to a person's review, or is shown as a late effect."""
-    last = {row["id"]: row for row in story.history.settlements}
-    for pay in story.executed:
-        row = last.get(pay.settlement)
-        if row is None:
-            verdict.blame("orphan", pay.at, f"{pay}: no such settlement")
-        elif row["state"] in {"ready", "collecting"} and not _taken_back(story, pay, float("inf")):
-            verdict.blame("orphan", pay.at, f"{pay}: its settlement is {row['state']}")
-        elif row["state"] == "released":
-            _check_release(story, verdict, pay)
-
-
-def _check_release(story: Story, verdict: Verdict, pay: Executed) -> None:
-    released = next(each for each in story.changes[pay.settlement] if each.after == "released")
-    if pay.at <= released.at:
-        # The person's read and the release are not one moment.
-        versions = story.between(pay.invoice, max(released.at - REPLICA_S, pay.at), released.at)
-        if all(each.paid for each in versions) and not _taken_back(story, pay, released.at):
-            verdict.blame("released_paid", released.at, f"{released}: our {pay} stands")
-        return
-    if not _is_zombie(pay):
-        verdict.blame("landed_after_release", pay.at, f"{pay} landed after {released}")
-        return
-    verdict.residuals["zombie"] += 1
-    now = story.shown[pay.invoice][-1]
-    taken = any(row["invoice_id"] == pay.invoice and row["state"] != "released" for row in story.history.settlements)
-    told = any(
-        case["settlement_id"] == pay.settlement and case["kind"] == "late_effect" for case in story.history.cases
-    )
-    if now.by == "us" and now.paid and not taken and not told:
-        verdict.blame("late_effect", pay.at, f"{pay} landed after its release and no case says so")
-
-
-def money_is_not_used_again(story: Story, verdict: Verdict) -> None:
-    """A pair that a person has parted is never brought together again."""
-    parted: dict[tuple[str, int], float] = {}
-    invoices = {settlement: changes[0].invoice for settlement, changes in story.changes.items()}
-    released = {
-        settlement: change.at
-        for settlement, changes in story.changes.items()
-        for change in changes
-        if change.after == "released"
-    }
-    moved: list[Moved] = story.moved
-    for settlement, at in released.items():
-        for each in moved:
-            if each.settlement == settlement:
-                parted[each.payment, invoices[settlement]] = at
-    for each in moved:
-        since = parted.get((each.payment, invoices.get(each.settlement, 0)))
-        if since is not None and each.at > since:
-            verdict.blame("parted", each.at, f"{each}: a person had parted the two at {since}")
-
-
 RULES = (
     every_pay_was_promised,
     nothing_begins_while_held,
     the_first_of_several_waits_for_all,
     nothing_goes_through_an_idle_pay_system,
     sends_are_few,
-    nothing_is_paid_twice,
-    nothing_is_paid_over_a_reversal,
-    nothing_is_paid_against_a_person,
-    every_pay_is_owned,
-    money_is_not_used_again,
 )

@@ -18,9 +18,10 @@ from airflow_b24.sandbox import seed as portal_seed
 from tests.simulation import people, portal, product
 from tests.simulation.attempts import Attempt
 from tests.simulation.bank import FIELDS, SOURCE, Bank
+from tests.simulation.client import Client
 from tests.simulation.history import Delivered, History
 from tests.simulation.timeline import Timeline
-from tests.simulation.wire import Client, Crash, Wire
+from tests.simulation.wire import Crash, Wire
 from tests.simulation.worlds import TODAY, Deed, Faults, World, draw
 
 START_FROM = TODAY - timedelta(days=10)
@@ -28,7 +29,7 @@ OVERLAP = timedelta(days=7)
 PATIENCE = Patience()
 # What is promised, whatever is switched off in a run.
 LIMITS = {"quiet_s": PATIENCE.quiet_s, "window_s": PATIENCE.window_s, "read_age_s": PATIENCE.read_age_s}
-CALM_RUNS = 3
+CALM_RUNS = 2
 # As the DAGs have it.
 RETRIES = 5
 LONG = 3600.0
@@ -63,7 +64,7 @@ class Simulation:
         self.made = 0
         self.left = self.world.attempts
         self.calm = False
-        self.calm_runs = CALM_RUNS if mode == "safety" else 2
+        self.calm_runs = CALM_RUNS
 
     # What the product may ask for
 
@@ -156,7 +157,7 @@ class Simulation:
         return do()
 
     def _collect(self) -> None:
-        if not self.bank.has_news() and self.rng.random() < 0.7:
+        if not self.bank.has_news() and self.rng.random() < 0.85:
             return
         today = self.portal.now.date()
         collecting.collect(

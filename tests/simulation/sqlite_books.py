@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from airflow_b24.ledger import portals
 from airflow_b24.ledger import store as ledger_store
 from airflow_b24.ledger.store import Store
 from tests.simulation.history import Changed, History, Moved
+from tests.simulation.remembering import Memory
 
 if TYPE_CHECKING:
     from tests.simulation.simulating import Simulation
@@ -52,11 +55,13 @@ END;
 class SqliteBooks:
     """One connection for the life of a process, filled anew for each seed."""
 
-    fast = False
+    fast = True
+    portal_id = 1
 
     def __init__(self) -> None:
         self._template = _migrated()
         self._raw = sqlite3.connect(":memory:", check_same_thread=False)
+        self.memory = Memory(self._raw)
         self._raw.create_function("sim_changed", 1 + len(WATCHED), self._changed)
         self._raw.create_function("sim_allocated", 3, self._allocated)
         self._pending: dict[int, tuple[str | None, tuple[Any, ...]]] = {}
@@ -66,18 +71,20 @@ class SqliteBooks:
         event.listen(self._engine, "begin", ledger_store._begin_sqlite)
         event.listen(self._engine, "commit", self._committed)
         event.listen(self._engine, "rollback", self._rolled_back)
-        self.portal_id = 0
+
+    @classmethod
+    def of_this_process(cls) -> SqliteBooks:
+        """The one that is kept for the life of a process: no connection outlives a fork."""
+        return _books_of(os.getpid())
 
     def open(self, simulation: Simulation) -> Store:
         """A fresh ledger in the simulation's time."""
         self._simulation = simulation
         self._engine.connect().close()
         self._raw.deserialize(self._template)
+        self.memory.forget()
         self._raw.execute("PRAGMA foreign_keys=ON")
-        store = Store(self._engine, clock=simulation.ledger_now)
-        with store.transaction() as connection:
-            self.portal_id = portals.portal_id(connection, HOST)
-        return store
+        return Store(self._engine, clock=simulation.ledger_now)
 
     def settlements(self) -> list[dict[str, Any]]:
         return self._rows("settlement")
@@ -124,12 +131,17 @@ class SqliteBooks:
             entries.append(Moved(now, actor, settlement, key.removeprefix("id:"), amount))
         changes = [changed(now, actor, *each, simulation.seconds) for each in self._pending.values()]
         entries += changes
-        self._rolled_back(_connection)
+        self.memory.committed()
+        self._clear()
         for each in changes:
             if each.before != each.after:
                 simulation.happened(each.after)
 
     def _rolled_back(self, _connection: Any) -> None:
+        self.memory.rolled_back()
+        self._clear()
+
+    def _clear(self) -> None:
         self._pending.clear()
         self._money.clear()
 
@@ -152,10 +164,20 @@ def changed(now: float, actor: str, before: str | None, after: tuple[Any, ...], 
     )
 
 
+@cache
+def _books_of(_process: int) -> SqliteBooks:
+    return SqliteBooks()
+
+
+@cache
 def _migrated() -> bytes:
+    """An empty ledger with one portal, as the product makes it; the same bytes for every seed."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ledger.db"
-        Store.open(f"sqlite:///{path}").close()
+        store = Store.open(f"sqlite:///{path}")
+        with store.transaction() as made:
+            assert portals.portal_id(made, HOST) == SqliteBooks.portal_id
+        store.close()
         connection = sqlite3.connect(path)
         connection.execute("PRAGMA journal_mode=DELETE")
         # A trigger may name a function only where it is known.

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.checker import check
-from tests.simulation.facades import comparable
+from tests.simulation.comparing import difference
 from tests.simulation.rules_paths import TABLE
-from tests.simulation.running import Tally, kept, run, simulate, stage
-from tests.simulation.simulating import Simulation
+from tests.simulation.running import Progress, Tally, kept, run, simulate, stage
 from tests.simulation.tracing import trace
 
 TOP = Path(__file__).parents[2]
@@ -20,12 +19,12 @@ TOP = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def tally() -> Tally:
-    """3,000 seeds on the dictionary ledger."""
-    return run(3000)
+    """2,000 seeds on the dictionary ledger."""
+    return run(2000)
 
 
 def test_no_seed_violates_a_rule(tally: Tally) -> None:
-    assert tally.seeds == 3000
+    assert tally.seeds == 2000
     assert tally.failed == {}
     assert tally.executed > 1000
 
@@ -52,23 +51,32 @@ def test_faults_that_stop_leave_nothing_waiting() -> None:
 
 
 def test_the_ledger_in_dictionaries_and_the_one_on_sqlite_tell_one_story() -> None:
-    told = {}
-    for store in ("dict", "sqlite"):
-        with stage(store) as books:
-            for seed in range(1, 151):
-                simulation = Simulation(seed, books)
-                history = simulation.run()
-                verdict = check(history)
-                assert verdict.violations == [], (store, seed)
-                rows = comparable(history, simulation.seconds)
-                told.setdefault(seed, []).append(([repr(entry) for entry in history.entries], rows))
-    assert [seed for seed, (one, other) in told.items() if one != other] == []
+    both = run(75, store="both")
+    assert (both.seeds, both.failed) == (75, {})
+
+
+def test_two_stories_that_differ_in_a_word_are_told_apart() -> None:
+    assert difference(["a", "b"], ["a", "b"]) == ""
+    assert difference(["a", "b"], ["a", "c", "d"]) == "b | c"
+    assert difference(["a"], ["a", "c"]) == "nothing | c"
 
 
 @pytest.mark.parametrize(("mode", "seed"), kept())
 def test_a_seed_that_ever_failed_does_not_fail_again(mode: str, seed: int) -> None:
     with stage("dict") as books:
         assert check(simulate(seed, books, mode)).violations == []
+
+
+def test_seeds_spread_over_processes_come_to_the_same() -> None:
+    assert run(700, jobs=2) == run(700)
+
+
+def test_how_far_it_is_is_told_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(3000, tells=True)
+    progress.tell(Tally(seeds=1000))
+    progress.next = progress.began
+    progress.tell(Tally(seeds=2000, failures=1))
+    assert capsys.readouterr().err.startswith("2,000 of 3,000 seeds, 1 failed, ")
 
 
 def test_a_seed_is_the_same_story_each_time() -> None:
@@ -91,6 +99,8 @@ def test_guards_are_taken_away_on_the_dictionary_ledger_alone() -> None:
         (["--seeds", "30", "--json"], 0, '"violations": {}'),
         (["--seeds", "1", "--start", "7"], 0, "0 violations, commit"),
         (["--seeds", "60", "--without", "quiet"], 1, "FAILED --mode safety --start"),
+        (["--seeds", "60", "--without", "quiet", "--json"], 1, '"keep": [\n    "safety '),
+        (["--seeds", "4", "--store", "both"], 0, "failed_seeds                      0"),
     ],
 )
 def test_the_command_says_what_it_found(options: list[str], code: int, said: str) -> None:

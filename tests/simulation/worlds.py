@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
 
@@ -60,6 +60,7 @@ class Faults:
     lag_s: float = 0.0
     unpaid: float = 0.0
     dark: float = 0.0
+    late: float = 0.0
     idle: bool = False
 
 
@@ -86,12 +87,17 @@ def draw(seed: int, mode: str = "safety") -> World:
     for gap in gaps:
         runs.append(runs[-1] + gap)
     # Whether all comes to an end is asked of the product alone: nobody helps it, nobody is in its way.
-    deeds = _deeds(rng, bills, runs[-1]) if rng.random() < 0.75 and mode == "safety" else ()
+    deeds: tuple[Deed, ...] = ()
+    if rng.random() < 0.75 and mode == "safety":
+        if rng.random() < 0.2:
+            deeds, faults = _scene(rng, bills, transfers), _worse(rng, faults)
+        else:
+            deeds = tuple(_deed(rng, bills, runs[-1]) for _ in range(rng.choice((1, 2, 3, 4, 5, 6))))
     # A minute before the portal's midnight the day changes while we pay.
     begins_h = rng.choice((8.0, 8.0, 20.98))
     if rng.random() < 0.3:
         # A backfill, or a scheduler that starts a run beside one that is alive.
-        runs.append(rng.choice(runs) + 1.5 * rng.random())
+        runs.append(rng.choice(runs) + rng.choice((0.5, 1.5)) * rng.random())
         runs.sort()
     return World(
         bills, transfers, deeds, faults, tuple(runs), rng.randint(2, 6), begins_h, rng.choice((0.0, 0.0, -7200.0, 40.0))
@@ -109,6 +115,7 @@ def _faults(rng: Random, rates: tuple[float, ...]) -> Faults:
         twice=rng.choice((0.0, 0.5)) if rough else 0.0,
         lag_s=rng.choice((0.0, 0.0, 1.0, 4.0)) if rate else 0.0,
         dark=rng.choice((0.0, 0.0, 0.7)) if rate else 0.0,
+        late=rng.choice((0.0, 0.0, 0.0, 0.9)) if rate else 0.0,
         unpaid=0.5 if rng.random() < 0.06 else 0.0,
         idle=rng.random() < 0.02,
     )
@@ -123,11 +130,15 @@ def _bills(rng: Random) -> tuple[Bill, ...]:
     )
 
 
-def _deeds(rng: Random, bills: tuple[Bill, ...], until: float) -> tuple[Deed, ...]:
-    if rng.random() < 0.15:
-        target = rng.choice(bills).id
-        return tuple(Deed(what, target, when, count, delay) for what, when, count, delay in rng.choice(SCENES))
-    return tuple(_deed(rng, bills, until) for _ in range(rng.choice((1, 2, 3, 4, 5, 6))))
+def _scene(rng: Random, bills: tuple[Bill, ...], sent: tuple[Transfer, ...]) -> tuple[Deed, ...]:
+    # Where money is on its way.
+    target = next((invoice for transfer in sent for invoice, _ in transfer.meant.invoices), bills[0].id)
+    return tuple(Deed(what, target, when, count, delay) for what, when, count, delay in rng.choice(SCENES))
+
+
+def _worse(rng: Random, faults: Faults) -> Faults:
+    """Most scenes begin with a call of ours that is lost or late."""
+    return replace(faults, rate=0.5, late=rng.choice((0.0, 0.9))) if faults.rate else faults
 
 
 # Chains of events too rare to wait for, each with the guard in mind that it is for.
@@ -136,11 +147,16 @@ SCENES = (
     (
         ("price", "unknown", 1, 0.0),
         ("pay", "unknown", 1, 0.1),
+        ("plain_pay", "unknown", 1, 0.2),
         ("reverse", "review", 1, 1.0),
         ("release", "review", 1, 2.0),
+        ("release", "review", 1, 4.0),
     ),
     # The same, and tries once more instead.
-    (("price", "unknown", 1, 0.0), ("pay", "unknown", 1, 0.1), ("undo", "review", 1, 1.0), ("retry", "review", 1, 2.0)),
+    (
+        *(("price", "unknown", 1, 0.0), ("pay", "unknown", 1, 0.1), ("plain_pay", "unknown", 1, 0.2)),
+        *(("undo", "review", 1, 1.0), ("retry", "review", 1, 2.0), ("retry", "review", 1, 4.0)),
+    ),
     # It landed, the answer was lost, a person takes it back before anybody of ours has read it.
     (("reverse", "executed", 1, 0.0), ("comment", "executed", 1, 10.0)),
     # One of several invoices is changed between the match and the first send.
@@ -152,6 +168,12 @@ SCENES = (
     ),
     # Paid by us, somebody saves the invoice, and the money is wanted for something else.
     (("comment", "executed", 1, 0.0), ("release", "unknown", 1, 0.1), ("release", "review", 1, 1.0)),
+    # Paid by us at a price that somebody changes before we look: a review whose money is not free.
+    (("price", "executed", 1, 0.0), ("release", "review", 1, 1.0)),
+    # Paid by us and taken back at leisure: the sweep shows it, and a person frees the money.
+    (("reverse", "paid", 1, 1.0), ("sweep", "paid", 1, 5.0), ("release_paid", "paid", 1, 12.0)),
+    # The first part has come, the rest never will: a person frees what waits for it.
+    (("release", "collecting", 1, 0.5), ("release", "collecting", 2, 0.5)),
 )
 
 
@@ -159,7 +181,7 @@ SCENES = (
 MOMENTS = ("begin", "effect", "executed", "sending", "unknown", "review", "paid", "ready")
 MOMENT_WEIGHTS = (5, 12, 4, 2, 3, 2, 2, 1)
 LEDGER_MOMENTS = {
-    "release": (("review", "review", "unknown", "ready", "effect"), (0.5, 60.0, 300.0)),
+    "release": (("review", "review", "unknown", "ready", "effect", "collecting"), (0.5, 60.0, 300.0)),
     "release_paid": (("paid",), (200.0, 500.0, 1500.0)),
     "retry": (("review",), (0.5, 60.0, 300.0)),
     "accept": (("review", "begin"), (60.0, 600.0)),

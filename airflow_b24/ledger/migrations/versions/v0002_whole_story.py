@@ -1,5 +1,5 @@
-"""A ledger has a name of its own, raw records keep the amount they were read as, matching may find a part, and quiet
-time is counted by a clock that nobody sets.
+"""A ledger has a name of its own, raw records keep the amount they were read as, matching may find a part, quiet
+time is counted by a clock that nobody sets, and a case that a person has closed stays closed.
 
 Revision ID: 0002
 """
@@ -31,6 +31,7 @@ def upgrade() -> None:
     op.add_column("b24_raw", sa.Column("amount", sa.BigInteger(), nullable=True))
     op.add_column("b24_raw", sa.Column("currency", sa.String(length=3), nullable=True))
     op.add_column("b24_settlement", sa.Column("quiet_clock", sa.String(length=64), nullable=True))
+    op.add_column("b24_case", sa.Column("dismissed", sa.Boolean(), server_default=sa.text("false"), nullable=False))
     # What was read before this version is known from the payment it became.
     op.execute(
         "UPDATE b24_raw SET amount = (SELECT amount FROM b24_payment WHERE b24_payment.id = b24_raw.payment_id), "

@@ -1,0 +1,164 @@
+"""The dictionary ledger's settlements: claims, moves under a fence, what is due; the same rules as the SQL ones."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.facts import Decision, Row, Sibling
+from airflow_b24.ledger.plain import Plain
+from airflow_b24.ledger.settlement import Patience, applied
+from airflow_b24.ledger.settlements import COPIED
+from airflow_b24.ledger.states import TRANSITIONS, State
+from tests.simulation.books import Books
+
+CLAIMABLE = frozenset({"ready", "sending", "unknown"})
+SIBLING = tuple(Sibling.__dataclass_fields__.keys() - {"state"})
+
+
+class SettlementBooks(Books):
+    """Settlements on top of the tables."""
+
+    def claim(self, settlement_id: int) -> Row:
+        found = self.locked(settlement_id)
+        if found["state"] not in CLAIMABLE:
+            return self.row_of(found)
+        state = State.READY if found["state"] == State.READY else State.UNKNOWN
+        self.set(found, {"fence": found["fence"] + 1, "attempts": found["attempts"] + 1, "state": state})
+        self.append(settlement_id, "claimed", state, found["fence"])
+        self._commit()
+        return self.row_of(found)
+
+    def look(self, settlement_id: int) -> Row:
+        return self.row_of(self.locked(settlement_id))
+
+    def move(self, row: Row, decision: Decision, patience: Patience, pay_system: str) -> Row | None:
+        if decision.state not in TRANSITIONS[row.state]:
+            raise InvariantError(f"settlement {row.id}: {row.state} -> {decision.state} is not in the table")
+        found = self.locked(row.id)
+        sending = decision.state is State.SENDING
+        mine = found["fence"] == row.fence and found["state"] == row.state and not (sending and self.is_held(found))
+        self.append(row.id, decision.state if mine else "observed", found["state"], row.fence)
+        if not mine:
+            return None
+        if decision.state is State.PAID and found["hold"]:
+            self.open_case(row.id, found["hold"])
+        evidence = {"reason": decision.reason, "how": decision.how, **(decision.evidence or {})}
+        changes = applied(row, decision) | {"evidence": evidence}
+        if sending:
+            quiet_until = self.now + timedelta(seconds=patience.quiet_s)
+            changes |= {"quiet_until": quiet_until, "pay_system": pay_system}
+        self.set(found, changes)
+        self._commit()
+        return self.row_of(found)
+
+    def is_held(self, found: dict[str, Any]) -> bool:
+        return bool(found["hold"])
+
+    def record_of(self, portal_id: int, pay_system: str, last: int) -> list[bool]:
+        lately = self.now - timedelta(days=1)
+        rows = [
+            row
+            for row in self.settlement.values()
+            if row["pay_system"] == pay_system
+            and (
+                (row["state"] == "paid" and row["how"] == "sent")
+                or (row["state"] == "review" and row["reason"] == "true_but_unpaid")
+            )
+            and row["quiet_until"] is not None
+            and row["quiet_until"] > lately
+        ]
+        rows.sort(key=lambda row: (row["quiet_until"], row["id"]), reverse=True)
+        return [row["state"] == "paid" for row in rows[:last]]
+
+    def live(self, portal_id: int, kind: str, invoice_id: int) -> int | None:
+        found = [
+            row["id"]
+            for row in self.settlement.values()
+            if row["invoice_id"] == invoice_id and row["state"] != "released"
+        ]
+        return found[0] if found else None
+
+    def live_invoices(self, portal_id: int) -> set[tuple[str, int]]:
+        return {("legacy", row["invoice_id"]) for row in self.settlement.values() if row["state"] != "released"}
+
+    def due(self, portal_id: int, limit: int, *, begun: bool = False) -> list[dict[str, int]]:
+        now = self.now
+        found = [row for row in self.settlement.values() if self._is_due(row, now, begun)]
+        found.sort(key=lambda row: (row["attempts"], row["id"]))
+        return [{"invoice_id": row["invoice_id"], "settlement_id": row["id"]} for row in found[:limit]]
+
+    def _is_due(self, row: dict[str, Any], now: datetime, begun: bool) -> bool:
+        quiet = row["state"] in {"sending", "unknown"} and row["quiet_until"] <= now
+        return quiet if begun else row["origin"] == "match" and (quiet or row["state"] == "ready")
+
+    def ended_since(self, portal_id: int, ago: timedelta) -> list[Row]:
+        lately = self.now - ago
+        in_trouble = {each["settlement_id"] for each in self.case if each["closed_at"] is None}
+        return [
+            self.row_of(row)
+            for row in self.settlement.values()
+            if row["state"] in {"review", "collecting"}
+            or (row["state"] in {"paid", "released"} and (row["updated_at"] > lately or row["id"] in in_trouble))
+        ]
+
+    def hold_for_payment(self, payment_id: int, why: str) -> None:
+        for each in self.allocation:
+            if each["payment_id"] != payment_id:
+                continue
+            row = self.settlement[each["settlement_id"]]
+            if row["state"] == "paid":
+                self.open_case(row["id"], why)
+            elif row["state"] != "released":
+                self.set(row, {"hold": why})
+
+    def row_of(self, found: dict[str, Any]) -> Row:
+        mine = [self.payment[each["payment_id"]] for each in self.allocation if each["settlement_id"] == found["id"]]
+        return Row(
+            **{name: found[name] for name in COPIED},
+            quiet_until=found["quiet_until"],
+            booked_on=max((each["booked_on"] for each in mine), default=None),
+            document_number=mine[0]["document_number"].strip() if len(mine) == 1 else "",
+            siblings=self._siblings(found["id"]),
+            state=State(found["state"]),
+            claimed_at=self.now,
+        )
+
+    def _siblings(self, settlement_id: int) -> tuple[Sibling, ...]:
+        if len(self.settlement) < 2:
+            return ()
+        mine = {each["payment_id"] for each in self.allocation if each["settlement_id"] == settlement_id}
+        theirs = {
+            each["settlement_id"]
+            for each in self.allocation
+            if each["payment_id"] in mine and each["settlement_id"] != settlement_id
+        }
+        rows = (self.settlement[each] for each in sorted(theirs))
+        return tuple(
+            Sibling(**{name: row[name] for name in SIBLING}, state=State(row["state"]))
+            for row in rows
+            if row["state"] != "released"
+        )
+
+    # plain
+
+    def open_plain(self, plain: Plain) -> int:
+        known = self.live(plain.portal_id, plain.kind, plain.invoice_id)
+        if known is not None:
+            return known
+        row = self.add(plain.invoice_id, plain.invoice_number, plain.expected, plain.currency, plain.exponent)
+        row |= {"origin": "manual", "state": State.READY}
+        self.append(row["id"], "asked", State.READY, 0)
+        self._commit()
+        return row["id"]  # type: ignore[no-any-return]
+
+    def reopen_plain(self, row: Row, expected: int, currency: str, exponent: int) -> None:
+        found = self.locked(row.id)
+        safe = found["origin"] == "manual" and found["state"] == "review" and not found["in_flight"]
+        if not safe or found["fence"] != row.fence:
+            return
+        changes = {"state": State.READY, "reason": None, "expected": expected, "currency": currency}
+        self.set(found, {**changes, "exponent": exponent})
+        self.append(row.id, "asked again", State.READY, row.fence)
+        self._commit()
