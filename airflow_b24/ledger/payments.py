@@ -92,7 +92,7 @@ def _hold(connection: Connection, payment_id: int) -> None:
     settlements.hold_for_payment(connection, payment_id, "amended")
 
 
-def unallocated(connection: Connection) -> list[dict[str, Any]]:
-    """Payments of which nothing has been promised to an invoice yet, oldest booking first."""
-    query = select(payment).where(payment.c.allocated == 0, payment.c.held.is_(False))
+def unallocated(connection: Connection, *, held: bool = False) -> list[dict[str, Any]]:
+    """Payments of which nothing has been promised to an invoice yet, oldest booking first; or those of them held."""
+    query = select(payment).where(payment.c.allocated == 0, payment.c.held.is_(held))
     return [dict(row) for row in connection.execute(query.order_by(payment.c.booked_on, payment.c.id)).mappings()]

@@ -45,18 +45,34 @@ Outcome = Proven | Unproven
 
 
 def match(
-    payments: Sequence[Payment], invoices: Sequence[Invoice], *, trust_unknown_accounts: bool = True
+    payments: Sequence[Payment],
+    invoices: Sequence[Invoice],
+    *,
+    held: Sequence[Payment] = (),
+    trust_unknown_accounts: bool = True,
 ) -> list[Outcome]:
     """Judge every payment against all invoices given, in the order of the payments.
 
     Pass every invoice that could be meant, also paid and cancelled ones, and those whose price cannot be read: a number
     is unique only among those given. `trust_unknown_accounts` lets an invoice without known `own_accounts` be paid on any
-    account where all invoices given are of one company; when it is False such an invoice is `payee_unknown`.
+    account where all invoices given are of one company; when it is False such an invoice is `payee_unknown`. `held` are
+    payments that the bank has changed or taken back: nothing is said of them, but one alike may be the same money.
     The result depends on what is given, not on its order, and repeating is safe.
     """
     candidates = Candidates(invoices, trust_unknown_accounts=trust_unknown_accounts)
     outcomes = [_judge(payment, candidates) for payment in payments]
-    return _without_competition(payments, outcomes)
+    doubted = [(each, _judge(each, candidates)) for each in held]
+    apart = [_beside_held(payment, outcome, doubted) for payment, outcome in zip(payments, outcomes, strict=True)]
+    return _without_competition(payments, apart)
+
+
+def _beside_held(payment: Payment, outcome: Outcome, doubted: Sequence[tuple[Payment, Outcome]]) -> Outcome:
+    for other, word in doubted:
+        if isinstance(outcome, Proven) and isinstance(word, Proven) and alike(payment, other):
+            shared = {*map(_identity, outcome.invoices)} & {*map(_identity, word.invoices)}
+            if shared:
+                return Unproven("alike_payments", outcome.invoices, {**outcome.evidence, "held": other.key})
+    return outcome
 
 
 def _without_competition(payments: Sequence[Payment], outcomes: list[Outcome]) -> list[Outcome]:

@@ -36,7 +36,7 @@ def match_payments(desk: Desk, mode: Mode, today: date, witness: Witness | None 
     Returns counts: payments, proven, review, promised (proven now and put to their invoices).
     """
     with desk.store.snapshot() as connection:
-        waiting = payments.unallocated(connection)
+        waiting, held = (payments.unallocated(connection, held=held) for held in (False, True))
         taken = _taken(connection, desk.portal_id)
         parted = releases.parted(connection, desk.portal_id)
         alone = portals.count(connection) == 1
@@ -48,7 +48,8 @@ def match_payments(desk: Desk, mode: Mode, today: date, witness: Witness | None 
     known, identities = portal_invoices(desk, today - PAID_LATELY, taken, witness)
     # An invoice whose own account is not known may be told by being the only company's; not when portals share money.
     asked = [_payment(row, parted.get(row["id"], frozenset())) for row in waiting]
-    judged = list(zip(waiting, match(asked, known, trust_unknown_accounts=alone), strict=True))
+    words = match(asked, known, held=[_payment(row) for row in held], trust_unknown_accounts=alone)
+    judged = list(zip(waiting, words, strict=True))
     _record(desk, mode, judged)
     proven = [(row, word) for row, word in judged if isinstance(word, Proven)]
     promises = [_promise(desk, row, word, identities) for row, word in proven]

@@ -359,6 +359,25 @@ def test_any_doubt_about_one_of_several_invoices_is_a_doubt_about_all(
     assert said(outcome) == "several_invoices"
 
 
+HELD: dict[str, tuple[Payment, str]] = {
+    "alike": (payment(key="held"), "alike_payments"),
+    "of another day and document": (
+        payment(key="held", booked_on=date(2026, 3, 25), document_number="19"),
+        "number_and_tax_id",
+    ),
+    "of another amount": (payment(key="held", amount=Money(5900, "RUB")), "number_and_tax_id"),
+    "for another invoice": (payment("счет 46", key="held"), "number_and_tax_id"),
+    "that proves nothing": (payment("спасибо", key="held"), "number_and_tax_id"),
+}
+
+
+@pytest.mark.parametrize(("held", "expected"), HELD.values(), ids=HELD)
+def test_beside_a_held_payment(held: Payment, expected: str) -> None:
+    (outcome,) = match([payment()], [invoice(), invoice(id=2, number="46")], held=[held])
+    assert said(outcome) == expected
+    assert outcome.evidence.get("held", "held") == held.key
+
+
 def test_who_competes_for_one_of_several_invoices_takes_the_proof_of_all() -> None:
     money = [
         payment("счета 45 и 46", amount=BOTH),

@@ -205,6 +205,15 @@ def test_a_review_is_matched_afresh_when_the_invoice_is_mended(office: Any) -> N
     assert office.match()["promised"] == 1
 
 
+def test_the_like_of_a_held_payment_is_for_a_person(office: Any) -> None:
+    office.bill()
+    office.receive(key="id:first")
+    office.receive(key="id:second")
+    office.receive(key="id:first", remittance="changed since")
+    assert office.match()["promised"] == 0
+    assert reasons(office)[1] == "alike_payments"
+
+
 def test_a_held_payment_is_not_matched(office: Any) -> None:
     office.bill()
     office.receive()

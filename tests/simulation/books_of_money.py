@@ -120,8 +120,8 @@ class DictBooks(SettlementBooks):
             if each["payment_id"] == payment_id and each["verdict"] == "payment":
                 each |= record.read_as
 
-    def unallocated(self) -> list[Fields]:
-        rows = [dict(row) for row in self.payment.values() if row["allocated"] == 0 and not row["held"]]
+    def unallocated(self, *, held: bool = False) -> list[Fields]:
+        rows = [dict(row) for row in self.payment.values() if row["allocated"] == 0 and row["held"] == held]
         return sorted(rows, key=lambda row: (row["booked_on"], row["id"]))
 
     # allocations

@@ -46,13 +46,13 @@ class Memory:
             self.kept = self.raw.total_changes
 
     def asks(self, read: Callable[..., Any]) -> Callable[..., Any]:
-        def remembered(connection: Any, *arguments: Any) -> Any:
+        def remembered(connection: Any, *arguments: Any, **named: Any) -> Any:
             if self.raw.total_changes != self.changes:
                 self.known.clear()
                 self.changes = self.raw.total_changes
-            place = (read, *arguments)
+            place = (read, *arguments, *sorted(named.items()))
             if place not in self.known:
-                self.known[place] = read(connection, *arguments)
+                self.known[place] = read(connection, *arguments, **named)
             return self.known[place]
 
         return remembered
