@@ -65,6 +65,11 @@ def _shows_our_call(row: Row, seen: Seen) -> bool:
     """Only a hint, for what is in doubt: our call binds the invoice to our pay system and leaves its voucher alone."""
     if not row.in_flight or seen.voucher_number not in {"", row.document_number}:
         return False
+    return bears_our_mark(row, seen)
+
+
+def bears_our_mark(row: Row, seen: Seen) -> bool:
+    """Only a hint, for what was sent: the invoice is bound to our pay system, or since then to another than before."""
     bound_to = (seen.marks or {}).get("PAY_SYSTEM_ID", "")
     moved = bound_to != (row.snapshot or {}).get("PAY_SYSTEM_ID", "")
     return bound_to != "" and (bound_to == row.pay_system or moved)

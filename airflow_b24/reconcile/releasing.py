@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from airflow_b24.bitrix.errors import INVOICE_GONE, RequestError
 from airflow_b24.bitrix.invoices import get_invoice
 from airflow_b24.ledger import cases, releases, settlements
-from airflow_b24.ledger.decide import confirmed, retried
+from airflow_b24.ledger.decide import bears_our_mark, confirmed, retried
 from airflow_b24.ledger.facts import Decision, Fact, Refused, Row, Seen
 from airflow_b24.ledger.states import REASONS, State
 from airflow_b24.reconcile.desk import Desk
@@ -28,7 +28,7 @@ def release(desk: Desk, settlement_id: int, shown: Row | None = None) -> Row:
         raise ValueError(f"SETTLEMENT_ID: {settlement_id} is {row.state}, and nothing of that can be released")
     if row.state is State.PAID:
         _check_reversed(desk, row)
-    elif row.may_land:
+    elif row.may_land or row.sends:
         _check_unpaid(desk, row)
     return releases.release(desk.store, row)
 
@@ -95,7 +95,8 @@ def _stand(row: Row) -> tuple[State, int, int, tuple[int, ...]]:
 def _check_reversed(desk: Desk, row: Row) -> None:
     with desk.store.snapshot() as connection:
         reversed_ = cases.is_noticed(connection, row.id, cases.REVERSED)
-    if not reversed_ or _is_paid(desk, row):
+    now = _shown(desk, row)
+    if not reversed_ or (now is not None and now.paid):
         raise ValueError(
             f"SETTLEMENT_ID: invoice {row.invoice_number} is paid; take the payment back in Bitrix24 first, and let the "
             "sweep (or its task, run again) see it"
@@ -104,7 +105,9 @@ def _check_reversed(desk: Desk, row: Row) -> None:
 
 def _check_unpaid(desk: Desk, row: Row) -> None:
     _check_quiet(row)
-    if _is_paid(desk, row):
+    now = _shown(desk, row)
+    # A call that can land no more by our clocks was sent all the same, perhaps by a worker that had frozen.
+    if now is not None and now.paid and (row.may_land or bears_our_mark(row, now)):
         raise ValueError(
             f"SETTLEMENT_ID: invoice {row.invoice_number} is paid, perhaps by our own call for {row.id}: confirm it if it "
             "is; if it is not, take the payment back in Bitrix24 first"
@@ -124,12 +127,13 @@ def _unpaid(desk: Desk, row: Row) -> Seen:
     return now
 
 
-def _is_paid(desk: Desk, row: Row) -> bool:
+def _shown(desk: Desk, row: Row) -> Seen | None:
+    """What the portal shows of the invoice, None when it is gone."""
     try:
-        return desk.client.run(get_invoice(row.invoice_id)).paid
+        return seen(desk.client.run(get_invoice(row.invoice_id)))
     except RequestError as error:
         if error.code == INVOICE_GONE:
-            return False
+            return None
         raise
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from airflow_b24.bitrix.invoices import invoices_by_id
 from airflow_b24.ledger import cases, settlements
-from airflow_b24.ledger.decide import is_overtaken, reviewed
+from airflow_b24.ledger.decide import bears_our_mark, is_overtaken, reviewed
 from airflow_b24.ledger.facts import Row, Seen
 from airflow_b24.ledger.settlements import ended_since
 from airflow_b24.ledger.states import State
@@ -52,7 +52,8 @@ def _look_after(desk: Desk, row: Row, found: Mapping[int, Seen]) -> list[str]:
         return _watch(desk, row, cases.OVERTAKEN, has_trouble=is_overtaken(row, now))
     if row.state is State.PAID:
         return _watch(desk, row, cases.REVERSED, has_trouble=not now.paid)
-    return _watch(desk, row, cases.LATE_EFFECT, has_trouble=now.paid and row.may_land and not _is_taken(desk, row))
+    is_ours = row.may_land or (row.sends > 0 and bears_our_mark(row, now))
+    return _watch(desk, row, cases.LATE_EFFECT, has_trouble=now.paid and is_ours and not _is_taken(desk, row))
 
 
 def _close_review(desk: Desk, row: Row, now: Seen, found: Mapping[int, Seen]) -> list[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,7 @@ from airflow_b24.reconcile import reporting
 from airflow_b24.reconcile.releasing import confirm, release, retry
 from airflow_b24.reconcile.settling import settle_matched
 from airflow_b24.reconcile.sweeping import sweep
+from airflow_b24.sandbox import seed
 
 GET = "crm.invoice.get"
 
@@ -238,6 +240,27 @@ def test_a_persons_word_is_for_what_was_shown_and_nothing_else(office: Any, deci
     with pytest.raises(ValueError, match="1 has moved meanwhile; look at it again"):
         decide(office.desk, 1, shown)
     assert state(office, 1) is State.READY
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_what_was_refused_is_not_released_when_the_invoice_bears_our_mark_all_the_same(
+    office: Any, is_ours: bool
+) -> None:
+    settlement_id = office.ready()
+    office.fault("error", status=400, code="ERROR_INTERNAL_INVOICE_NOT_FOUND", times=1)
+    assert settle(office, settlement_id).state is State.REVIEW
+    if is_ours:
+        # A worker that had frozen before its first byte wakes up.
+        office.state.invoices[2].pay_through(seed.REST_SYSTEM, 1, datetime.now(UTC), {})
+        with pytest.raises(ValueError, match="is paid, perhaps by our own call"):
+            release(office.desk, settlement_id)
+        assert confirm(office.desk, settlement_id).state is State.PAID
+    else:
+        office.person(2, "P")
+        assert release(office.desk, settlement_id).state is State.RELEASED
+        assert sweep(office.desk)["late_effect"] == 0
+        office.state.invoices[2].pay_through(seed.REST_SYSTEM, 1, datetime.now(UTC), {})
+        assert sweep(office.desk)["late_effect"] == 1
 
 
 def test_what_a_copy_had_under_way_is_released_only_when_nothing_of_it_can_land(office: Any) -> None:
