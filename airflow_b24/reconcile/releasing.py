@@ -101,6 +101,7 @@ def _check_reversed(desk: Desk, row: Row) -> None:
             f"SETTLEMENT_ID: invoice {row.invoice_number} is paid; take the payment back in Bitrix24 first, and let the "
             "sweep (or its task, run again) see it"
         )
+    _check_quiet(row)
 
 
 def _check_unpaid(desk: Desk, row: Row) -> None:
@@ -115,7 +116,8 @@ def _check_unpaid(desk: Desk, row: Row) -> None:
 
 
 def _check_quiet(row: Row) -> None:
-    if row.may_land and row.quiet_until is not None and row.claimed_at < row.quiet_until:
+    # What was read as paid may have been paid by somebody else, while our own call is on its way.
+    if (row.may_land or row.state is State.PAID) and row.quiet_until is not None and row.claimed_at < row.quiet_until:
         until = f"{row.quiet_until:%H:%M:%S} UTC"
         raise ValueError(f"SETTLEMENT_ID: a call for {row.id} may still land; try again after {until}")
 

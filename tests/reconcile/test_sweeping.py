@@ -246,6 +246,7 @@ def test_a_case_that_a_person_has_closed_stays_closed_until_the_trouble_has_gone
     sweep(office.desk)
     office.person(2, "S")
     assert (sweep(office.desk)["reversed"], open_cases(office)) == (1, ["reversed"])
+    office.let_the_quiet_time_pass()
     assert release(office.desk, settlement_id).state == "released"
 
 

@@ -74,12 +74,17 @@ def nothing_is_paid_over_a_reversal(story: Story, verdict: Verdict) -> None:
         for before, after in itertools.pairwise(versions):
             if not (after.by == "person" and before.paid and not after.paid and not after.gone):
                 continue
-            if _is_zombie(pay):
+            if _is_zombie(pay) or _paid_by_zombie(story, pay, seen_at, after.at):
                 verdict.residuals["zombie"] += 1
             elif _paid_by_person(story, pay, seen_at, after.at):
                 verdict.residuals["paid_and_reversed"] += 1
             else:
                 verdict.blame("over_reversal", pay.at, f"{pay}: a person had taken it back at {after.at}")
+
+
+def _paid_by_zombie(story: Story, pay: Executed, since: float, until: float) -> bool:
+    mine = [each for each in story.executed if each.invoice == pay.invoice and since < each.at < until]
+    return any(_is_zombie(each) for each in mine)
 
 
 def _paid_by_person(story: Story, pay: Executed, since: float, until: float) -> bool:

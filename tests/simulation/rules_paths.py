@@ -99,6 +99,12 @@ def _looks(story: Story, change: Changed) -> list[Shown]:
     return [story.at(change.invoice, read.of) for read in reads if since <= read.at <= change.at]
 
 
+def _was_held(story: Story, change: Changed) -> bool:
+    """A veto that a person lifts while somebody decides has been one: the review closes itself."""
+    since = _claimed_at(story, change)
+    return any(each.hold is not None for each in story.changes[change.settlement] if since <= each.at <= change.at)
+
+
 def _claimed_at(story: Story, change: Changed) -> float:
     return next(each.at for each in story.changes[change.settlement] if each.fence == change.fence)
 
@@ -154,7 +160,7 @@ REASONS: dict[str, Callable[[Story, Changed, list[Shown]], bool]] = {
     ),
     "cancelled": lambda _, change, looks: any(seen.cancelled for seen in looks),
     "gave_up": lambda _, change, looks: change.attempts > 20,
-    "held": lambda _, change, looks: change.hold is not None,
+    "held": lambda story, change, looks: _was_held(story, change),
     "invoice_changed": _is_another,
     "invoice_not_found": lambda story, change, looks: any(each.gone for each in story.shown[change.invoice]),
     "landed_then_changed": _landed_then_changed,
