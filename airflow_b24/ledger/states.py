@@ -46,7 +46,12 @@ RESTORED = "restored"
 # person has undone, and what the portal, our own call or a copy left in doubt.
 PASSING = frozenset(
     {
-        *("amount_changed", "cancelled", "gave_up", "held", "invoice_changed", "invoice_not_found"),
+        "amount_changed",
+        "cancelled",
+        "gave_up",
+        "held",
+        "invoice_changed",
+        "invoice_not_found",
         "sibling_changed",
     }
 )

@@ -16,12 +16,6 @@ from tests.processes.databases import POSTGRES, empty
 from tests.processes.sessions import Ledger, Session
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "slow_airflow: a whole Airflow in processes of its own; once, on the newest release"
-    )
-
-
 @pytest.fixture(scope="session")
 def postgres() -> URL:
     """The PostgreSQL server of the tests; without one they are skipped."""

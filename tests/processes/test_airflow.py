@@ -50,7 +50,6 @@ SETTINGS = {
 }
 
 pytestmark = [
-    pytest.mark.slow_airflow,
     pytest.mark.timeout(300),
     pytest.mark.skipif(find_spec("airflow") is None, reason="Airflow is not installed"),
 ]
