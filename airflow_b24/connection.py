@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_b24.bitrix.auth import AddressError, Auth, OAuth, Origin, Secret, Webhook, spellings
 from airflow_b24.bitrix.client import Options
 from airflow_b24.bitrix.errors import EXPIRED_TOKEN, AuthError
-from airflow_b24.bitrix.invoice import check_id
+from airflow_b24.bitrix.fields import check_id
 from airflow_b24.bitrix.limits import BURST, RATE, LocalPace, Pace
 from airflow_b24.bitrix.redaction import shown
 from airflow_b24.bitrix.renewal import SERVER, Application
+from airflow_b24.bitrix.stages import Wishes, check_stage_id
+from airflow_b24.reconcile.portal import InvoiceType, check_invoice_type
 
 CONN_TYPE = "bitrix24"
 OAUTH_FIX = (
@@ -32,7 +34,7 @@ OAUTH = ("client_id", "client_secret", "refresh_token")
 KNOWN = frozenset(
     (
         *("allowed_hosts", "burst", "bx_rest_handler", "ca_bundle", "pay_system_id", "requests_per_second"),
-        *("timeout", "trust_env", *OAUTH, "oauth_url"),
+        *("timeout", "trust_env", *OAUTH, "oauth_url", "invoice_type", "paid_stage", "also_paid_stages"),
     )
 )
 _PASTED = re.compile(r"[!-~]{5,2000}")
@@ -70,6 +72,8 @@ class Settings:
     application: Application | None = None
     pay_system_id: int | None = None
     bx_rest_handler: str | None = None
+    invoice_type: InvoiceType = "auto"
+    wishes: Wishes = field(default_factory=Wishes)
     ca_bundle: str | None = None
     timeout_s: float = 60.0
     trust_env: bool = False
@@ -116,6 +120,8 @@ def read_settings(password: str | None, host: str | None, extra: Mapping[str, An
         keys=tuple(_keys(password, extra)),
         pay_system_id=_optional(extra, "pay_system_id", lambda value: check_id(value, "extra.pay_system_id")),
         bx_rest_handler=_text(extra, "bx_rest_handler", "give the code of a REST handler"),
+        invoice_type=check_invoice_type(extra.get("invoice_type") or "auto", "extra.invoice_type"),
+        wishes=Wishes(_stages(extra, "paid_stage"), _stages(extra, "also_paid_stages")),
         ca_bundle=_text(extra, "ca_bundle", "give a path or PEM text"),
         timeout_s=_number(extra, "timeout", 60.0, most=600),
         trust_env=_switch(extra, "trust_env"),
@@ -219,8 +225,23 @@ def _switch(extra: Mapping[str, Any], name: str) -> bool:
     raise ValueError(f"extra.{name}: {shown(value)} is neither true nor false")
 
 
-def _hosts(value: Any) -> tuple[str, ...]:
+def _stages(extra: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    listed = _listed(extra.get(name))
+    if listed is None:
+        raise ValueError(f'extra.{name}: give stages of smart invoices, for example ["DT31_5:P"]')
+    return tuple(check_stage_id(stage_id, f"extra.{name}") for stage_id in listed)
+
+
+def _listed(value: Any) -> list[str] | None:
+    """A list of texts, also one text with commas; None when it is neither."""
     listed = value.split(",") if isinstance(value, str) else value or ()
-    if not isinstance(listed, (list, tuple)) or not all(isinstance(host, str) for host in listed):
+    if not isinstance(listed, (list, tuple)) or not all(isinstance(each, str) for each in listed):
+        return None
+    return [each.strip() for each in listed if each.strip()]
+
+
+def _hosts(value: Any) -> tuple[str, ...]:
+    listed = _listed(value)
+    if listed is None:
         raise ValueError('extra.allowed_hosts: give host names, for example ["new.bitrix24.com"]')
-    return tuple(host.strip().lower() for host in listed if host.strip())
+    return tuple(host.lower() for host in listed)

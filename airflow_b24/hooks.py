@@ -15,7 +15,7 @@ from sqlalchemy import URL, make_url
 from airflow_b24.bitrix.auth import Auth, OAuth
 from airflow_b24.bitrix.client import AsyncClient, Client
 from airflow_b24.bitrix.errors import BitrixError
-from airflow_b24.bitrix.invoice import PayInvoice
+from airflow_b24.bitrix.legacy_invoice import PayInvoice
 from airflow_b24.bitrix.paysystems import profile
 from airflow_b24.bitrix.protocol import Response
 from airflow_b24.bitrix.redaction import Frameless
@@ -26,6 +26,7 @@ from airflow_b24.ledger.settlement import Patience
 from airflow_b24.ledger.store import Store
 from airflow_b24.reconcile import reporting
 from airflow_b24.reconcile.desk import Desk, PaySystem
+from airflow_b24.reconcile.portal import check_invoice_type
 from airflow_b24.reconcile.renewing import SharedTokens
 
 SSL_EXTRAS = frozenset({"sslcert", "sslkey", "sslmode", "sslrootcert"})
@@ -144,10 +145,13 @@ class Bitrix24Hook(BaseHook):
         """Call any REST method; reads are repeated, a write only when it was refused before running."""
         return self._client.call(method, arguments)
 
-    def desk(self) -> Desk:
-        """What settling and matching work with."""
-        patience = replace(Patience(), deadline_s=self.settings.timeout_s)
-        return Desk(self.ledger, self._client, self._portal_id, self._pace, patience)
+    def desk(self, invoice_type: str | None = None) -> Desk:
+        """What settling and matching work with; an `invoice_type` given here beats the connection's."""
+        settings = self.settings
+        patience = replace(Patience(), deadline_s=settings.timeout_s)
+        wanted = settings.invoice_type if invoice_type is None else check_invoice_type(invoice_type)
+        client, pace = self._client, self._pace
+        return Desk(self.ledger, client, self._portal_id, pace, patience, invoice_type=wanted, wishes=settings.wishes)
 
     @property
     def own_pay_system(self) -> PaySystem | None:
@@ -157,18 +161,13 @@ class Bitrix24Hook(BaseHook):
             return None
         return PaySystem(settings.pay_system_id, settings.bx_rest_handler)
 
-    def pay_system(self, pay_system_id: Any = None, bx_rest_handler: Any = None) -> PaySystem:
-        """The pay system to use: an argument beats the connection's extra, an id beats a handler.
+    def pay_system(self, pay_system_id: Any = None, bx_rest_handler: Any = None) -> PaySystem | None:
+        """The pay system to use: an argument beats the connection's extra, an id beats a handler; None without any.
 
-        Raises ValueError when there is neither, or when one is no id or code.
+        Raises ValueError when one is no id or code.
         """
         if pay_system_id is None and bx_rest_handler is None:
-            pay_system_id, bx_rest_handler = self.settings.pay_system_id, self.settings.bx_rest_handler
-        if pay_system_id is None and bx_rest_handler is None:
-            raise ValueError(
-                "pay_system_id or bx_rest_handler: both are missing; give one to the operator, or put pay_system_id "
-                f"into the extra of connection {self.bitrix24_conn_id!r} (`airflow-b24 setup` prints it)"
-            )
+            return self.own_pay_system
         # Checked here, before anything is asked of the portal.
         checked = PayInvoice(1, pay_system_id, bx_rest_handler)
         return PaySystem(checked.pay_system_id, checked.bx_rest_handler)

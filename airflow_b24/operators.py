@@ -12,12 +12,11 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_b24.bitrix.errors import UnknownOutcomeError
-from airflow_b24.bitrix.invoice import check_id
-from airflow_b24.bitrix.invoices import invoice_url
+from airflow_b24.bitrix.fields import check_id
 from airflow_b24.bitrix.protocol import ANSWERS_TRUE
 from airflow_b24.hooks import Bitrix24Hook
 from airflow_b24.keys import refuse_tokens
-from airflow_b24.ledger.settlements import due
+from airflow_b24.ledger.settlements import due, look
 from airflow_b24.links import INVOICE_URL, InvoiceLink
 from airflow_b24.pins import VariablePins
 from airflow_b24.reconcile.collecting import collect
@@ -69,20 +68,29 @@ class _PortalOperator(BaseOperator):
 
 
 class PayInvoiceOperator(_PortalOperator):
-    """Marks one legacy invoice paid through a pay system, exactly once, and proves it by reading it back.
+    """Marks one invoice paid, exactly once, and proves it by reading it back.
 
-    Returns `{"invoice_id", "settlement_id", "status", "number", "amount", "currency"}`; `status` is `paid` (our call,
+    A legacy invoice is paid through a pay system, a smart one by moving it to the stage of success of its own funnel.
+    Returns `{"invoice_id", "invoice_type", "settlement_id", "status", "reason", "number", "amount", "currency"}`; `status` is `paid` (our call,
     proved), `already_paid` (by hand) or, when a `settlement_id` was given, `review`; a plain pay that needs a review
     fails. Repeating is safe: by `settlement_id`, else by invoice. A lost answer is retried by reading, at a time the
     error names; give the task `retries`.
 
-    :param invoice_id: the legacy invoice's id, a whole number ("5" is one, "5.0" is not)
-    :param pay_system_id: the pay system to pay through; wins over `bx_rest_handler`
+    :param invoice_id: the invoice's id, a whole number ("5" is one, "5.0" is not)
+    :param invoice_type: "legacy", "smart", or "auto": whichever the portal has; where it has both, a bare id says
+        nothing and is refused. A `settlement_id` knows it by itself
+    :param pay_system_id: the pay system to pay a legacy invoice through; wins over `bx_rest_handler`
     :param bx_rest_handler: code of a REST handler, whose first pay system is used
     :param settlement_id: what MatchPaymentsOperator returns beside the invoice's id
     """
 
-    template_fields: Sequence[str] = ("invoice_id", "pay_system_id", "bx_rest_handler", "settlement_id")
+    template_fields: Sequence[str] = (
+        "invoice_id",
+        "invoice_type",
+        "pay_system_id",
+        "bx_rest_handler",
+        "settlement_id",
+    )
     operator_extra_links = (InvoiceLink(),)
 
     def __init__(
@@ -92,10 +100,12 @@ class PayInvoiceOperator(_PortalOperator):
         pay_system_id: int | str | None = None,
         bx_rest_handler: str | None = None,
         settlement_id: int | str | None = None,
+        invoice_type: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.invoice_id = invoice_id
+        self.invoice_type = invoice_type
         self.pay_system_id = pay_system_id
         self.bx_rest_handler = bx_rest_handler
         self.settlement_id = settlement_id
@@ -110,8 +120,10 @@ class PayInvoiceOperator(_PortalOperator):
                 self.pay_system_id if _given(self.pay_system_id) else None,
                 self.bx_rest_handler if _given(self.bx_rest_handler) else None,
             )
-            context["ti"].xcom_push(key=INVOICE_URL, value=invoice_url(hook.settings.auth.origin, invoice_id))
-            desk = hook.desk()
+            desk = hook.desk(self.invoice_type if _given(self.invoice_type) else None)
+            kind = desk.invoices.only_kind if settlement_id is None else look(desk.store, settlement_id).kind
+            url = desk.invoices.of(kind).invoice_url(hook.settings.auth.origin, invoice_id)
+            context["ti"].xcom_push(key=INVOICE_URL, value=url)
             refuse_foreign_ledger(desk, VariablePins(), pay_system, is_start=settlement_id is None)
             if settlement_id is None:
                 settled = settle_plain(desk, invoice_id, pay_system)
@@ -179,20 +191,24 @@ class MatchPaymentsOperator(_PortalOperator):
     .expand_kwargs`; in `shadow` it records what it would do and returns `[]`. Repeating is safe by payment and invoice.
 
     :param mode: "shadow" or "pay"
+    :param invoice_type: "legacy", "smart", or "auto": all that the portal has
     :param max_items: at most so many; the rest comes with the next run
     """
 
-    template_fields: Sequence[str] = ("mode",)
+    template_fields: Sequence[str] = ("mode", "invoice_type")
 
-    def __init__(self, *, mode: str = "shadow", max_items: int = 500, **kwargs: Any) -> None:
+    def __init__(
+        self, *, mode: str = "shadow", invoice_type: str | None = None, max_items: int = 500, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.mode = mode
+        self.invoice_type = invoice_type
         self.max_items = _count(max_items)
 
     def _work(self, context: Context) -> list[dict[str, int]]:
         mode = _mode(self.mode)
         with self.hook as hook:
-            desk = hook.desk()
+            desk = hook.desk(self.invoice_type if _given(self.invoice_type) else None)
             witness = self._guarded(hook, desk) if mode == "pay" else None
             counts = match_payments(desk, mode, datetime.now(ZoneInfo("UTC")).date(), witness)
             ready = due(desk.store, desk.portal_id, self.max_items) if mode == "pay" else []

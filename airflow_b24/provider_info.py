@@ -39,6 +39,13 @@ CONNECTION_FORM: dict[str, Any] = {
             "Pay system id", "Pays unless a task names another; `airflow-b24 setup` prints it", minimum=1
         ),
         "bx_rest_handler": _text("REST handler", "Code of a REST handler, used when no pay system id is given"),
+        "invoice_type": _text("Invoice type", "legacy, smart, or auto (all that the portal has) if empty"),
+        "paid_stage": _text(
+            "Paid stage", "Where a paid smart invoice is moved, like DT31_5:P; its funnel's stage of success if empty"
+        ),
+        "also_paid_stages": _text(
+            "Also paid stages", "Further stages in which a smart invoice counts as paid, separated by commas"
+        ),
         "ca_bundle": _text("CA bundle", "A private certificate authority to trust: a path or PEM text"),
         "timeout": _number("Timeout", "Seconds for one request in all; 60 if empty", minimum=1, maximum=600),
         "requests_per_second": _number("Requests per second", "The portal's limit: 2, Enterprise 5", minimum=1),

@@ -52,6 +52,7 @@ def _retry_at(wait_s: float | None) -> datetime | None:
 def _result(row: Row, status: str) -> dict[str, Any]:
     return {
         "invoice_id": row.invoice_id,
+        "invoice_type": row.kind,
         "settlement_id": row.id,
         "status": status,
         "reason": row.reason,

@@ -18,8 +18,8 @@ from airflow_b24.bitrix.auth import Auth, Origin, Secret
 from airflow_b24.bitrix.deadline import KEEPALIVE_S, MAX_CONNECTIONS, pool, within
 from airflow_b24.bitrix.flows import Flow, call
 from airflow_b24.bitrix.gate import Body, Gate, UnfitAnswerError, WindowPassedError
-from airflow_b24.bitrix.invoice import PayInvoice
-from airflow_b24.bitrix.invoices import pay_invoice
+from airflow_b24.bitrix.legacy_invoice import PayInvoice
+from airflow_b24.bitrix.legacy_invoices import pay_invoice
 from airflow_b24.bitrix.limits import now_s
 from airflow_b24.bitrix.listing import Listing
 from airflow_b24.bitrix.methods import is_write

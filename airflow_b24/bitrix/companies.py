@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from airflow_b24.bitrix.errors import ResponseError
+from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, check_id, read_id
 from airflow_b24.bitrix.flows import Flow
-from airflow_b24.bitrix.invoice import UNEXPECTED_VALUE, check_id, read_id
 from airflow_b24.bitrix.listing import Listing
 
 T = TypeVar("T")

@@ -119,8 +119,11 @@ ADVICE: Final[Mapping[str, str]] = {
     "PAYMENT_REQUIRED": "Nothing ran: the portal's subscription has ended.",
     "ERROR_INTERNAL_INVOICE_NOT_FOUND": "Nothing ran: give the id of a legacy invoice (crm.invoice.*), not a smart one.",
     "ERROR_METHOD_NOT_FOUND": "Nothing ran: no such method here, or the webhook lacks its scope.",
+    "UPDATE_DYNAMIC_ITEM_RESTRICTED": "Nothing ran: the portal's plan does not allow changing smart invoices.",
+    "CRM_FIELD_ERROR_REQUIRED": "Nothing ran: the stage asks for a field that is empty; fill it in on the invoice.",
+    "ENTITY_TYPE_NOT_SUPPORTED": "Nothing ran: this portal has no smart invoices.",
     NOT_SENT: "Nothing left this machine: check the portal's address, DNS, the network and the certificate.",
-    INVOICE_GONE: "Nothing ran: the portal has no legacy invoice with this id; it may have been deleted.",
+    INVOICE_GONE: "Nothing ran: the portal has no such invoice with this id; it may have been deleted.",
     SEND_WINDOW_PASSED: "Nothing left this machine: the time allowed for sending was over before the first byte.",
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, TypeVar
@@ -16,14 +16,11 @@ from typing import Final, TypeVar
 from airflow_b24.bitrix.commands import MAX_COMMANDS, decode, encode
 from airflow_b24.bitrix.errors import (
     EXPIRED_TOKEN,
-    INVOICE_GONE,
     AuthError,
     BitrixError,
     RefusedError,
-    RequestError,
     ResponseError,
 )
-from airflow_b24.bitrix.invoice import Invoice, PayInvoice, parse_invoice
 from airflow_b24.bitrix.limits import MAX_SLEEP_S
 from airflow_b24.bitrix.methods import is_read
 from airflow_b24.bitrix.protocol import BATCH, Request, Response, Wait
@@ -88,7 +85,7 @@ def attempt(request: Request, repeats: Repeats = REPEATS) -> Flow[Response | Bit
     while True:
         outcome = yield request
         if not isinstance(outcome, BitrixError):
-            return _response(outcome)
+            return answered(outcome)
         if request.send_before is not None:
             return outcome
         if isinstance(outcome, AuthError) and outcome.code == EXPIRED_TOKEN and not renewed:
@@ -102,79 +99,11 @@ def attempt(request: Request, repeats: Repeats = REPEATS) -> Flow[Response | Bit
         yield Wait(pause_s)
 
 
-def _response(outcome: Reply) -> Response:
+def answered(outcome: Reply) -> Response:
+    """Return the answer to a Request; whoever drives a flow must send one, or a BitrixError."""
     if not isinstance(outcome, Response):
         raise TypeError(f"a Request must be answered with a Response or a BitrixError, not {outcome!r}")
     return outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Exchanged:
-    """What became of each pay (True, or why not) and each read, by invoice id; reads may be left out."""
-
-    pays: dict[int, bool | BitrixError]
-    reads: dict[int, Invoice | BitrixError]
-
-
-def exchange(pays: Sequence[PayInvoice], reads: Sequence[int], send_before: float | None = None) -> Flow[Exchanged]:
-    """Pay invoices, then read invoices back at once. Errors are values; nothing is raised for one.
-
-    A pay is sent once, not after `send_before` (an instant of `now_s`), and never repeated. `True` proves nothing:
-    the read does. Reads are skipped when not one pay can have run. Slots for all requests must be reserved before.
-    """
-    ids = [pay.invoice_id for pay in pays]
-    if len(set(ids)) != len(ids):
-        raise ValueError("pays: an invoice is named twice; pay it once")
-    paid = yield from _pay_all(pays, send_before)
-    if pays and all(isinstance(outcome, (RefusedError, AuthError)) for outcome in paid.values()):
-        return Exchanged(paid, {})
-    seen: dict[int, Invoice | BitrixError] = {}
-    for invoice_id in dict.fromkeys(reads):
-        seen[invoice_id] = yield from _read_back(invoice_id)
-    return Exchanged(paid, seen)
-
-
-def _pay_all(pays: Sequence[PayInvoice], send_before: float | None) -> Flow[dict[int, bool | BitrixError]]:
-    outcomes: dict[int, bool | BitrixError] = {}
-    shut: BitrixError | None = None
-    for pay in pays:
-        # The door is shut for all of them: the others are not sent.
-        outcome = shut or (yield pay.request(send_before))
-        outcomes[pay.invoice_id] = outcome if isinstance(outcome, BitrixError) else _response(outcome).result is True
-        shut = shut or (outcome if isinstance(outcome, BitrixError) and _shuts(outcome) else None)
-    return outcomes
-
-
-def _shuts(error: BitrixError) -> bool:
-    return isinstance(error, AuthError) or error.code == EXPIRED_TOKEN
-
-
-def _read_back(invoice_id: int) -> Flow[Invoice | BitrixError]:
-    request = Request("crm.invoice.get", {"id": invoice_id}, write=False, paced=False)
-    outcome = yield from attempt(request, QUICK)
-    if isinstance(outcome, RequestError):
-        return (yield from gone(invoice_id)) or outcome
-    return outcome if isinstance(outcome, BitrixError) else as_invoice(outcome, invoice_id)
-
-
-def gone(invoice_id: int) -> Flow[BitrixError | None]:
-    """Tell a deleted invoice from a missing right: crm.invoice.get refuses both in the same way, a list does not."""
-    arguments = {"filter": {"=ID": invoice_id}, "select": ["ID"], "start": -1}
-    listed = yield from attempt(Request("crm.invoice.list", arguments, write=False, paced=False), QUICK)
-    if isinstance(listed, BitrixError) or listed.result != []:
-        return None
-    return RequestError(INVOICE_GONE, f"invoice_id={invoice_id} is not there any more", method="crm.invoice.get")
-
-
-def as_invoice(response: Response, invoice_id: int) -> Invoice | BitrixError:
-    """Read the invoice out of an answer; another invoice's answer is an error."""
-    try:
-        invoice = parse_invoice(response.result)
-    except ResponseError as error:
-        return error
-    if invoice.id == invoice_id:
-        return invoice
-    return ResponseError("UNEXPECTED_VALUE", f"ID: asked for {invoice_id}, got {invoice.id}", method="crm.invoice.get")
 
 
 def batch(

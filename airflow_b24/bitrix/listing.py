@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from airflow_b24.bitrix.errors import ResponseError
+from airflow_b24.bitrix.fields import read_id
 from airflow_b24.bitrix.flows import Flow, call
-from airflow_b24.bitrix.invoice import read_id
 
 T = TypeVar("T")
 
@@ -36,11 +36,15 @@ class Listing(Generic[T]):
     filter: Mapping[str, object]
     select: Sequence[str]
     parse: Callable[[Mapping[str, Any]], T] = field(repr=False)
+    # crm.item.* call the id otherwise, want the type beside the filter, and put the rows one level deeper.
+    id_field: str = "ID"
+    beside: Mapping[str, object] = field(default_factory=dict)
+    rows_in: str | None = None
 
     def page(self, after: int = 0) -> Flow[Page[T]]:
         """Read the rows with ids above `after`. Raises BitrixError; repeating is safe."""
         response = yield from call(self.method, self._arguments(after))
-        rows = response.result
+        rows = self._rows(response.result)
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise ResponseError("UNEXPECTED_VALUE", "expected a list of objects", method=self.method)
         last = self._last_id(rows, after)
@@ -57,18 +61,25 @@ class Listing(Generic[T]):
             after = page.after
         return found
 
+    def _rows(self, result: object) -> object:
+        if self.rows_in is None:
+            return result
+        return result.get(self.rows_in) if isinstance(result, dict) else None
+
     def _arguments(self, after: int) -> dict[str, object]:
         return {
-            "order": {"ID": "ASC"},
-            "filter": {**self.filter, ">ID": after},
+            **self.beside,
+            "order": {self.id_field: "ASC"},
+            "filter": {**self.filter, f">{self.id_field}": after},
             "select": list(self.select),
             "start": _NO_COUNT,
         }
 
     def _last_id(self, rows: Sequence[Mapping[str, Any]], after: int) -> int:
         for row in rows:
-            row_id = read_id(row, "ID")
+            row_id = read_id(row, self.id_field)
             if row_id <= after:
-                raise ResponseError("UNEXPECTED_VALUE", f"ID: {row_id} after {after}", method=self.method)
+                text = f"{self.id_field}: {row_id} after {after}"
+                raise ResponseError("UNEXPECTED_VALUE", text, method=self.method)
             after = row_id
         return after

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from airflow_b24.bitrix.errors import AuthError, RequestError, ResponseError
+from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, read_id
 from airflow_b24.bitrix.flows import Flow, call
-from airflow_b24.bitrix.invoice import UNEXPECTED_VALUE, PayInvoice, read_id
+from airflow_b24.bitrix.legacy_invoice import PayInvoice
 
 T = TypeVar("T")
 

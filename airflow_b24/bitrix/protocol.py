@@ -148,7 +148,7 @@ def read_envelope(request: Request, body: Mapping[str, Any], *, status: int, hos
         )
     if "error" in body or status == 429:
         code, description = error_of(body)
-        kind = classify(code, status, write=request.write)
+        kind = classify(code, status, write=request.write, method=request.method)
         return kind(code, description, status=status, method=request.method, host=host)
     result = body.get("result")
     if status != 200 or "result" not in body or (request.method.lower() in ANSWERS_TRUE and result is not True):

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from airflow_b24.bitrix.invoices import Invoice
+from airflow_b24.bitrix.invoice import Invoice
 from airflow_b24.commands.answering import PROBLEM, as_json, confirmed, hooked, note, settings, tell
 from airflow_b24.commands.lookup import Ledger, look_up
 from airflow_b24.commands.printing import one_line
@@ -88,7 +88,7 @@ def _adopt_lines(standing: Standing, unknown: list[Invoice]) -> Iterator[str]:
         yield f"Pinned        {name}: " + ("nothing" if pinned is None else f"{pinned.id}, {pinned.mark} events")
     if standing.trouble is not None:
         yield f"Found         {standing.trouble}"
-    yield f"Unknown pays  {len(unknown)} in the last 45 days, by our user through our pay system"
+    yield f"Unknown pays  {len(unknown)} in the last 45 days, by our user"
     for invoice in unknown:
         day = invoice.paid_at.date().isoformat() if invoice.paid_at else ""
         yield f"  {one_line(invoice.number)}  {invoice.price} {invoice.currency}  paid {day}"

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, or_, select
 
 from airflow_b24.ledger import events, identity, quiet
+from airflow_b24.ledger.facts import Key, Kind
 from airflow_b24.ledger.schema import event, settlement
 from airflow_b24.ledger.settlement import Patience
 from airflow_b24.ledger.settlements import locked, write
@@ -21,7 +22,7 @@ from airflow_b24.ledger.upsert import insert_if_absent
 class Found:
     """An invoice that the portal shows as paid by us; `expected` in minor units, `evidence` what the portal showed."""
 
-    kind: str
+    kind: Kind
     invoice_id: int
     invoice_number: str
     expected: int
@@ -30,7 +31,7 @@ class Found:
     evidence: Mapping[str, Any]
 
 
-def unknown_among(connection: Connection, portal_id: int, kind: str, invoice_ids: Collection[int]) -> set[int]:
+def unknown_among(connection: Connection, portal_id: int, kind: Kind, invoice_ids: Collection[int]) -> set[int]:
     """Those of the invoices which this ledger neither sent anything for nor knows to be paid."""
     if not invoice_ids:
         return set()
@@ -45,7 +46,7 @@ def unknown_among(connection: Connection, portal_id: int, kind: str, invoice_ids
     return set(invoice_ids) - set(connection.execute(query).scalars())
 
 
-def unfunded(connection: Connection, portal_id: int) -> dict[tuple[str, int], tuple[int, str]]:
+def unfunded(connection: Connection, portal_id: int) -> dict[Key, tuple[int, str]]:
     """(kind, id) of the adopted invoices whose payment has not come in yet, each with its price and currency."""
     columns = (settlement.c.kind, settlement.c.invoice_id, settlement.c.expected, settlement.c.currency)
     query = select(*columns).where(
@@ -60,12 +61,12 @@ def unfunded(connection: Connection, portal_id: int) -> dict[tuple[str, int], tu
 
 
 def pay_systems(connection: Connection, portal_id: int) -> dict[str, set[str]]:
-    """What was sent through from here, by the ledger's names, each with the ids that invoices paid by it showed."""
+    """What legacy invoices were sent through from here, by the ledger's names, each with the ids that invoices paid by it showed."""
     shown = settlement.c.evidence["marks", "PAY_SYSTEM_ID"].as_string()
     proved = and_(settlement.c.state == State.PAID, settlement.c.how == "sent")
     query = (
         select(settlement.c.pay_system, case((proved, shown)))
-        .where(settlement.c.portal_id == portal_id, settlement.c.sends > 0, settlement.c.pay_system != "")
+        .where(settlement.c.portal_id == portal_id, settlement.c.kind == "legacy", settlement.c.sends > 0)
         .distinct()
     )
     found: dict[str, set[str]] = {}

@@ -12,7 +12,7 @@ from sqlalchemy import case as either
 
 from airflow_b24.ledger import events
 from airflow_b24.ledger.errors import InvariantError
-from airflow_b24.ledger.facts import Sibling
+from airflow_b24.ledger.facts import Key, Kind, Sibling
 from airflow_b24.ledger.schema import allocation, payment, settlement
 from airflow_b24.ledger.states import ADOPTED, State
 from airflow_b24.ledger.store import Store, utc_now
@@ -23,7 +23,7 @@ from airflow_b24.ledger.upsert import insert_if_absent
 class Part:
     """So much for one invoice: `amount` of its whole price `expected`, in minor units."""
 
-    kind: str
+    kind: Kind
     invoice_id: int
     invoice_number: str
     amount: int
@@ -156,7 +156,7 @@ def siblings(connection: Connection, settlement_id: int) -> tuple[Sibling, ...]:
     )
 
 
-def collected(connection: Connection, portal_id: int) -> dict[tuple[str, int], list[dict[str, Any]]]:
+def collected(connection: Connection, portal_id: int) -> dict[Key, list[dict[str, Any]]]:
     """What has been collected so far on each invoice (kind, id) whose sum is not complete: its payments, each
     with the settlement's {expected, hold, identity}.
     """
@@ -166,7 +166,7 @@ def collected(connection: Connection, portal_id: int) -> dict[tuple[str, int], l
         .join(payment, payment.c.id == allocation.c.payment_id)
         .where(settlement.c.portal_id == portal_id, settlement.c.state == State.COLLECTING)
     )
-    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    found: dict[Key, list[dict[str, Any]]] = {}
     for row in connection.execute(query.order_by(payment.c.id)).mappings():
         found.setdefault((row["kind"], row["invoice_id"]), []).append(dict(row))
     return found

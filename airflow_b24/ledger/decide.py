@@ -6,18 +6,21 @@ Only a read-back proves a payment; the portal's `true` proves nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from airflow_b24.ledger.facts import Answered, Decision, Fact, Refused, Row, Seen, Sibling, Unknown
+from airflow_b24.ledger.facts import Answered, Decision, Fact, Key, Kind, Refused, Row, Seen, Sibling, Unknown
 from airflow_b24.ledger.states import CONFIRMED, PASSING, RESTORED, State
 
 # So many claims more has a settlement that was given up and can be read again.
 AGAIN = 5
+# What a landed call of ours moves on an invoice, and no edit of it does.
+MARK: Final[Mapping[Kind, str]] = {"legacy": "PAY_SYSTEM_ID", "smart": "movedTime"}
 
 
-def before_sending(row: Row, seen: Seen, now: datetime, beside: Mapping[int, Fact] | None = None) -> Decision:
-    """Decide on a fresh read taken after the claim; `now` is the ledger's time, `beside` its siblings' invoices by id."""
+def before_sending(row: Row, seen: Seen, now: datetime, beside: Mapping[Key, Fact] | None = None) -> Decision:
+    """Decide on a fresh read taken after the claim; `now` is the ledger's time, `beside` its siblings' invoices."""
     if row.state is State.UNKNOWN:
         return _resolve(row, seen, now)
     if seen.paid:
@@ -41,7 +44,7 @@ def after_sending(row: Row, answer: Answered | Refused | Unknown, seen: Fact) ->
     return Decision(State.UNKNOWN, evidence=_shown(seen))
 
 
-def reviewed(row: Row, seen: Seen, beside: Mapping[int, Fact] | None = None) -> Decision | None:
+def reviewed(row: Row, seen: Seen, beside: Mapping[Key, Fact] | None = None) -> Decision | None:
     """What the invoice, read again, makes of a review; None leaves it to a person."""
     if seen.paid:
         is_ours = _shows_our_call(row, seen)
@@ -69,13 +72,15 @@ def _shows_our_call(row: Row, seen: Seen) -> bool:
 
 
 def bears_our_mark(row: Row, seen: Seen) -> bool:
-    """Only a hint, for what was sent: the invoice is bound to our pay system, or since then to another than before."""
-    bound_to = (seen.marks or {}).get("PAY_SYSTEM_ID", "")
-    moved = bound_to != (row.snapshot or {}).get("PAY_SYSTEM_ID", "")
-    return bound_to != "" and (bound_to == row.pay_system or moved)
+    """Only a hint, for what was sent: our user moved it, or it is bound to our pay system or otherwise than before."""
+    if seen.paid_by_us is not None:
+        return seen.paid_by_us
+    mark = (seen.marks or {}).get(MARK[row.kind], "")
+    moved = mark != (row.snapshot or {}).get(MARK[row.kind], "")
+    return mark != "" and (mark == row.pay_system or moved)
 
 
-def retried(row: Row, seen: Seen, beside: Mapping[int, Fact] | None = None) -> Decision:
+def retried(row: Row, seen: Seen, beside: Mapping[Key, Fact] | None = None) -> Decision:
     """What a person's word makes of a review once no call of ours can land any more: `ready`, or why it cannot be."""
     hindered = _obstacle(row, seen) or _sibling_obstacle(row, beside or {})
     return hindered or Decision(State.READY, in_flight=False, answered=False, attempts=0, evidence=_shown(seen))
@@ -114,10 +119,10 @@ def _obstacle(row: Row, seen: Seen) -> Decision | None:
     return None
 
 
-def _sibling_obstacle(row: Row, beside: Mapping[int, Fact]) -> Decision | None:
+def _sibling_obstacle(row: Row, beside: Mapping[Key, Fact]) -> Decision | None:
     """One payment for several invoices: none is sent while the sum is not that of all of them any more."""
     for sibling in row.unread_siblings:
-        if not _is_as_matched(sibling, beside.get(sibling.invoice_id), row):
+        if not _is_as_matched(sibling, beside.get(sibling.key), row):
             evidence = {"sibling": sibling.id, "invoice_id": sibling.invoice_id}
             return Decision(State.REVIEW, reason="sibling_changed", evidence=evidence)
     return None
@@ -136,15 +141,18 @@ def _is_as_matched(sibling: Sibling, seen: Fact | None, row: Row) -> bool:
 def _refused(row: Row, answer: Refused, seen: Fact) -> Decision:
     evidence = {"code": answer.code, "text": answer.text}
     if isinstance(seen, Seen) and seen.paid:
-        # Ours did not run, so somebody else paid in the same moment.
-        return _paid_by_others(row, seen)
+        # Ours did not run, so somebody else paid in the same moment; an earlier call of ours, if the portal says so.
+        return _paid_by_us(row, seen) if seen.paid_by_us else _paid_by_others(row, seen)
     if answer.repeatable:
         return Decision(State.READY, in_flight=False, evidence=evidence)
     return Decision(State.REVIEW, reason=answer.reason, in_flight=False, evidence=evidence)
 
 
 def _paid_by_somebody(row: Row, seen: Seen) -> Decision:
-    """No answer told who paid: we, unless the invoice names another document, which our call never writes."""
+    """No answer told who paid: we, unless the invoice shows another user, or a document, which our call never writes."""
+    if seen.paid_by_us is False:
+        # Nothing is known of our own call: it may land on what is paid already.
+        return replace(_paid_by_others(row, seen), in_flight=None)
     own = {"", row.document_number, (row.snapshot or {}).get("PAY_VOUCHER_NUM", "")}
     if seen.voucher_number in own:
         return _paid_by_us(row, seen)
@@ -196,4 +204,5 @@ def _shown(seen: Seen) -> dict[str, Any]:
         "voucher_number": seen.voucher_number,
         "identity": dict(seen.identity or {}),
         "marks": dict(seen.marks or {}),
+        "paid_by_us": seen.paid_by_us,
     }

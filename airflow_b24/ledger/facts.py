@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from airflow_b24.ledger.states import RESTORED, State
+
+# An invoice of a portal: legacy and smart ids are two spaces.
+Kind: TypeAlias = Literal["legacy", "smart"]
+Key: TypeAlias = tuple[Kind, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,7 @@ class Sibling:
     """Another settlement that the same payment is for."""
 
     id: int
+    kind: Kind
     invoice_id: int
     state: State
     expected: int
@@ -24,6 +29,10 @@ class Sibling:
     reason: str | None
     identity: Mapping[str, str] | None
 
+    @property
+    def key(self) -> Key:
+        return self.kind, self.invoice_id
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -31,7 +40,7 @@ class Row:
 
     id: int
     portal_id: int
-    kind: str
+    kind: Kind
     invoice_id: int
     invoice_number: str
     origin: str
@@ -46,7 +55,7 @@ class Row:
     sends: int = 0
     in_flight: bool = False
     answered: bool = False
-    # What it was last sent through, an id or `handler:code`.
+    # What it was last sent through: a pay system's id, `handler:code` or `stage:id`.
     pay_system: str = ""
     hold: str | None = None
     how: str | None = None
@@ -59,9 +68,18 @@ class Row:
     siblings: tuple[Sibling, ...] = ()
 
     @property
+    def key(self) -> Key:
+        return self.kind, self.invoice_id
+
+    @property
     def may_land(self) -> bool:
         """Say whether a call may land that nobody has heard of yet: ours, or one of the ledger this is a copy of."""
         return self.in_flight or self.reason == RESTORED
+
+    @property
+    def is_open_ended(self) -> bool:
+        """Say whether a call is under way, or was when somebody last looked, whose outcome nobody knows."""
+        return self.state in {State.SENDING, State.UNKNOWN}
 
     @property
     def unread_siblings(self) -> tuple[Sibling, ...]:
@@ -71,7 +89,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the portal shows of the invoice; `amount` in minor units, None when it is not exact in them."""
+    """What the portal shows of the invoice; `amount` in minor units, None when it is not exact in them.
+
+    `paid_by_us` is None where the portal does not tell for sure who marked it paid.
+    """
 
     paid: bool
     cancelled: bool
@@ -81,6 +102,7 @@ class Seen:
     voucher_number: str = ""
     identity: Mapping[str, str] | None = None
     marks: Mapping[str, str] | None = None
+    paid_by_us: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_b24.ledger import events
-from airflow_b24.ledger.facts import Row
+from airflow_b24.ledger.facts import Kind, Row
 from airflow_b24.ledger.schema import settlement
 from airflow_b24.ledger.settlements import live, locked, write
 from airflow_b24.ledger.states import RESTORED, State
@@ -18,7 +18,7 @@ class Plain:
     """A pay without a payment behind it: a person or a DAG names the invoice, its price was read just now."""
 
     portal_id: int
-    kind: str
+    kind: Kind
     invoice_id: int
     invoice_number: str
     expected: int

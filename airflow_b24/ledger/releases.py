@@ -8,7 +8,7 @@ from sqlalchemy import Connection, RowMapping, select, update
 
 from airflow_b24.ledger import cases, events
 from airflow_b24.ledger.errors import InvariantError
-from airflow_b24.ledger.facts import Row
+from airflow_b24.ledger.facts import Key, Row
 from airflow_b24.ledger.schema import allocation, payment, settlement
 from airflow_b24.ledger.settlements import locked, row_of, write
 from airflow_b24.ledger.states import TRANSITIONS, State
@@ -63,14 +63,14 @@ def _give_back(connection: Connection, settlement_id: int) -> None:
         connection.execute(this.values(allocated=payment.c.allocated - amount))
 
 
-def parted(connection: Connection, portal_id: int) -> dict[int, frozenset[tuple[str, int]]]:
+def parted(connection: Connection, portal_id: int) -> dict[int, frozenset[Key]]:
     """By payment, the invoices (kind, id) of the portal that a person has parted from it."""
     pairs = (
         select(allocation.c.payment_id, settlement.c.kind, settlement.c.invoice_id)
         .join(settlement, settlement.c.id == allocation.c.settlement_id)
         .where(settlement.c.state == State.RELEASED, settlement.c.portal_id == portal_id)
     )
-    found: dict[int, frozenset[tuple[str, int]]] = {}
+    found: dict[int, frozenset[Key]] = {}
     for payment_id, kind, invoice_id in connection.execute(pairs):
         found[payment_id] = found.get(payment_id, frozenset()) | {(kind, invoice_id)}
     return found

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from airflow_b24.ledger.decide import after_sending, before_sending
-from airflow_b24.ledger.facts import Answered, Decision, Fact, Refused, Row, Seen, Unknown
+from airflow_b24.ledger.facts import Answered, Decision, Fact, Key, Refused, Row, Seen, Unknown
 from airflow_b24.ledger.states import State
 
 
@@ -88,7 +88,7 @@ class Exchange:
     row: Row
     pay: bool
     send_before: float | None = None
-    beside: tuple[int, ...] = ()
+    beside: tuple[Key, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Exchanged:
     answer: Answered | Refused | Unknown | None
     seen: Fact
     began: float
-    beside: Mapping[int, Fact] = field(default_factory=dict, hash=False)
+    beside: Mapping[Key, Fact] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def settle(settlement_id: int, patience: Patience) -> Conversation:
 
 def _attempt(row: Row, patience: Patience) -> Generator[Effect, Any, Attempted]:
     """One claim's worth of work: the row afterwards, and the refusal or silence that calls for another claim."""
-    beside = tuple(sibling.invoice_id for sibling in row.unread_siblings) if row.state is State.READY else ()
+    beside = tuple(sibling.key for sibling in row.unread_siblings) if row.state is State.READY else ()
     if beside:
         yield Reserve(len(beside))
     read: Exchanged = yield Exchange(row, pay=False, beside=beside)

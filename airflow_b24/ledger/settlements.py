@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, and_, or_, select, update
 
 from airflow_b24.ledger import allocations, cases, events, quiet
 from airflow_b24.ledger.errors import InvariantError
-from airflow_b24.ledger.facts import Decision, Row
+from airflow_b24.ledger.facts import Decision, Key, Kind, Row
 from airflow_b24.ledger.schema import allocation, case, settlement
 from airflow_b24.ledger.settlement import Patience, applied
 from airflow_b24.ledger.states import TRANSITIONS, State
@@ -88,7 +88,7 @@ def record_of(store: Store, portal_id: int, pay_system: str, last: int) -> list[
         return [bool(paid) for paid in connection.execute(query).scalars()]
 
 
-def live(connection: Connection, portal_id: int, kind: str, invoice_id: int) -> int | None:
+def live(connection: Connection, portal_id: int, kind: Kind, invoice_id: int) -> int | None:
     """The id of the invoice's one settlement that is not released."""
     return connection.execute(
         select(settlement.c.id).where(
@@ -100,7 +100,7 @@ def live(connection: Connection, portal_id: int, kind: str, invoice_id: int) -> 
     ).scalar_one_or_none()
 
 
-def live_invoices(connection: Connection, portal_id: int) -> set[tuple[str, int]]:
+def live_invoices(connection: Connection, portal_id: int) -> set[Key]:
     """(kind, id) of every invoice that has a live settlement."""
     query = select(settlement.c.kind, settlement.c.invoice_id).where(
         settlement.c.portal_id == portal_id, settlement.c.state != State.RELEASED

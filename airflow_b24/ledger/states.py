@@ -67,6 +67,7 @@ REASONS: Mapping[str, str] = {
     "landed_then_changed": "Our call may have landed and somebody changed the invoice since.",
     "paid_other_amount": "The invoice is paid, but for another amount or currency than expected.",
     "portal_refused": "The portal refused to pay the invoice.",
+    "required_field": "The stage of paid invoices asks for a field that is empty: fill it in there, then retry.",
     RESTORED: "The ledger went on from a copy while this was under way: look whether it was paid since, then retry.",
     "sibling_changed": "The same payment is for other invoices too, and one of them is not what it was matched with.",
     "true_but_unpaid": "The portal answered true, yet the invoice stays unpaid: check the pay system.",

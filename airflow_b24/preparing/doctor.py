@@ -14,7 +14,7 @@ from airflow_b24.bitrix.client import Client
 from airflow_b24.bitrix.companies import bank_accounts, requisites
 from airflow_b24.bitrix.errors import AuthError, BitrixError, RequestError
 from airflow_b24.bitrix.invoice import Invoice
-from airflow_b24.bitrix.invoices import invoice_listing
+from airflow_b24.bitrix.legacy_invoices import invoice_listing
 from airflow_b24.bitrix.paysystems import Profile, invoice_status_types, may_pay_invoices, profile, scopes
 from airflow_b24.ledger.errors import LedgerError
 from airflow_b24.ledger.schema import portal as portal_table

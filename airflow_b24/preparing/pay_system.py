@@ -7,7 +7,8 @@ from typing import Final
 
 from airflow_b24.bitrix.client import Client
 from airflow_b24.bitrix.errors import BitrixError
-from airflow_b24.bitrix.invoice import Invoice, PayInvoice
+from airflow_b24.bitrix.invoice import Invoice
+from airflow_b24.bitrix.legacy_invoice import PayInvoice
 from airflow_b24.bitrix.paysystems import (
     INVOICE_REGISTRY,
     Handler,

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 
 from airflow_b24.bitrix.client import Client
 from airflow_b24.bitrix.limits import Pace
+from airflow_b24.bitrix.stages import Wishes
 from airflow_b24.ledger.settlement import Patience
 from airflow_b24.ledger.store import Store
+from airflow_b24.reconcile.portal import InvoiceType, PortalInvoices
 
 
 @dataclass(frozen=True, slots=True)
 class PaySystem:
-    """How invoices are marked paid; when both are given the id wins."""
+    """How legacy invoices are marked paid; when both are given the id wins."""
 
     pay_system_id: int | None = None
     bx_rest_handler: str | None = None
@@ -33,7 +35,10 @@ class PaySystem:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """One portal as the ledger knows it; `sleep` and the clocks are arguments so that tests need no real time."""
+    """One portal as the ledger knows it; `sleep` and the clocks are arguments so that tests need no real time.
+
+    `invoice_type` is the kind of invoices to work with, `wishes` what paid means for smart ones.
+    """
 
     store: Store
     client: Client
@@ -42,3 +47,9 @@ class Desk:
     patience: Patience = field(default_factory=Patience)
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    invoice_type: InvoiceType = "auto"
+    wishes: Wishes = field(default_factory=Wishes)
+    invoices: PortalInvoices = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "invoices", PortalInvoices(self.client, self.invoice_type, self.wishes))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from airflow_b24.bitrix.invoices import Invoice
+from airflow_b24.bitrix.invoice import Invoice
 from airflow_b24.ledger import identity, portals
 from airflow_b24.ledger.errors import ForeignLedgerError
 from airflow_b24.ledger.identity import Identity
@@ -130,6 +130,6 @@ def refuse_unknown_pays(desk: Desk, pay_system: PaySystem | None, paid: Sequence
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     user = "a person who works as the webhook's user looks the same: give the webhook a technical user of its own"
     raise ForeignLedgerError(
-        f"the portal shows invoices paid by our user through our pay system that this ledger did not pay: {numbers}"
+        f"the portal shows invoices paid by our user that this ledger did not pay: {numbers}"
         f"{more}. {WAY_ON} ({user}, and adopt what was paid by hand)"
     )

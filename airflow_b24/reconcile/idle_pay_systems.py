@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_b24.bitrix.errors import AuthError, RequestError
-from airflow_b24.bitrix.invoice import PayInvoice
+from airflow_b24.bitrix.legacy_invoice import PayInvoice
 from airflow_b24.bitrix.paysystems import invoice_settings
 from airflow_b24.ledger import settlements
 from airflow_b24.ledger.facts import Row

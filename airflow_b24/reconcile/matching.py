@@ -9,15 +9,17 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
-from airflow_b24.bitrix import companies, invoices
+from airflow_b24.bitrix import companies
+from airflow_b24.bitrix.invoice import Invoice as PortalInvoice
 from airflow_b24.ledger import adoptions, allocations, outcomes, payments, portals, releases, settlements
 from airflow_b24.ledger.allocations import Part, Promise
+from airflow_b24.ledger.facts import Key
 from airflow_b24.ledger.outcomes import Outcome
 from airflow_b24.payments.matching import Proven, Unproven, match
 from airflow_b24.payments.model import Invoice, Payment
 from airflow_b24.payments.money import Money
 from airflow_b24.reconcile.desk import Desk
-from airflow_b24.reconcile.translating import CANCELLED, identity, paid_day, price
+from airflow_b24.reconcile.translating import identity, paid_day, price
 
 Mode = Literal["shadow", "pay"]
 
@@ -26,7 +28,7 @@ PAID_LATELY = timedelta(days=45)
 
 
 # Looks at invoices as they are listed, before anything is promised; raises LedgerError.
-Witness = Callable[[Sequence[invoices.Invoice]], None]
+Witness = Callable[[Sequence[PortalInvoice]], None]
 
 
 def match_payments(desk: Desk, mode: Mode, today: date, witness: Witness | None = None) -> dict[str, int]:
@@ -43,7 +45,7 @@ def match_payments(desk: Desk, mode: Mode, today: date, witness: Witness | None 
     if not waiting:
         if witness is not None:
             # What is ready from an earlier run will be sent all the same.
-            witness(desk.client.run(invoices.paid_since(today - PAID_LATELY)))
+            witness(paid_since(desk, today - PAID_LATELY))
         return {"payments": 0, "proven": 0, "review": 0, "promised": 0}
     known, identities = portal_invoices(desk, today - PAID_LATELY, taken, witness)
     # An invoice whose own account is not known may be told by being the only company's; not when portals share money.
@@ -61,10 +63,10 @@ def match_payments(desk: Desk, mode: Mode, today: date, witness: Witness | None 
 class Taken:
     """What the ledger has on the portal's invoices, by (kind, id)."""
 
-    settled: frozenset[tuple[str, int]]
-    collected: Mapping[tuple[str, int], Sequence[Mapping[str, Any]]]
+    settled: frozenset[Key]
+    collected: Mapping[Key, Sequence[Mapping[str, Any]]]
     # Paid, as a person has told; the payment that did it may still come in. With price and currency.
-    adopted: Mapping[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
+    adopted: Mapping[Key, tuple[int, str]] = field(default_factory=dict)
 
 
 def _taken(connection: Connection, portal_id: int) -> Taken:
@@ -76,21 +78,30 @@ def _taken(connection: Connection, portal_id: int) -> Taken:
 
 
 def portal_invoices(
-    desk: Desk, paid_since: date, taken: Taken, witness: Witness | None = None
-) -> tuple[list[Invoice], dict[int, dict[str, str]]]:
+    desk: Desk, since: date, taken: Taken, witness: Witness | None = None
+) -> tuple[list[Invoice], dict[Key, dict[str, str]]]:
     """Every open or lately paid invoice, with its payer's tax ids and the accounts of our own company.
 
-    Beside them, by id, what tells an invoice from one that a person has given to somebody else since.
+    Beside them, by kind and id, what tells an invoice from one that a person has given to somebody else since.
     """
-    found = desk.client.run(invoices.open_invoices()) + desk.client.run(invoices.paid_since(paid_since))
+    found = [*_open(desk), *paid_since(desk, since)]
     # An invoice paid between the two lists stands in both: the later word counts.
-    rows = list({invoice.id: invoice for invoice in found}.values())
+    rows = list({invoice.key: invoice for invoice in found}.values())
     if witness is not None:
         witness(rows)
     tax_ids = desk.client.run(companies.requisites(_ids(row.company_id for row in rows)))
     own_accounts = desk.client.run(companies.bank_accounts(_ids(row.my_company_id for row in rows)))
     known = [_invoice(row, tax_ids, own_accounts, taken) for row in rows]
-    return known, {row.id: identity(row) for row in rows}
+    return known, {row.key: identity(row) for row in rows}
+
+
+def paid_since(desk: Desk, day: date) -> list[PortalInvoice]:
+    """Every invoice, of each kind, that was paid on or after a day of the portal's calendar. Raises BitrixError."""
+    return [row for kind in desk.invoices.kinds for row in desk.client.run(desk.invoices.of(kind).paid_since(day))]
+
+
+def _open(desk: Desk) -> list[PortalInvoice]:
+    return [row for kind in desk.invoices.kinds for row in desk.client.run(desk.invoices.of(kind).open_invoices())]
 
 
 def _ids(found: Iterable[int | None]) -> list[int]:
@@ -98,19 +109,19 @@ def _ids(found: Iterable[int | None]) -> list[int]:
 
 
 def _invoice(
-    row: invoices.Invoice,
+    row: PortalInvoice,
     tax_ids: Mapping[int, frozenset[str]],
     own_accounts: Mapping[int, frozenset[str]],
     taken: Taken,
 ) -> Invoice:
     mine = own_accounts.get(row.my_company_id) if row.my_company_id is not None else None
-    key, amount = ("legacy", row.id), price(row)
+    key, amount = row.key, price(row)
     collected = taken.collected.get(key, ())
     due = (amount and amount.minor, amount and amount.currency, identity(row))
     is_funded = key in taken.settled and not (row.paid and amount and taken.adopted.get(key) == due[:2])
     is_another = any((each["expected"], each["currency"], each["identity"]) != due for each in collected)
     return Invoice(
-        kind="legacy",
+        kind=row.kind,
         id=row.id,
         number=row.number,
         amount=amount,
@@ -120,14 +131,14 @@ def _invoice(
         own_company=row.my_company_id,
         paid=row.paid,
         paid_on=paid_day(row),
-        cancelled=row.status_id == CANCELLED,
+        cancelled=row.cancelled,
         voucher_number=row.voucher_number,
         settled=is_funded or is_another,
         collected=tuple(_payment(each) for each in collected),
     )
 
 
-def _payment(row: Mapping[str, Any], released_from: frozenset[tuple[str, int]] = frozenset()) -> Payment:
+def _payment(row: Mapping[str, Any], released_from: frozenset[Key] = frozenset()) -> Payment:
     names = ("account", "key", "occurrence", "booked_on", "remittance", "payer_name", "payer_tax_id", "payer_account")
     copied = {name: row[name] for name in names}
     money = Money(row["amount"], row["currency"])
@@ -147,11 +158,11 @@ def _outcome(payment_id: int, word: Proven | Unproven) -> Outcome:
     return Outcome(payment_id, "part" if word.part else "proven", word.rule, numbers, word.evidence)
 
 
-def _promise(desk: Desk, row: Mapping[str, Any], word: Proven, identities: Mapping[int, Mapping[str, str]]) -> Promise:
+def _promise(desk: Desk, row: Mapping[str, Any], word: Proven, identities: Mapping[Key, Mapping[str, str]]) -> Promise:
     return Promise(
         payment_id=row["id"],
         portal_id=desk.portal_id,
-        parts=tuple(_part(row, word, invoice, identities[invoice.id]) for invoice in word.invoices),
+        parts=tuple(_part(row, word, invoice, identities[invoice.kind, invoice.id]) for invoice in word.invoices),
         currency=row["currency"],
         exponent=row["exponent"],
         rule=word.rule,

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from airflow_b24.bitrix.errors import INVOICE_GONE, RequestError
-from airflow_b24.bitrix.invoices import get_invoice
 from airflow_b24.ledger import cases, releases, settlements
 from airflow_b24.ledger.decide import bears_our_mark, confirmed, retried
-from airflow_b24.ledger.facts import Decision, Fact, Refused, Row, Seen
+from airflow_b24.ledger.facts import Decision, Fact, Key, Refused, Row, Seen
 from airflow_b24.ledger.states import REASONS, State
 from airflow_b24.reconcile.desk import Desk
-from airflow_b24.reconcile.translating import fact, seen
+from airflow_b24.reconcile.translating import seen
 
 RELEASABLE = frozenset({State.COLLECTING, State.READY, State.REVIEW, State.PAID})
 
@@ -52,7 +51,7 @@ def confirm(desk: Desk, settlement_id: int, shown: Row | None = None) -> Row:
     row = _in_review(desk, settlement_id, shown)
     if row.hold is not None:
         raise ValueError(f"SETTLEMENT_ID: {REASONS['held']} Look at `airflow b24 ledger accept` first")
-    now = seen(desk.client.run(get_invoice(row.invoice_id)))
+    now = _read_now(desk, row.key)
     if not now.paid:
         raise ValueError(f"SETTLEMENT_ID: invoice {row.invoice_number} is not paid; there is nothing to confirm")
     return _moved(desk, row, confirmed(row, now))
@@ -123,7 +122,7 @@ def _check_quiet(row: Row) -> None:
 
 
 def _unpaid(desk: Desk, row: Row) -> Seen:
-    now = seen(desk.client.run(get_invoice(row.invoice_id)))
+    now = _read_now(desk, row.key)
     if now.paid:
         raise ValueError(f"SETTLEMENT_ID: invoice {row.invoice_number} is paid; if it was with this money, confirm it")
     return now
@@ -132,19 +131,24 @@ def _unpaid(desk: Desk, row: Row) -> Seen:
 def _shown(desk: Desk, row: Row) -> Seen | None:
     """What the portal shows of the invoice, None when it is gone."""
     try:
-        return seen(desk.client.run(get_invoice(row.invoice_id)))
+        return _read_now(desk, row.key)
     except RequestError as error:
         if error.code == INVOICE_GONE:
             return None
         raise
 
 
-def _beside(desk: Desk, row: Row) -> Mapping[int, Fact]:
-    return {each.invoice_id: _read(desk, each.invoice_id) for each in row.unread_siblings}
+def _beside(desk: Desk, row: Row) -> Mapping[Key, Fact]:
+    return {each.key: _read(desk, each.key) for each in row.unread_siblings}
 
 
-def _read(desk: Desk, invoice_id: int) -> Fact:
+def _read_now(desk: Desk, key: Key) -> Seen:
+    kind, invoice_id = key
+    return seen(desk.client.run(desk.invoices.of(kind).get_invoice(invoice_id)))
+
+
+def _read(desk: Desk, key: Key) -> Fact:
     try:
-        return fact(desk.client.run(get_invoice(invoice_id)))
+        return _read_now(desk, key)
     except RequestError as error:
         return Refused(error.code, str(error), repeatable=False)

@@ -6,12 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_b24.bitrix.errors import OUT_OF_PACE, RefusedError, RequestError
-from airflow_b24.bitrix.flows import exchange
-from airflow_b24.bitrix.invoice import Invoice, PayInvoice
-from airflow_b24.bitrix.invoices import get_invoice
+from airflow_b24.bitrix.exchange import exchange
+from airflow_b24.bitrix.invoice import Invoice, InvoiceKey
 from airflow_b24.bitrix.limits import MAX_SLEEP_S, now_s
 from airflow_b24.ledger import cases, plain, settlements
-from airflow_b24.ledger.facts import Refused, Row
+from airflow_b24.ledger.facts import Kind, Refused, Row
 from airflow_b24.ledger.plain import Plain
 from airflow_b24.ledger.settlement import (
     Claim,
@@ -29,13 +28,11 @@ from airflow_b24.ledger.settlement import (
 )
 from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.desk import Desk, PaySystem
-from airflow_b24.reconcile.idle_pay_systems import refuse_idle
+from airflow_b24.reconcile.paying import Way, check_way, way_of
 from airflow_b24.reconcile.translating import answer, fact, price
 
-LEGACY = "legacy"
 
-
-def settle_matched(desk: Desk, settlement_id: int, invoice_id: int, pay_system: PaySystem) -> Settled:
+def settle_matched(desk: Desk, settlement_id: int, invoice_id: int, pay_system: PaySystem | None) -> Settled:
     """Settle a matched invoice; safe to repeat by `settlement_id`. Raises ValueError when the two ids do not belong."""
     row = settlements.look(desk.store, settlement_id)
     if row.invoice_id != invoice_id:
@@ -54,35 +51,39 @@ def _same_portal(desk: Desk, row: Row) -> None:
         )
 
 
-def settle_plain(desk: Desk, invoice_id: int, pay_system: PaySystem) -> Settled:
-    """Pay an invoice that somebody named, at the price it has now; safe to repeat by invoice."""
+def settle_plain(desk: Desk, invoice_id: int, pay_system: PaySystem | None) -> Settled:
+    """Pay an invoice that somebody named, at the price it has now; safe to repeat by invoice.
+
+    Raises ValueError where the id could be of a legacy and of a smart invoice.
+    """
+    kind = desk.invoices.only_kind
+    check_way(desk, kind, pay_system)
     with desk.store.snapshot() as connection:
-        known = settlements.live(connection, desk.portal_id, LEGACY, invoice_id)
+        known = settlements.live(connection, desk.portal_id, kind, invoice_id)
     if known is None:
-        invoice = desk.client.run(get_invoice(invoice_id))
+        invoice = _invoice(desk, kind, invoice_id)
         known = plain.open_plain(desk.store, _plain(desk, invoice))
     row = settlements.look(desk.store, known)
     if row.state is State.PAID:
         return _confirmed(desk, row)
     if row.state is State.REVIEW:
-        invoice = desk.client.run(get_invoice(invoice_id))
+        invoice = _invoice(desk, kind, invoice_id)
         asked = _plain(desk, invoice)
         plain.reopen_plain(desk.store, row, asked.expected, asked.currency, asked.exponent)
         row = settlements.look(desk.store, known)
     return _settle(desk, row, pay_system)
 
 
-def _settle(desk: Desk, row: Row, pay_system: PaySystem) -> Settled:
+def _invoice(desk: Desk, kind: Kind, invoice_id: int) -> Invoice:
+    return desk.client.run(desk.invoices.of(kind).get_invoice(invoice_id))
+
+
+def _settle(desk: Desk, row: Row, pay_system: PaySystem | None) -> Settled:
     _same_portal(desk, row)
-    if row.sends and row.state in {State.SENDING, State.UNKNOWN}:
-        # Sent again is only the very same call, whoever finishes it.
-        pay_system = PaySystem.named(row.pay_system)
-    refuse_idle(desk, row, pay_system)
-    pay = PayInvoice(row.invoice_id, pay_system.pay_system_id, pay_system.bx_rest_handler)
-    return drive(settle(row.id, desk.patience), desk, pay)
+    return drive(settle(row.id, desk.patience), desk, way_of(desk, row, pay_system))
 
 
-def drive(conversation: Conversation, desk: Desk, pay: PayInvoice) -> Settled:
+def drive(conversation: Conversation, desk: Desk, way: Way) -> Settled:
     """Perform what the conversation asks for until it returns. Raises LedgerError, or RefusedError when out of pace."""
     reply: Any = None
     while True:
@@ -91,10 +92,10 @@ def drive(conversation: Conversation, desk: Desk, pay: PayInvoice) -> Settled:
         except StopIteration as done:
             settled: Settled = done.value
             return settled
-        reply = _perform(effect, desk, pay)
+        reply = _perform(effect, desk, way)
 
 
-def _perform(effect: Effect, desk: Desk, pay: PayInvoice) -> Any:
+def _perform(effect: Effect, desk: Desk, way: Way) -> Any:
     match effect:
         case Reserve():
             return _reserve(desk, effect.requests)
@@ -103,9 +104,9 @@ def _perform(effect: Effect, desk: Desk, pay: PayInvoice) -> Any:
         case Look():
             return settlements.look(desk.store, effect.settlement_id)
         case Commit():
-            return _commit(desk, effect, pay)
+            return _commit(desk, effect, way)
         case Exchange():
-            return _exchange(desk, effect, pay)
+            return _exchange(desk, effect, way)
         case Pause():
             return desk.sleep(effect.seconds)
 
@@ -119,27 +120,28 @@ def _reserve(desk: Desk, requests: int) -> None:
         desk.sleep(wait)
 
 
-def _commit(desk: Desk, effect: Commit, pay: PayInvoice) -> Committed:
+def _commit(desk: Desk, effect: Commit, way: Way) -> Committed:
     # The window opens before the commit: a process that stalls in between must not send with a fresh deadline.
     began = now_s()
     sending = effect.decision.state is State.SENDING
     if sending and (effect.read_at is None or began - effect.read_at > desk.patience.read_age_s):
         return Committed(None, stale=True)
-    through = PaySystem(pay.pay_system_id, pay.bx_rest_handler).name
+    through = way.through((effect.decision.evidence or {})["marks"]) if sending else ""
     row = settlements.move(desk.store, effect.row, effect.decision, desk.patience, through)
     return Committed(row, send_before=began + desk.patience.window_s)
 
 
-def _exchange(desk: Desk, effect: Exchange, pay: PayInvoice) -> Exchanged:
-    others = desk.client.run(exchange([], effect.beside)).reads if effect.beside else {}
-    beside = {each: fact(others.get(each)) for each in effect.beside}
+def _exchange(desk: Desk, effect: Exchange, way: Way) -> Exchanged:
+    others = {InvoiceKey(*key): desk.invoices.look(key) for key in effect.beside}
+    read = desk.client.run(exchange([], others)).reads if others else {}
+    beside = {key: fact(read.get(InvoiceKey(*key))) for key in effect.beside}
     # Its own invoice last: what is to be sent must not wait for the reading of the others.
     began = now_s()
-    invoice_id = effect.row.invoice_id
-    pays = [pay] if effect.pay else []
-    got = desk.client.run(exchange(pays, [invoice_id], effect.send_before))
-    told = answer(got.pays[invoice_id]) if effect.pay else None
-    return Exchanged(told, fact(got.reads.get(invoice_id)), began, beside)
+    key = InvoiceKey(*effect.row.key)
+    pays = [way.order(effect.row)] if effect.pay else []
+    got = desk.client.run(exchange(pays, {key: desk.invoices.look(key)}, effect.send_before))
+    told = answer(got.pays[key]) if effect.pay else None
+    return Exchanged(told, fact(got.reads.get(key)), began, beside)
 
 
 def _plain(desk: Desk, invoice: Invoice) -> Plain:
@@ -149,7 +151,7 @@ def _plain(desk: Desk, invoice: Invoice) -> Plain:
         raise RequestError("PRICE", f"invoice_id={invoice.id}: its price {shown} is not exact in minor units")
     return Plain(
         portal_id=desk.portal_id,
-        kind=LEGACY,
+        kind=invoice.kind,
         invoice_id=invoice.id,
         invoice_number=invoice.number,
         expected=money.minor,
@@ -161,7 +163,7 @@ def _plain(desk: Desk, invoice: Invoice) -> Plain:
 def _confirmed(desk: Desk, row: Row) -> Settled:
     """A paid row met again: an invoice reversed on the portal since is a case for a person, never paid anew."""
     _same_portal(desk, row)
-    invoice = desk.client.run(get_invoice(row.invoice_id))
+    invoice = _invoice(desk, row.kind, row.invoice_id)
     if invoice.paid:
         return Settled(row)
     with desk.store.transaction() as connection:

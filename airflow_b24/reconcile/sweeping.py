@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from airflow_b24.bitrix.invoices import invoices_by_id
 from airflow_b24.ledger import cases, settlements
 from airflow_b24.ledger.decide import bears_our_mark, is_overtaken, reviewed
-from airflow_b24.ledger.facts import Row, Seen
+from airflow_b24.ledger.facts import Key, Kind, Row, Seen
 from airflow_b24.ledger.settlements import ended_since
 from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.desk import Desk
@@ -35,14 +34,17 @@ def sweep(desk: Desk) -> dict[str, int]:
     return dict(counts)
 
 
-def _read(desk: Desk, rows: Sequence[Row]) -> dict[int, Seen]:
-    siblings = (each.invoice_id for row in rows if row.state is State.REVIEW for each in row.unread_siblings)
-    ids = sorted({*(row.invoice_id for row in rows), *siblings})
-    return {invoice.id: seen(invoice) for invoice in desk.client.run(invoices_by_id(ids))}
+def _read(desk: Desk, rows: Sequence[Row]) -> dict[Key, Seen]:
+    siblings = (each.key for row in rows if row.state is State.REVIEW for each in row.unread_siblings)
+    wanted: dict[Kind, set[int]] = {}
+    for kind, invoice_id in (*(row.key for row in rows), *siblings):
+        wanted.setdefault(kind, set()).add(invoice_id)
+    listed = (desk.client.run(desk.invoices.of(kind).by_id(sorted(ids))) for kind, ids in wanted.items())
+    return {invoice.key: seen(invoice) for invoices in listed for invoice in invoices}
 
 
-def _look_after(desk: Desk, row: Row, found: Mapping[int, Seen]) -> list[str]:
-    now = found.get(row.invoice_id)
+def _look_after(desk: Desk, row: Row, found: Mapping[Key, Seen]) -> list[str]:
+    now = found.get(row.key)
     if now is None:
         # Deleted on the portal, or this user may not see it: nothing can be said.
         return []
@@ -56,7 +58,7 @@ def _look_after(desk: Desk, row: Row, found: Mapping[int, Seen]) -> list[str]:
     return _watch(desk, row, cases.LATE_EFFECT, has_trouble=now.paid and is_ours and not _is_taken(desk, row))
 
 
-def _close_review(desk: Desk, row: Row, now: Seen, found: Mapping[int, Seen]) -> list[str]:
+def _close_review(desk: Desk, row: Row, now: Seen, found: Mapping[Key, Seen]) -> list[str]:
     decision = reviewed(row, now, found)
     if decision is None or settlements.move(desk.store, row, decision, desk.patience, "") is None:
         return []

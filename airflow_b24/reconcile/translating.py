@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
 from airflow_b24.bitrix.errors import INVOICE_GONE, AuthError, BitrixError, RefusedError, RequestError
-from airflow_b24.bitrix.invoice import Invoice
+from airflow_b24.bitrix.invoice import Invoice, Kind
 from airflow_b24.ledger.facts import Answered, Fact, Refused, Seen, Unknown
 from airflow_b24.payments.errors import PaymentError
 from airflow_b24.payments.money import Money, parse_money
@@ -18,19 +19,23 @@ INVOICE_REFUSALS = {
     INVOICE_GONE: "invoice_not_found",
     "ERROR_INTERNAL_INVOICE_NOT_FOUND": "invoice_not_found",
     "ERROR_PROCESS_REQUEST_RESULT": "portal_refused",
+    "NOT_FOUND": "invoice_not_found",
+    "CRM_FIELD_ERROR_REQUIRED": "required_field",
+    "CRM_FIELD_ERROR_VALUE_NOT_VALID": "portal_refused",
 }
 
-# source-derived: `D` is the one status that always means cancelled; the portal refuses the other ones by itself.
-CANCELLED = "D"
+
+# What the portal calls number, customer and own company.
+IDENTITY: Mapping[Kind, tuple[str, str, str]] = {
+    "legacy": ("ACCOUNT_NUMBER", "UF_COMPANY_ID", "UF_MYCOMPANY_ID"),
+    "smart": ("accountNumber", "companyId", "mycompanyId"),
+}
 
 
 def identity(invoice: Invoice) -> dict[str, str]:
     """What a proof rests on beside the amount; a person may give an id's invoice to somebody else."""
-    return {
-        "ACCOUNT_NUMBER": invoice.number,
-        "UF_COMPANY_ID": str(invoice.company_id or ""),
-        "UF_MYCOMPANY_ID": str(invoice.my_company_id or ""),
-    }
+    values = (invoice.number, str(invoice.company_id or ""), str(invoice.my_company_id or ""))
+    return dict(zip(IDENTITY[invoice.kind], values, strict=True))
 
 
 def price(invoice: Invoice) -> Money | None:
@@ -65,21 +70,36 @@ def seen(invoice: Invoice) -> Seen:
     money = price(invoice)
     return Seen(
         paid=invoice.paid,
-        cancelled=invoice.status_id == CANCELLED,
+        cancelled=invoice.cancelled,
         amount=money.minor if money else None,
         currency=invoice.currency,
         paid_on=paid_day(invoice),
         voucher_number=invoice.voucher_number.strip(),
         identity=identity(invoice),
-        marks={
-            "PRICE": str(invoice.price),
-            "STATUS_ID": invoice.status_id,
-            "PAY_SYSTEM_ID": str(invoice.pay_system_id or ""),
-            "PAY_VOUCHER_NUM": invoice.voucher_number.strip(),
-            "PAY_VOUCHER_DATE": invoice.voucher_date.isoformat() if invoice.voucher_date else "",
-            "DATE_STATUS": invoice.status_changed_at,
-        },
+        marks=_legacy_marks(invoice) if invoice.kind == "legacy" else _smart_marks(invoice),
+        paid_by_us=invoice.paid_by_us,
     )
+
+
+def _legacy_marks(invoice: Invoice) -> dict[str, str]:
+    return {
+        "PRICE": str(invoice.price),
+        "STATUS_ID": invoice.status_id,
+        "PAY_SYSTEM_ID": str(invoice.pay_system_id or ""),
+        "PAY_VOUCHER_NUM": invoice.voucher_number.strip(),
+        "PAY_VOUCHER_DATE": invoice.voucher_date.isoformat() if invoice.voucher_date else "",
+        "DATE_STATUS": invoice.status_changed_at,
+    }
+
+
+def _smart_marks(invoice: Invoice) -> dict[str, str]:
+    return {
+        "opportunity": str(invoice.price),
+        "categoryId": str(invoice.category_id),
+        "stageId": invoice.status_id,
+        "movedBy": str(invoice.moved_by or ""),
+        "movedTime": invoice.status_changed_at,
+    }
 
 
 def fact(read: Invoice | BitrixError | None) -> Fact:

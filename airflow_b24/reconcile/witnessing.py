@@ -8,35 +8,44 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
-from typing import Final
 
-from airflow_b24.bitrix import invoices
-from airflow_b24.bitrix.invoices import Invoice
+from airflow_b24.bitrix.invoice import Invoice
 from airflow_b24.bitrix.paysystems import profile
 from airflow_b24.ledger import adoptions
 from airflow_b24.ledger.adoptions import Found
 from airflow_b24.reconcile.desk import Desk, PaySystem
-from airflow_b24.reconcile.matching import PAID_LATELY
+from airflow_b24.reconcile.matching import PAID_LATELY, paid_since
 from airflow_b24.reconcile.translating import price
-
-KIND: Final = "legacy"
 
 
 def paid_lately(desk: Desk) -> list[Invoice]:
     """Ask the portal for the invoices paid in the last 45 days, as matching does. Raises BitrixError."""
-    return desk.client.run(invoices.paid_since((datetime.now(UTC) - PAID_LATELY).date()))
+    return paid_since(desk, (datetime.now(UTC) - PAID_LATELY).date())
 
 
 def unknown_pays(desk: Desk, pay_system: PaySystem | None, listed: Iterable[Invoice]) -> list[Invoice]:
-    """Those of the listed invoices which our user paid through a pay system of ours, but not from this ledger.
+    """Those of the listed invoices which our user paid, but not from this ledger; legacy ones through a pay system of ours.
 
     Asks the portal who we are only when there is an invoice to accuse; see `bitrix.paysystems.profile`.
     """
+    rows = [row for row in listed if row.paid]
+    return [*_legacy(desk, pay_system, rows), *_smart(desk, rows)]
+
+
+def _smart(desk: Desk, rows: Iterable[Invoice]) -> list[Invoice]:
+    by_us = {row.id: row for row in rows if row.kind == "smart" and row.paid_by_us}
+    with desk.store.snapshot() as connection:
+        unknown = adoptions.unknown_among(connection, desk.portal_id, "smart", by_us.keys())
+    return [by_us[invoice_id] for invoice_id in sorted(unknown)]
+
+
+def _legacy(desk: Desk, pay_system: PaySystem | None, rows: Iterable[Invoice]) -> list[Invoice]:
+    legacy = [row for row in rows if row.kind == "legacy"]
     with desk.store.snapshot() as connection:
         sent_through = adoptions.pay_systems(connection, desk.portal_id)
         ours = _ids({pay_system.name: set(), **sent_through} if pay_system else sent_through)
-        through = {row.id: row for row in listed if row.paid and (ours is None or row.pay_system_id in ours)}
-        unknown = adoptions.unknown_among(connection, desk.portal_id, KIND, through.keys())
+        through = {row.id: row for row in legacy if ours is None or row.pay_system_id in ours}
+        unknown = adoptions.unknown_among(connection, desk.portal_id, "legacy", through.keys())
     if not any(through[invoice_id].paid_by for invoice_id in unknown):
         return []
     we = desk.client.run(profile()).id
@@ -54,7 +63,7 @@ def as_found(invoice: Invoice) -> Found:
     """Write an invoice as the ledger adopts it; a price that is not exact in minor units is kept as evidence alone."""
     money = price(invoice)
     return Found(
-        kind=KIND,
+        kind=invoice.kind,
         invoice_id=invoice.id,
         invoice_number=invoice.number,
         expected=money.minor if money else 0,

@@ -253,7 +253,6 @@ def test_an_argument_beats_the_extra(
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ((None, None), r"pay_system_id or bx_rest_handler: both are missing.*bitrix24_default.*airflow-b24 setup"),
         (("5.0", None), r"pay_system_id: '5\.0'.*whole number"),
         ((0, "airflowbank"), r"pay_system_id: '0'.*whole number"),
         ((None, " "), r"bx_rest_handler: .*code of a REST handler"),

@@ -91,9 +91,7 @@ def test_no_argument_takes_a_name_of_airflows(operator: type[BaseOperator]) -> N
         ({"invoice_id": 5, "bx_rest_handler": 7}, "bx_rest_handler: give the code of a REST handler"),
         ({"invoice_id": 5, "settlement_id": 0}, "settlement_id: '0' is no id; give a whole number above 0"),
         ({"invoice_id": 5, "settlement_id": "one"}, "settlement_id: 'one'"),
-        ({"invoice_id": 5}, "pay_system_id or bx_rest_handler: both are missing; give one"),
-        ({"invoice_id": 5, "pay_system_id": "", "bx_rest_handler": ""}, "pay_system_id or bx_rest_handler: both"),
-        ({"invoice_id": 5, "pay_system_id": "None"}, "pay_system_id or bx_rest_handler: both"),
+        ({"invoice_id": 5, "invoice_type": "old"}, "invoice_type: 'old' is not known"),
     ],
     ids=str,
 )
@@ -106,6 +104,21 @@ def test_a_bad_argument_fails_for_good_before_anything_is_sent(
         _run(PayInvoiceOperator(task_id="pay", **arguments), params={"nothing": ""})
     assert named in str(caught.value)
     assert world.state.requests == 0
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"pay_system_id": "", "bx_rest_handler": ""}, {"pay_system_id": "None"}, {"invoice_type": "legacy"}]
+)
+def test_a_legacy_invoice_without_a_pay_system_fails_for_good_and_nothing_is_written(
+    world: Any, given: dict[str, Any]
+) -> None:
+    world.bill(5)
+    world.connect(pay_system_id=None)
+    with pytest.raises(AirflowFailException, match=r"bx_rest_handler: both are missing.*airflow-b24 setup"):
+        _pay(invoice_id=5, **given)
+    assert world.pays() == {}
+    with world.store().snapshot() as connection:
+        assert connection.execute(settlement.select()).all() == []
 
 
 def test_a_bad_argument_fails_no_dag_file_for_it_may_be_a_template() -> None:
@@ -130,6 +143,7 @@ def test_an_invoice_is_paid_once_and_proved(world: Any, arguments: dict[str, Any
     result = _pay(**arguments)
     assert result == {
         "invoice_id": 5,
+        "invoice_type": "legacy",
         "settlement_id": 1,
         "status": "paid",
         "reason": None,

@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,11 @@ from airflow_b24.bitrix.errors import (
     ResponseError,
     UnknownOutcomeError,
 )
-from airflow_b24.bitrix.flows import attempt, exchange
-from airflow_b24.bitrix.invoice import PayInvoice
-from airflow_b24.bitrix.invoices import invoice_listing, open_invoices
+from airflow_b24.bitrix.exchange import exchange
+from airflow_b24.bitrix.flows import attempt
+from airflow_b24.bitrix.invoice import InvoiceKey
+from airflow_b24.bitrix.legacy_invoice import PayInvoice
+from airflow_b24.bitrix.legacy_invoices import invoice_listing, look, open_invoices
 from airflow_b24.bitrix.limits import LocalPace
 from airflow_b24.bitrix.protocol import PAY_INVOICE, Request, Response
 
@@ -418,14 +421,17 @@ def test_a_pay_is_a_write_whatever_the_caller_says() -> None:
         client.call(PAY_INVOICE, {"INVOICE_ID": 2, "PAY_SYSTEM_ID": 31}, write=False)
 
 
+KEY = InvoiceKey("legacy", 2)
+
+
 def test_an_exchange_over_a_real_socket_reads_back_after_a_lost_answer(peer: Any) -> None:
     row = json.dumps({"result": Script.row(2) | {"PAYED": "Y"}}).encode()
     good = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(row), row)
     server = peer(lambda connection, n: connection.sendall(good) if n == 2 else None)
     with Client(webhook_at(server.address)) as client:
-        done = client.run(exchange([PayInvoice(2, 31)], [2], now_s() + 5))
-    assert isinstance(done.pays[2], UnknownOutcomeError)
-    assert done.reads[2].paid is True  # type: ignore[union-attr]
+        done = client.run(exchange([PayInvoice(2, 31)], {KEY: partial(look, 2)}, now_s() + 5))
+    assert isinstance(done.pays[KEY], UnknownOutcomeError)
+    assert done.reads[KEY].paid is True  # type: ignore[union-attr]
     assert len(server.received) == 2
 
 

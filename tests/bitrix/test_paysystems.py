@@ -7,7 +7,7 @@ import pytest
 
 from airflow_b24.bitrix import paysystems
 from airflow_b24.bitrix.errors import ResponseError, UnknownOutcomeError
-from airflow_b24.bitrix.invoice import PayInvoice
+from airflow_b24.bitrix.legacy_invoice import PayInvoice
 from airflow_b24.bitrix.paysystems import Handler, PaySystem, PersonType, Profile
 from airflow_b24.bitrix.protocol import Response
 

@@ -16,7 +16,7 @@ from airflow_b24.bitrix import commands, invoices, protocol, renewal
 from airflow_b24.bitrix.auth import Origin, Secret, Webhook
 from airflow_b24.bitrix.errors import BitrixError, ResponseError
 from airflow_b24.bitrix.gate import Body, UnfitAnswerError
-from airflow_b24.bitrix.invoice import parse_invoice
+from airflow_b24.bitrix.legacy_invoice import parse_invoice
 from airflow_b24.bitrix.protocol import Answer, Request, Response
 from airflow_b24.bitrix.session import Session
 from airflow_b24.connection import read_settings

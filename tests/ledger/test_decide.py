@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_b24.ledger.decide import after_sending, before_sending, confirmed, is_overtaken, retried, reviewed
-from airflow_b24.ledger.facts import Answered, Decision, Fact, Refused, Row, Seen, Sibling, Unknown
+from airflow_b24.ledger.decide import (
+    after_sending,
+    bears_our_mark,
+    before_sending,
+    confirmed,
+    is_overtaken,
+    retried,
+    reviewed,
+)
+from airflow_b24.ledger.facts import Answered, Decision, Fact, Key, Refused, Row, Seen, Sibling, Unknown
 from airflow_b24.ledger.states import FINAL, PASSING, REASONS, TRANSITIONS, State
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -175,6 +183,7 @@ def test_evidence_is_what_the_invoice_shows_with_its_day_as_text() -> None:
         "voucher_number": "17",
         "identity": IDENTITY,
         "marks": MARKS,
+        "paid_by_us": None,
     }
 
 
@@ -189,7 +198,7 @@ def test_a_lost_call_may_have_landed_where_the_invoice(
 
 
 BESIDE = Sibling(
-    id=12, invoice_id=3, state=State.READY, expected=2200, currency="RUB", sends=0, hold=None, reason=None, identity=OTHERS
+    kind="legacy", id=12, invoice_id=3, state=State.READY, expected=2200, currency="RUB", sends=0, hold=None, reason=None, identity=OTHERS
 )  # fmt: skip
 THEIRS = replace(UNPAID, amount=2200, identity=OTHERS)
 THEIRS_PAID = replace(THEIRS, paid=True, paid_on=BOOKED)
@@ -228,7 +237,8 @@ SIBLINGS: dict[str, tuple[dict[str, Any], Fact | None, bool]] = {
 def test_one_of_several_is_sent_only_where_each_other(changed: dict[str, Any], fact: Fact | None, fits: bool) -> None:
     first = replace(BESIDE, id=11, invoice_id=4)
     row = replace(ROW, siblings=(first, replace(BESIDE, **changed)))
-    beside: dict[int, Fact] = {4: THEIRS} if fact is None else {4: THEIRS, 3: fact}
+    beside: dict[Key, Fact] = {("legacy", 4): THEIRS}
+    beside |= {} if fact is None else {("legacy", 3): fact}
     waiting = replace(row, state=State.REVIEW, reason="sibling_changed")
     if fits:
         assert before_sending(row, UNPAID, NOW, beside) == replace(SENDING, evidence=shown(UNPAID))
@@ -304,8 +314,9 @@ def test_a_review_read_again_ends_by_itself_or_stays_with_a_person(
 def test_only_reviews_about_the_invoice_pass_by_themselves(reason: str) -> None:
     passes = reviewed(replace(REVIEWED, reason=reason), UNPAID) is not None
     assert passes is (reason in PASSING)
-    stay = {"already_paid", "landed_then_changed", "paid_other_amount", "portal_refused", "true_but_unpaid"}
-    assert passes is (reason not in stay | {"restored"})
+    stay = {"already_paid", "landed_then_changed", "paid_other_amount", "portal_refused", "required_field"}
+    stay |= {"true_but_unpaid", "restored"}
+    assert passes is (reason not in stay)
 
 
 def test_a_person_may_confirm_what_is_paid_for_the_expected_money_whatever_else_speaks_against_it() -> None:
@@ -437,3 +448,41 @@ def test_whatever_is_answered_the_decision_lies_in_the_table(row: Row, answer: A
     assert decision.state in TRANSITIONS[State.SENDING]
     check_promises(row, decision, seen)
     assert (decision.state is State.READY) <= isinstance(answer, Refused)
+
+
+SMART_MARKS = {"stageId": "DT31_5:S", "movedTime": "2026-11-19T10:00:00+03:00"}
+SMART = replace(SENT, kind="smart", snapshot=SMART_MARKS, document_number="17", pay_system="stage:DT31_5:P")
+MOVED_ON = replace(PAID, marks={"stageId": "DT31_5:P", "movedTime": "2026-11-22T15:00:00+03:00"})
+
+BY_WHOM: dict[str, tuple[Answered | Refused | Unknown, bool | None, dict[str, Any], Decision]] = {
+    "answered, whoever is shown": (SAID_TRUE, False, {}, OURS),
+    "silence, and our user": (SILENT, True, {}, OURS),
+    "silence, and nobody": (SILENT, None, {}, OURS),
+    "silence, and a person": (SILENT, False, {}, replace(BY_HAND, in_flight=None)),
+    "silence, and a person before the money came": (
+        SILENT, False, {"paid_on": date(2026, 11, 19)}, replace(review("already_paid"), in_flight=None)
+    ),
+    "refused, and a person": (NO_INVOICE, False, {}, BY_HAND),
+    "refused, and an earlier call of ours": (NO_INVOICE, True, {}, OURS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "by_us", "shows", "expected"), BY_WHOM.values(), ids=BY_WHOM)
+def test_where_the_portal_tells_who_marked_it_paid(
+    answer: Answered | Refused | Unknown, by_us: bool | None, shows: dict[str, Any], expected: Decision
+) -> None:
+    seen = replace(MOVED_ON, paid_by_us=by_us, **shows)
+    assert after_sending(SMART, answer, seen) == replace(expected, evidence=shown(seen))
+
+
+OF_OURS: dict[str, tuple[bool | None, dict[str, str] | None, bool]] = {
+    "our user moved it": (True, SMART_MARKS, True),
+    "a person moved it": (False, None, False),
+    "nobody moved it, and since our call": (None, None, True),
+    "nobody moved it, and not since our call": (None, SMART_MARKS, False),
+}
+
+
+@pytest.mark.parametrize(("by_us", "marks", "bears"), OF_OURS.values(), ids=OF_OURS)
+def test_a_smart_invoice_bears_our_mark_when(by_us: bool | None, marks: dict[str, str] | None, bears: bool) -> None:
+    assert bears_our_mark(SMART, replace(MOVED_ON, marks=marks or MOVED_ON.marks, paid_by_us=by_us)) is bears

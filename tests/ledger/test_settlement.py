@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_b24.ledger.facts import Answered, Decision, Fact, Refused, Row, Seen, Sibling, Unknown
+from airflow_b24.ledger.facts import Answered, Decision, Fact, Key, Refused, Row, Seen, Sibling, Unknown
 from airflow_b24.ledger.settlement import (
     Claim,
     Commit,
@@ -419,9 +419,11 @@ def test_the_last_claim_before_giving_up_may_still_pay(run: Run, book: Any) -> N
 
 
 SIBLING = Sibling(
-    id=12, invoice_id=3, state=State.READY, expected=2200, currency="RUB", sends=0, hold=None, reason=None, identity=None
+    kind="legacy", id=12, invoice_id=3, state=State.READY, expected=2200, currency="RUB", sends=0, hold=None, reason=None, identity=None
 )  # fmt: skip
-BESIDE: dict[int, Fact] = {3: replace(UNPAID, amount=2200), 4: replace(UNPAID, amount=2200)}
+THIRD: Key = ("legacy", 3)
+FOURTH: Key = ("legacy", 4)
+BESIDE: dict[Key, Fact] = {THIRD: replace(UNPAID, amount=2200), FOURTH: replace(UNPAID, amount=2200)}
 
 
 @pytest.fixture
@@ -435,21 +437,21 @@ def test_the_others_of_a_payment_are_read_beside_the_first_and_paced_for(run: Ru
     settled, attempt = run([UNPAID, BESIDE], (TRUE, PAID))
     assert [effect for effect in attempt.effects if isinstance(effect, Reserve)] == [Reserve(3), Reserve(2)]
     read = next(effect for effect in attempt.effects if isinstance(effect, Exchange))
-    assert (read.pay, read.beside) == (False, (3, 4))
+    assert (read.pay, read.beside) == (False, (THIRD, FOURTH))
     assert kinds(attempt.effects)[2:4] == ["Reserve", "Exchange"]
     assert settled.row.state is State.PAID
 
 
 @pytest.mark.usefixtures("several")
 def test_another_invoice_of_the_payment_that_has_changed_stops_the_send(run: Run) -> None:
-    settled, attempt = run([UNPAID, {**BESIDE, 4: replace(UNPAID, amount=2201)}])
+    settled, attempt = run([UNPAID, {**BESIDE, FOURTH: replace(UNPAID, amount=2201)}])
     assert (settled.row.state, settled.row.reason, attempt.sent) == (State.REVIEW, "sibling_changed", 0)
     assert attempt.decided[0].evidence == {"sibling": 13, "invoice_id": 4}
 
 
 @pytest.mark.usefixtures("several")
 def test_another_invoice_of_the_payment_that_is_gone_is_no_word_about_this_one(run: Run) -> None:
-    _, attempt = run([UNPAID, {**BESIDE, 4: GONE}])
+    _, attempt = run([UNPAID, {**BESIDE, FOURTH: GONE}])
     gone = Decision(State.REVIEW, reason="sibling_changed", evidence={"text": "it is not there any more"})
     assert attempt.decided == [gone]
 
@@ -457,7 +459,7 @@ def test_another_invoice_of_the_payment_that_is_gone_is_no_word_about_this_one(r
 @pytest.mark.usefixtures("several")
 @pytest.mark.parametrize("fact", [SILENT, Refused("ACCESS_DENIED", "no", repeatable=True)])
 def test_another_invoice_that_cannot_be_read_now_is_read_another_time(run: Run, fact: Fact) -> None:
-    settled, attempt = run([UNPAID, {**BESIDE, 3: fact}])
+    settled, attempt = run([UNPAID, {**BESIDE, THIRD: fact}])
     assert (settled.row.state, settled.trouble, attempt.decided) == (State.READY, fact, [])
 
 

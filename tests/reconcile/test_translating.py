@@ -13,7 +13,8 @@ from airflow_b24.bitrix.errors import (
     ResponseError,
     UnknownOutcomeError,
 )
-from airflow_b24.bitrix.invoice import Invoice, parse_invoice
+from airflow_b24.bitrix.invoice import Invoice
+from airflow_b24.bitrix.legacy_invoice import parse_invoice
 from airflow_b24.ledger.facts import Answered, Refused, Seen, Unknown
 from airflow_b24.ledger.states import REASONS
 from airflow_b24.reconcile.translating import INVOICE_REFUSALS, answer, fact, price, seen

@@ -15,7 +15,7 @@ from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.states import State
 from airflow_b24.payments import matching as payments_matching
 from airflow_b24.payments import payable
-from airflow_b24.reconcile import releasing, settling, sweeping
+from airflow_b24.reconcile import paying, releasing, sweeping
 from tests.simulation import books_of_money, simulating
 from tests.simulation.books_of_money import DictBooks
 from tests.simulation.removing import (
@@ -127,7 +127,7 @@ GUARDS: dict[str, Guard] = {
     "idle": Guard(
         "nothing goes through a pay system that pays nothing",
         lambda: [
-            patch.object(settling, "refuse_idle", nothing),
+            patch.object(paying, "refuse_idle", nothing),
         ],
     ),
     "unique": Guard("an invoice has one live settlement", no_unique),

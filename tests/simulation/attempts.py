@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_b24.bitrix.errors import BitrixError
-from airflow_b24.bitrix.flows import exchange
+from airflow_b24.bitrix.exchange import exchange
+from airflow_b24.bitrix.invoice import InvoiceKey
 from airflow_b24.bitrix.protocol import Wait
 from airflow_b24.ledger.errors import LedgerError
 from airflow_b24.ledger.settlement import Claim, Commit, Exchange, Exchanged, Look, Pause, Reserve, Settled
@@ -23,10 +24,10 @@ STALLS = (1.0, 4.0, 6.0, 20.0, 70.0, 150.0, 186.0, 200.0, 400.0)
 class Handoff:
     """What `settling.drive` would have driven: from here on the simulator does."""
 
-    def __init__(self, conversation: Any, desk: Any, pay: Any) -> None:
+    def __init__(self, conversation: Any, desk: Any, way: Any) -> None:
         self.conversation = conversation
         self.desk = desk
-        self.pay = pay
+        self.way = way
 
 
 class Attempt:
@@ -48,7 +49,7 @@ class Attempt:
         self.requests = 0
         self.steps = 0
         self.conversation: Any = None
-        self.pay: Any = None
+        self.way: Any = None
         self._draw()
 
     def _draw(self) -> None:
@@ -70,7 +71,7 @@ class Attempt:
             self.end(None, type(error).__name__)
             return
         if isinstance(begun, Handoff):
-            self.conversation, self.pay = begun.conversation, begun.pay
+            self.conversation, self.way = begun.conversation, begun.way
             self.settlement = begun.conversation.gi_frame.f_locals["settlement_id"]
             self.step(None)
         else:
@@ -118,7 +119,7 @@ class Attempt:
         simulation = self.simulation
         simulation.actor, simulation.clock_reads = self.name, asked_at
         try:
-            reply = settling._perform(effect, simulation.desk, self.pay)
+            reply = settling._perform(effect, simulation.desk, self.way)
         except LedgerError as error:
             self.end(None, type(error).__name__)
             return
@@ -131,10 +132,11 @@ class Attempt:
 
     def _exchange(self, effect: Exchange, began: float) -> None:
         self.fence = effect.row.fence
-        self.beside: dict[int, Any] = {}
+        self.beside: dict[Any, Any] = {}
         if effect.beside:
             # Its own invoice last, as the real driver does.
-            self.flow, self.then = exchange([], effect.beside), lambda got: self._read_beside(effect, got)
+            looks = {InvoiceKey(*key): self.simulation.desk.invoices.look(key) for key in effect.beside}
+            self.flow, self.then = exchange([], looks), lambda got: self._read_beside(effect, got)
         else:
             self._ask(effect, began)
         self._flow(None)
@@ -145,8 +147,9 @@ class Attempt:
         self._flow(None)
 
     def _ask(self, effect: Exchange, began: float) -> None:
-        pays = [self.pay] if effect.pay else []
-        self.flow = exchange(pays, [effect.row.invoice_id], effect.send_before)
+        key = InvoiceKey(*effect.row.key)
+        pays = [self.way.order(effect.row)] if effect.pay else []
+        self.flow = exchange(pays, {key: self.simulation.desk.invoices.look(key)}, effect.send_before)
         self.told = (effect, began)
         self.then = self._exchanged
 
@@ -167,9 +170,9 @@ class Attempt:
 
     def _exchanged(self, got: Any) -> None:
         effect, began = self.told
-        invoice_id = effect.row.invoice_id
-        told = answer(got.pays[invoice_id]) if effect.pay else None
-        self.step(Exchanged(told, fact(got.reads.get(invoice_id)), began, self.beside))
+        key = InvoiceKey(*effect.row.key)
+        told = answer(got.pays[key]) if effect.pay else None
+        self.step(Exchanged(told, fact(got.reads.get(key)), began, self.beside))
 
     def die(self) -> None:
         if not self.dead:

@@ -6,7 +6,8 @@ from collections.abc import Generator
 from typing import Any
 
 from airflow_b24.bitrix.errors import BitrixError, RefusedError, ResponseError
-from airflow_b24.bitrix.invoice import Invoice, parse_invoice
+from airflow_b24.bitrix.invoice import Invoice
+from airflow_b24.bitrix.legacy_invoice import parse_invoice
 from airflow_b24.bitrix.protocol import Request, Response, Wait, read_envelope
 from airflow_b24.sandbox.wire import RestError
 from tests.simulation.history import Read
@@ -47,7 +48,7 @@ class Client:
         return found
 
     def _serve(self, flow: Generator[Any, Any, Any], of: float) -> Any:
-        if self.fast and flow.__name__ in {"all", "invoices_by_id"}:
+        if self.fast and flow.__name__ in {"all", "by_id"}:
             return self._list(flow, self.wire.timeline.now)
         if self.fast and flow.__name__ in {"_tax_ids", "_accounts"}:
             return self._company(flow, of)

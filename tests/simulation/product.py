@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from airflow_b24.bitrix import flows
-from airflow_b24.bitrix.invoice import parse_invoice
+from airflow_b24.bitrix import flows, legacy_invoices
+from airflow_b24.bitrix.legacy_invoice import parse_invoice
 from airflow_b24.payments import matching as payments_matching
 from airflow_b24.payments.references import find_references
 from airflow_b24.reconcile import collecting, settling, translating
@@ -77,7 +77,7 @@ def replaced() -> Iterator[None]:
         swap(patch.object(settling, "drive", Handoff))
         swap(patch.object(settling, "now_s", _now_s))
         swap(patch.object(invoices, "columns", _columns))
-        swap(patch.object(flows, "parse_invoice", _parse))
+        swap(patch.object(legacy_invoices, "parse_invoice", _parse))
         swap(patch.object(payments_matching, "find_references", lru_cache(maxsize=50_000)(find_references)))
         swap(patch.object(payments_matching, "loose_numbers", _by_text(payments_matching.loose_numbers)))
         swap(

@@ -109,8 +109,9 @@ def read_first() -> Sequence[Any]:
         claiming = self.__dict__.pop("claiming", None)
         if claiming is None:
             return exchanged(self, got)
-        _effect, began = self.told
-        self.early = Exchanged(None, attempts.fact(got.reads.get(self.invoice)), began)  # type: ignore[attr-defined]
+        effect, began = self.told
+        read = attempts.fact(got.reads.get(effect.row.key))
+        self.early = Exchanged(None, read, began)  # type: ignore[attr-defined]
         return in_the_ledger(self, *claiming)
 
     def uses(self: Attempt, effect: Exchange, asked_at: float) -> None:

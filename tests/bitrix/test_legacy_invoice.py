@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from airflow_b24.bitrix.errors import ResponseError
-from airflow_b24.bitrix.invoice import PayInvoice, check_id, parse_invoice
+from airflow_b24.bitrix.fields import check_id
+from airflow_b24.bitrix.legacy_invoice import PayInvoice, parse_invoice
 
 # source-derived: a row of crm.invoice.list
 ROW: dict[str, Any] = {

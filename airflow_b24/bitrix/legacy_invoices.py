@@ -9,24 +9,26 @@ from decimal import Decimal
 from typing import Any, Final
 
 from airflow_b24.bitrix.auth import Origin
-from airflow_b24.bitrix.errors import BitrixError, RequestError, ResponseError
-from airflow_b24.bitrix.flows import Flow, as_invoice, call, gone
-from airflow_b24.bitrix.invoice import SELECT, UNEXPECTED_VALUE, Invoice, PayInvoice, check_id, parse_invoice
+from airflow_b24.bitrix.errors import INVOICE_GONE, BitrixError, RequestError, ResponseError
+from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, check_id
+from airflow_b24.bitrix.flows import QUICK, Flow, attempt, call
+from airflow_b24.bitrix.invoice import Invoice
+from airflow_b24.bitrix.legacy_invoice import KIND, SELECT, PayInvoice, parse_invoice
 from airflow_b24.bitrix.listing import Listing
-from airflow_b24.bitrix.protocol import PAY_INVOICE, Response
+from airflow_b24.bitrix.protocol import PAY_INVOICE, Request, Response
 
 __all__ = [
     "FIELDS",
-    "Invoice",
+    "KIND",
     "PayInvoice",
+    "by_id",
     "get_invoice",
     "invoice_listing",
     "invoice_url",
-    "invoices_by_id",
     "list_invoices",
+    "look",
     "open_invoices",
     "paid_since",
-    "parse_invoice",
     "pay_invoice",
 ]
 
@@ -70,12 +72,41 @@ def get_invoice(invoice_id: int) -> Flow[Invoice]:
 
 def _get(invoice_id: int) -> Flow[Invoice]:
     try:
-        found = as_invoice((yield from call("crm.invoice.get", {"id": invoice_id})), invoice_id)
+        found = _as_invoice((yield from call("crm.invoice.get", {"id": invoice_id})), invoice_id)
     except RequestError as error:
-        raise (yield from gone(invoice_id)) or error from None
+        raise (yield from _gone(invoice_id)) or error from None
     if isinstance(found, BitrixError):
         raise found
     return found
+
+
+def look(invoice_id: int) -> Flow[Invoice | BitrixError]:
+    """Read one invoice at once, its slot being reserved; an error is returned, not raised. Repeating is safe."""
+    request = Request("crm.invoice.get", {"id": invoice_id}, write=False, paced=False)
+    outcome = yield from attempt(request, QUICK)
+    if isinstance(outcome, RequestError):
+        return (yield from _gone(invoice_id)) or outcome
+    return outcome if isinstance(outcome, BitrixError) else _as_invoice(outcome, invoice_id)
+
+
+def _gone(invoice_id: int) -> Flow[BitrixError | None]:
+    """Tell a deleted invoice from a missing right: crm.invoice.get refuses both in the same way, a list does not."""
+    arguments = {"filter": {"=ID": invoice_id}, "select": ["ID"], "start": -1}
+    listed = yield from attempt(Request("crm.invoice.list", arguments, write=False, paced=False), QUICK)
+    if isinstance(listed, BitrixError) or listed.result != []:
+        return None
+    return RequestError(INVOICE_GONE, f"invoice_id={invoice_id} is not there any more", method="crm.invoice.get")
+
+
+def _as_invoice(response: Response, invoice_id: int) -> Invoice | BitrixError:
+    """Read the invoice out of an answer; another invoice's answer is an error."""
+    try:
+        invoice = parse_invoice(response.result)
+    except ResponseError as error:
+        return error
+    if invoice.id == invoice_id:
+        return invoice
+    return ResponseError("UNEXPECTED_VALUE", f"ID: asked for {invoice_id}, got {invoice.id}", method="crm.invoice.get")
 
 
 def pay_invoice(pay: PayInvoice) -> Flow[Response]:
@@ -122,7 +153,7 @@ def paid_since(day: date) -> Flow[list[Invoice]]:
     return invoice_listing(filter_by, parse=lambda row: _expect(parse_invoice(row), paid=True)).all()
 
 
-def invoices_by_id(ids: Sequence[int]) -> Flow[list[Invoice]]:
+def by_id(ids: Sequence[int]) -> Flow[list[Invoice]]:
     """Read these invoices, in order of id, 50 to a request; those that are gone are left out."""
     found: list[Invoice] = []
     for start in range(0, len(ids), PAGE):

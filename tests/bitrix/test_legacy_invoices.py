@@ -9,8 +9,8 @@ import pytest
 
 from airflow_b24.bitrix.auth import AddressError, Origin
 from airflow_b24.bitrix.errors import INVOICE_GONE, RequestError, ResponseError, UnknownOutcomeError
-from airflow_b24.bitrix.invoices import (
-    PayInvoice,
+from airflow_b24.bitrix.legacy_invoice import PayInvoice
+from airflow_b24.bitrix.legacy_invoices import (
     get_invoice,
     invoice_listing,
     invoice_url,

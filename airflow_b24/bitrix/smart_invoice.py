@@ -1,0 +1,112 @@
+"""A smart invoice out of a portal's row, and the order to mark one paid by moving its stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from airflow_b24.bitrix.fields import (
+    check_id,
+    read_amount,
+    read_currency,
+    read_day,
+    read_id,
+    read_link,
+    read_moment,
+    read_text,
+    unexpected,
+)
+from airflow_b24.bitrix.invoice import Invoice, InvoiceKey, Kind
+from airflow_b24.bitrix.protocol import Request, Response
+from airflow_b24.bitrix.stages import SMART_INVOICE, Stages, check_stage_id, read_id_or_zero
+
+KIND: Final[Kind] = "smart"
+# docs: crm/universal/object-fields, the fields of an invoice.
+SELECT: Final = (
+    "id",
+    "accountNumber",
+    "title",
+    "stageId",
+    "previousStageId",
+    "categoryId",
+    "movedBy",
+    "movedTime",
+    "opportunity",
+    "currencyId",
+    "companyId",
+    "contactId",
+    "mycompanyId",
+    "begindate",
+)
+
+
+def parse_invoice(row: object, stages: Stages, we: int | None = None) -> Invoice:
+    """Read one item of crm.item.get or .list; `we` is our own user's id. Raises ResponseError naming the field."""
+    if not isinstance(row, Mapping):
+        raise unexpected("item", "an object", row)
+    stage_id, moved_by = read_text(row, "stageId"), read_link(row, "movedBy")
+    paid = stages.is_paid(stage_id) or _moved_on(row, stage_id, stages, moved_by, we)
+    moved_at = read_moment(row, "movedTime")
+    return Invoice(
+        kind=KIND,
+        id=read_id(row, "id"),
+        number=read_text(row, "accountNumber"),
+        topic=read_text(row, "title"),
+        status_id=stage_id,
+        paid=paid,
+        cancelled=stages.is_lost(stage_id),
+        paid_at=moved_at if paid else None,
+        paid_by=moved_by if paid else None,
+        paid_by_us=_is_ours(moved_by, we) if paid else None,
+        # A stage that nobody knows: neither open nor paid can be said of it, so nothing is ever paid.
+        price=read_amount(row, "opportunity") if stage_id in stages.by_id else None,
+        currency=read_currency(row, "currencyId"),
+        status_changed_at=read_text(row, "movedTime"),
+        company_id=read_link(row, "companyId"),
+        contact_id=read_link(row, "contactId"),
+        my_company_id=read_link(row, "mycompanyId"),
+        billed_on=read_day(row, "begindate"),
+        raw=dict(row),
+        category_id=read_id_or_zero({"id": row.get("categoryId")}),
+        moved_by=moved_by,
+    )
+
+
+def _moved_on(row: Mapping[str, Any], stage_id: str, stages: Stages, moved_by: int | None, we: int | None) -> bool:
+    """Say whether it was paid and a robot, who works as our user or as nobody, moved it on; a person un-pays it so."""
+    by_robot = moved_by is None or moved_by == we
+    return by_robot and not stages.is_lost(stage_id) and stages.is_paid(read_text(row, "previousStageId"))
+
+
+def _is_ours(moved_by: int | None, we: int | None) -> bool | None:
+    """Say whether it was our user who moved it; None when a robot did, or nobody knows."""
+    return None if moved_by is None or we is None else moved_by == we
+
+
+@dataclass(frozen=True, slots=True)
+class MoveInvoice:
+    """The order to mark one smart invoice paid by moving it to a stage of its own funnel."""
+
+    invoice_id: int
+    stage_id: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "invoice_id", check_id(self.invoice_id, "invoice_id"))
+        check_stage_id(self.stage_id, "stage_id")
+
+    @property
+    def key(self) -> InvoiceKey:
+        """Return what it pays."""
+        return InvoiceKey(KIND, self.invoice_id)
+
+    def request(self, send_before: float | None = None) -> Request:
+        """Return the move as a request whose slot is reserved already."""
+        # docs: the page of crm.item.update
+        arguments = {"entityTypeId": SMART_INVOICE, "id": self.invoice_id, "fields": {"stageId": self.stage_id}}
+        return Request("crm.item.update", arguments, write=True, paced=False, send_before=send_before)
+
+    def is_answered(self, response: Response) -> bool:
+        """Say whether the portal answers with this invoice, whatever its stage is by now."""
+        item = response.result.get("item") if isinstance(response.result, dict) else None
+        return isinstance(item, dict) and str(item.get("id")) == str(self.invoice_id)

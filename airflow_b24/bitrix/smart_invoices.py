@@ -1,0 +1,107 @@
+"""Smart invoices: reading and listing. Their ids are a space of their own, and being paid is a stage they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from airflow_b24.bitrix.auth import Origin
+from airflow_b24.bitrix.errors import INVOICE_GONE, BitrixError, RequestError, ResponseError
+from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, check_id
+from airflow_b24.bitrix.flows import QUICK, REPEATS, Flow, Repeats, attempt
+from airflow_b24.bitrix.invoice import Invoice, Kind
+from airflow_b24.bitrix.listing import Listing
+from airflow_b24.bitrix.protocol import Request, Response
+from airflow_b24.bitrix.smart_invoice import KIND, SELECT, parse_invoice
+from airflow_b24.bitrix.stages import SMART_INVOICE, Stages
+
+# docs: a list gives 50 rows to a page.
+PAGE: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SmartInvoices:
+    """The portal's smart invoices, read with its stages; `we` is our own user's id."""
+
+    stages: Stages
+    we: int | None = None
+    kind: Kind = KIND
+
+    def get_invoice(self, invoice_id: int) -> Flow[Invoice]:
+        """Read one invoice. Raises BitrixError; repeating is safe."""
+        invoice_id = check_id(invoice_id, "invoice_id")
+        return self._get(invoice_id)
+
+    def _get(self, invoice_id: int) -> Flow[Invoice]:
+        found = yield from self._read(invoice_id, REPEATS, paced=True)
+        if isinstance(found, BitrixError):
+            raise found
+        return found
+
+    def look(self, invoice_id: int) -> Flow[Invoice | BitrixError]:
+        """Read one invoice at once, its slot being reserved; an error is returned, not raised. Repeating is safe."""
+        return self._read(invoice_id, QUICK, paced=False)
+
+    def open_invoices(self) -> Flow[list[Invoice]]:
+        """Read all invoices that wait for their money, in order of id."""
+        return self._listed({"@stageId": self.stages.open_ids}) if self.stages.open_ids else _nothing()
+
+    def paid_since(self, day: date) -> Flow[list[Invoice]]:
+        """Read all invoices that came to an end, paid or lost, on or after a day of the portal's, in order of id."""
+        ended = self.stages.ended_ids
+        return self._listed({"@stageId": ended, ">=movedTime": day.isoformat()}) if ended else _nothing()
+
+    def by_id(self, ids: Sequence[int]) -> Flow[list[Invoice]]:
+        """Read these invoices, in order of id, 50 to a request; those that are gone are left out."""
+        found: list[Invoice] = []
+        for start in range(0, len(ids), PAGE):
+            chunk = [check_id(each, "ids") for each in ids[start : start + PAGE]]
+            found += yield from self._listed({"@id": chunk})
+        return found
+
+    def invoice_url(self, portal: str | Origin, invoice_id: int) -> str:
+        """Return the page of an invoice, for people. No secret is in it."""
+        return invoice_url(portal, invoice_id)
+
+    def _listed(self, conditions: Mapping[str, object]) -> Flow[list[Invoice]]:
+        # docs: crm.item.list. Unlike the legacy list it refuses a field that it does not know.
+        beside = {"entityTypeId": SMART_INVOICE}
+        return Listing(
+            "crm.item.list", conditions, SELECT, self._parse, id_field="id", beside=beside, rows_in="items"
+        ).all()
+
+    def _parse(self, row: object) -> Invoice:
+        return parse_invoice(row, self.stages, self.we)
+
+    def _read(self, invoice_id: int, repeats: Repeats, *, paced: bool) -> Flow[Invoice | BitrixError]:
+        arguments = {"entityTypeId": SMART_INVOICE, "id": invoice_id}
+        request = Request("crm.item.get", arguments, write=False, paced=paced)
+        outcome = yield from attempt(request, repeats)
+        if isinstance(outcome, RequestError) and outcome.code == "NOT_FOUND":
+            # docs: crm.item.get. The type is there, as its stages are; so it is the invoice that is not.
+            return RequestError(INVOICE_GONE, f"invoice_id={invoice_id} is not there any more", method=request.method)
+        if isinstance(outcome, BitrixError):
+            return outcome
+        return self._of(outcome, invoice_id)
+
+    def _of(self, response: Response, invoice_id: int) -> Invoice | BitrixError:
+        try:
+            invoice = self._parse(response.result.get("item") if isinstance(response.result, dict) else None)
+        except ResponseError as error:
+            return error
+        if invoice.id == invoice_id:
+            return invoice
+        return ResponseError(UNEXPECTED_VALUE, f"id: asked for {invoice_id}, got {invoice.id}", method="crm.item.get")
+
+
+def _nothing() -> Flow[list[Invoice]]:
+    return []
+    yield  # a flow that asks for nothing
+
+
+def invoice_url(portal: str | Origin, invoice_id: int) -> str:
+    """Return the page of a smart invoice, for people. No secret is in it."""
+    origin = portal if isinstance(portal, Origin) else Origin.parse(portal)
+    return f"{origin}/crm/type/{SMART_INVOICE}/details/{check_id(invoice_id, 'invoice_id')}/"

@@ -1,0 +1,99 @@
+"""How the invoice of a settlement is marked paid: a legacy one through a pay system, a smart one by its stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from airflow_b24.bitrix.exchange import Order
+from airflow_b24.bitrix.legacy_invoice import PayInvoice
+from airflow_b24.bitrix.smart_invoice import MoveInvoice
+from airflow_b24.bitrix.stages import Stages
+from airflow_b24.ledger.facts import Kind, Row
+from airflow_b24.reconcile.desk import Desk, PaySystem
+from airflow_b24.reconcile.idle_pay_systems import refuse_idle
+
+STAGE: Final = "stage:"
+
+
+class Way(Protocol):
+    """One way to mark an invoice paid."""
+
+    def through(self, marks: Mapping[str, str]) -> str:
+        """Return what the call goes through, as the ledger writes it; `marks` are of the invoice as it was just read."""
+
+    def order(self, row: Row) -> Order:
+        """Return the call for a row that says what it goes through."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByPaySystem:
+    """`sale.paysystem.pay.invoice`."""
+
+    pay_system: PaySystem
+
+    def through(self, marks: Mapping[str, str]) -> str:
+        """Return the pay system's name, whatever the invoice."""
+        return self.pay_system.name
+
+    def order(self, row: Row) -> Order:
+        """Return the pay."""
+        return PayInvoice(row.invoice_id, self.pay_system.pay_system_id, self.pay_system.bx_rest_handler)
+
+
+@dataclass(frozen=True, slots=True)
+class ByStage:
+    """`crm.item.update`: to the stage of success in the invoice's own funnel, or the one that is wished for it."""
+
+    stages: Stages
+
+    def through(self, marks: Mapping[str, str]) -> str:
+        """Return the stage. Raises ValueError when the funnel has not one."""
+        return STAGE + self.stages.paid_stage(int(marks["categoryId"]))
+
+    def order(self, row: Row) -> Order:
+        """Return the move."""
+        return MoveInvoice(row.invoice_id, row.pay_system.removeprefix(STAGE))
+
+
+@dataclass(frozen=True, slots=True)
+class AsBefore:
+    """The very same call as before: what is unknown is sent again in no other way."""
+
+    way: Way
+    name: str
+
+    def through(self, marks: Mapping[str, str]) -> str:
+        """Return what it was sent through."""
+        return self.name
+
+    def order(self, row: Row) -> Order:
+        """Return the same call."""
+        return self.way.order(row)
+
+
+def check_way(desk: Desk, kind: Kind, pay_system: PaySystem | None) -> None:
+    """Raise ValueError when an invoice of this kind cannot be paid with what is configured."""
+    if kind == "legacy" and pay_system is None:
+        raise ValueError(
+            "pay_system_id or bx_rest_handler: both are missing; give one to the operator, or put pay_system_id into the "
+            "connection's extra (`airflow-b24 setup` prints it)"
+        )
+
+
+def way_of(desk: Desk, row: Row, pay_system: PaySystem | None) -> Way:
+    """How the row's invoice is to be marked paid.
+
+    Raises ValueError when that is not configured, or through a pay system that does nothing; BitrixError.
+    """
+    was_sent = bool(row.sends) and row.is_open_ended
+    if row.kind == "smart":
+        by_stage = ByStage(desk.invoices.smart.stages)
+        return AsBefore(by_stage, row.pay_system) if was_sent else by_stage
+    if was_sent:
+        return ByPaySystem(PaySystem.named(row.pay_system))
+    check_way(desk, row.kind, pay_system)
+    assert pay_system is not None  # noqa: S101 - looked at just above
+    refuse_idle(desk, row, pay_system)
+    return ByPaySystem(pay_system)

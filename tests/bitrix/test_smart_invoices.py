@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from airflow_b24.bitrix.errors import INVOICE_GONE, AuthError, RequestError, ResponseError
+from airflow_b24.bitrix.exchange import exchange
+from airflow_b24.bitrix.invoice import InvoiceKey
+from airflow_b24.bitrix.protocol import Response, read_envelope
+from airflow_b24.bitrix.smart_invoice import SELECT, MoveInvoice, parse_invoice
+from airflow_b24.bitrix.smart_invoices import SmartInvoices, invoice_url
+from airflow_b24.bitrix.stages import Semantics, Stage, Stages
+
+Talk = Callable[..., tuple[list[Any], Any]]
+
+MEANING: dict[str, Semantics] = {"N": "process", "S": "process", "P": "success", "D": "failure"}
+STAGES = Stages({f"DT31_5:{code}": Stage(f"DT31_5:{code}", 5, code, means) for code, means in MEANING.items()})
+WE, ACCOUNTANT = 9, 2
+SMART = SmartInvoices(STAGES, WE)
+
+
+def item(**changed: Any) -> dict[str, Any]:
+    """An item as the documentation shows one: ids and amounts are numbers, an empty link is 0."""
+    return {
+        "id": 17,
+        "accountNumber": "2026/17",
+        "title": "Services",
+        "stageId": "DT31_5:S",
+        "previousStageId": "DT31_5:N",
+        "categoryId": 5,
+        "movedBy": ACCOUNTANT,
+        "movedTime": "2026-11-20T10:00:00+03:00",
+        "opportunity": Decimal("118.5"),
+        "currencyId": "RUB",
+        "companyId": 21,
+        "contactId": 0,
+        "mycompanyId": 7,
+        "begindate": "2026-11-18T03:00:00+03:00",
+    } | changed
+
+
+def test_an_open_invoice_is_read_as_a_value() -> None:
+    invoice = parse_invoice(item(), STAGES, WE)
+    assert (invoice.key, invoice.number, invoice.status_id) == (("smart", 17), "2026/17", "DT31_5:S")
+    assert (invoice.price, invoice.currency) == (Decimal("118.5"), "RUB")
+    assert (invoice.company_id, invoice.contact_id, invoice.my_company_id) == (21, None, 7)
+    assert (invoice.billed_on, invoice.category_id, invoice.moved_by) == (date(2026, 11, 18), 5, ACCOUNTANT)
+    assert not (invoice.paid)
+    assert not (invoice.cancelled)
+    assert (invoice.paid_at, invoice.paid_by, invoice.paid_by_us) == (None, None, None)
+
+
+MOVES: dict[str, tuple[dict[str, Any], bool, bool | None]] = {
+    "in the stage of success, by our user": ({"stageId": "DT31_5:P", "movedBy": WE}, True, True),
+    "in the stage of success, by a person": ({"stageId": "DT31_5:P"}, True, False),
+    "in the stage of success, by nobody": ({"stageId": "DT31_5:P", "movedBy": 0}, True, None),
+    "moved on from there by a robot as our user": ({"previousStageId": "DT31_5:P", "movedBy": WE}, True, True),
+    "moved on from there by a robot as nobody": ({"previousStageId": "DT31_5:P", "movedBy": None}, True, None),
+    "taken back from there by a person": ({"previousStageId": "DT31_5:P"}, False, None),
+    "lost from there, whoever did it": (
+        {"stageId": "DT31_5:D", "previousStageId": "DT31_5:P", "movedBy": WE},
+        False,
+        None,
+    ),
+    "moved by us on its way": ({"movedBy": WE}, False, None),
+}
+
+
+@pytest.mark.parametrize(("changed", "paid", "by_us"), MOVES.values(), ids=MOVES)
+def test_an_invoice_is_paid_when(changed: dict[str, Any], paid: bool, by_us: bool | None) -> None:
+    invoice = parse_invoice(item(**changed), STAGES, WE)
+    assert (invoice.paid, invoice.paid_by_us) == (paid, by_us)
+    assert (invoice.paid_at is not None) is paid
+    assert invoice.cancelled is (invoice.status_id == "DT31_5:D")
+
+
+def test_without_knowing_who_we_are_nobody_is_taken_for_a_robot_of_ours() -> None:
+    moved_on = item(previousStageId="DT31_5:P", movedBy=WE)
+    assert not parse_invoice(moved_on, STAGES).paid
+    assert parse_invoice(item(stageId="DT31_5:P"), STAGES).paid_by_us is None
+
+
+def test_an_invoice_in_a_stage_that_nobody_knows_is_never_paid() -> None:
+    assert parse_invoice(item(stageId="DT31_5:NEWER"), STAGES, WE).price is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"id": 0}, "id"),
+        ({"movedTime": "soon"}, "movedTime"),
+        ({"begindate": "x"}, "begindate"),
+        ({"title": []}, "title"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_named(wrong: dict[str, Any], named: str) -> None:
+    with pytest.raises(ResponseError, match=named):
+        parse_invoice(item(**wrong), STAGES, WE)
+
+
+@pytest.mark.parametrize("amount", ["nan", None, True, [], "1e400"])
+def test_an_amount_that_is_none_is_no_price(amount: object) -> None:
+    assert parse_invoice(item(opportunity=amount), STAGES, WE).price is None
+
+
+def test_an_invoice_is_read_by_its_id_in_its_own_space(talk: Talk) -> None:
+    effects, invoice = talk(SMART.get_invoice(17), Response({"item": item()}))
+    assert (effects[0].method, effects[0].arguments) == ("crm.item.get", {"entityTypeId": 31, "id": 17})
+    assert (effects[0].write, effects[0].paced, invoice.id) == (False, True, 17)
+
+
+@pytest.mark.parametrize("result", [{"item": item(id=18)}, {"item": {}}, {"item": None}, {}, [], None, True])
+def test_what_is_not_the_invoice_is_no_answer(talk: Talk, result: object) -> None:
+    with pytest.raises(ResponseError):
+        talk(SMART.get_invoice(17), Response(result))
+    _, looked = talk(SMART.look(17), Response(result))
+    assert isinstance(looked, ResponseError)
+
+
+def test_a_deleted_invoice_is_told_from_a_missing_right(talk: Talk) -> None:
+    _, gone = talk(SMART.look(17), RequestError("NOT_FOUND", "Element not found"))
+    assert gone.code == INVOICE_GONE
+    with pytest.raises(RequestError, match="invoice_id=17 is not there any more"):
+        talk(SMART.get_invoice(17), RequestError("NOT_FOUND"))
+    denied = AuthError("ACCESS_DENIED")
+    assert talk(SMART.look(17), denied)[1] is denied
+
+
+def test_open_invoices_are_listed_by_the_stages_that_wait_for_money(talk: Talk) -> None:
+    pages = (Response({"items": [item(id=17), item(id=40)]}), Response({"items": []}))
+    effects, found = talk(SMART.open_invoices(), *pages)
+    assert [effect.method for effect in effects] == ["crm.item.list", "crm.item.list"]
+    assert effects[1].arguments == {
+        "entityTypeId": 31,
+        "order": {"id": "ASC"},
+        "filter": {"@stageId": ["DT31_5:N", "DT31_5:S"], ">id": 40},
+        "select": list(SELECT),
+        "start": -1,
+    }
+    assert [invoice.key for invoice in found] == [("smart", 17), ("smart", 40)]
+
+
+def test_ended_invoices_are_listed_from_a_day_on(talk: Talk) -> None:
+    effects, _ = talk(SMART.paid_since(date(2026, 10, 9)), Response({"items": []}))
+    assert effects[0].arguments["filter"] == {
+        "@stageId": ["DT31_5:P", "DT31_5:D"],
+        ">=movedTime": "2026-10-09",
+        ">id": 0,
+    }
+
+
+def test_invoices_are_read_by_ids_in_chunks(talk: Talk) -> None:
+    effects, found = talk(SMART.by_id(list(range(1, 52))), *[Response({"items": []})] * 2)
+    assert [len(effect.arguments["filter"]["@id"]) for effect in effects] == [50, 1]
+    assert found == []
+
+
+@pytest.mark.parametrize("result", [[], {"items": None}, {"items": [1]}, {"items": [item(id=17), item(id=17)]}, None])
+def test_a_list_that_is_none_is_an_error(talk: Talk, result: object) -> None:
+    with pytest.raises(ResponseError):
+        talk(SMART.open_invoices(), Response(result))
+
+
+def test_a_portal_without_stages_is_asked_for_nothing(talk: Talk) -> None:
+    none = SmartInvoices(Stages({}))
+    for flow in (none.open_invoices(), none.paid_since(date(2026, 10, 9))):
+        assert talk(flow) == ([], [])
+
+
+def test_marking_paid_moves_the_stage_once_and_reads_the_same_invoice_back(talk: Talk) -> None:
+    order = MoveInvoice(17, "DT31_5:P")
+    moved = item(stageId="DT31_5:P", movedBy=WE)
+    flow = exchange([order], {order.key: lambda: SMART.look(17)}, 7.5)
+    effects, done = talk(flow, Response({"item": moved}), Response({"item": moved}))
+    arguments = {"entityTypeId": 31, "id": 17, "fields": {"stageId": "DT31_5:P"}}
+    assert (effects[0].method, effects[0].arguments) == ("crm.item.update", arguments)
+    assert (effects[0].write, effects[0].paced, effects[0].send_before) == (True, False, 7.5)
+    assert (effects[1].method, effects[1].paced) == ("crm.item.get", False)
+    assert done.pays == {InvoiceKey("smart", 17): True}
+    assert done.reads[InvoiceKey("smart", 17)].paid_by_us
+
+
+@pytest.mark.parametrize("result", [True, {"item": None}, {"item": {"id": 18}}, {}, []])
+def test_an_answer_about_another_invoice_is_no_answer(result: object) -> None:
+    assert not MoveInvoice(17, "DT31_5:P").is_answered(Response(result))
+
+
+@pytest.mark.parametrize("code", ["", "0", "100", "CRM_FIELD_ERROR_REQUIRED", "CRM_FIELD_ERROR_VALUE_NOT_VALID"])
+def test_what_the_portal_words_before_it_saves_did_not_run(code: str) -> None:
+    request = MoveInvoice(17, "DT31_5:P").request()
+    error = read_envelope(request, {"error": code, "error_description": "no"}, status=400)
+    assert type(error) is RequestError
+
+
+def test_a_plan_without_changes_needs_a_person() -> None:
+    refused = {"error": "UPDATE_DYNAMIC_ITEM_RESTRICTED", "error_description": "no"}
+    error = read_envelope(MoveInvoice(17, "DT31_5:P").request(), refused, status=400)
+    assert isinstance(error, AuthError)
+    assert "plan does not allow changing smart invoices" in str(error)
+
+
+@pytest.mark.parametrize(("given", "named"), [(("5.0", "DT31_5:P"), "invoice_id"), ((17, "P"), "stage_id")])
+def test_a_move_that_cannot_be_is_refused_at_once(given: tuple[Any, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        MoveInvoice(*given)
+
+
+def test_the_page_of_an_invoice_is_for_people() -> None:
+    assert invoice_url("https://a.bitrix24.com", 17) == "https://a.bitrix24.com/crm/type/31/details/17/"
+    assert SMART.invoice_url("https://a.bitrix24.com", 17) == invoice_url("https://a.bitrix24.com", 17)
+
+
+def test_times_of_the_portal_are_aware() -> None:
+    moved = parse_invoice(item(stageId="DT31_5:P"), STAGES, WE)
+    assert moved.paid_at == datetime.fromisoformat("2026-11-20T10:00:00+03:00")
