@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_b24.bitrix.errors import UnknownOutcomeError
 from airflow_b24.bitrix.fields import check_id
+from airflow_b24.bitrix.pages import invoice_url
 from airflow_b24.bitrix.protocol import ANSWERS_TRUE
 from airflow_b24.hooks import Bitrix24Hook
 from airflow_b24.keys import refuse_tokens
@@ -121,10 +122,10 @@ class PayInvoiceOperator(_PortalOperator):
                 self.bx_rest_handler if _given(self.bx_rest_handler) else None,
             )
             desk = hook.desk(self.invoice_type if _given(self.invoice_type) else None)
-            kind = desk.invoices.only_kind if settlement_id is None else look(desk.store, settlement_id).kind
-            url = desk.invoices.of(kind).invoice_url(hook.settings.auth.origin, invoice_id)
-            context["ti"].xcom_push(key=INVOICE_URL, value=url)
             refuse_foreign_ledger(desk, VariablePins(), pay_system, is_start=settlement_id is None)
+            kind = desk.invoices.only_kind if settlement_id is None else look(desk.store, settlement_id).kind
+            url = invoice_url(hook.settings.auth.origin, kind, invoice_id)
+            context["ti"].xcom_push(key=INVOICE_URL, value=url)
             if settlement_id is None:
                 settled = settle_plain(desk, invoice_id, pay_system)
                 self._remember(desk)

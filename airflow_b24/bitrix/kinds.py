@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Protocol
 
-from airflow_b24.bitrix.auth import Origin
 from airflow_b24.bitrix.errors import BitrixError
 from airflow_b24.bitrix.flows import Flow
 from airflow_b24.bitrix.invoice import Invoice
@@ -29,6 +28,3 @@ class Invoices(Protocol):
 
     def by_id(self, ids: Sequence[int]) -> Flow[list[Invoice]]:
         """Read these invoices, in order of id, 50 to a request; those that are gone are left out."""
-
-    def invoice_url(self, portal: str | Origin, invoice_id: int) -> str:
-        """Return the page of an invoice, for people. No secret is in it."""

@@ -8,7 +8,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from airflow_b24.bitrix.auth import Origin
 from airflow_b24.bitrix.errors import INVOICE_GONE, BitrixError, RequestError, ResponseError
 from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, check_id
 from airflow_b24.bitrix.flows import QUICK, Flow, attempt, call
@@ -24,7 +23,6 @@ __all__ = [
     "by_id",
     "get_invoice",
     "invoice_listing",
-    "invoice_url",
     "list_invoices",
     "look",
     "open_invoices",
@@ -159,12 +157,6 @@ def by_id(ids: Sequence[int]) -> Flow[list[Invoice]]:
     for start in range(0, len(ids), PAGE):
         found += yield from list_invoices({"@ID": [check_id(each, "ids") for each in ids[start : start + PAGE]]})
     return found
-
-
-def invoice_url(portal: str | Origin, invoice_id: int) -> str:
-    """Return the page of an invoice, for people. No secret is in it."""
-    origin = portal if isinstance(portal, Origin) else Origin.parse(portal)
-    return f"{origin}/crm/invoice/show/{check_id(invoice_id, 'invoice_id')}/"
 
 
 def _expect(invoice: Invoice, *, paid: bool) -> Invoice:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from airflow_b24.bitrix.auth import Origin
 from airflow_b24.bitrix.errors import INVOICE_GONE, BitrixError, RequestError, ResponseError
 from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, check_id
 from airflow_b24.bitrix.flows import QUICK, REPEATS, Flow, Repeats, attempt
@@ -61,10 +60,6 @@ class SmartInvoices:
             found += yield from self._listed({"@id": chunk})
         return found
 
-    def invoice_url(self, portal: str | Origin, invoice_id: int) -> str:
-        """Return the page of an invoice, for people. No secret is in it."""
-        return invoice_url(portal, invoice_id)
-
     def _listed(self, conditions: Mapping[str, object]) -> Flow[list[Invoice]]:
         # docs: crm.item.list. Unlike the legacy list it refuses a field that it does not know.
         beside = {"entityTypeId": SMART_INVOICE}
@@ -99,9 +94,3 @@ class SmartInvoices:
 def _nothing() -> Flow[list[Invoice]]:
     return []
     yield  # a flow that asks for nothing
-
-
-def invoice_url(portal: str | Origin, invoice_id: int) -> str:
-    """Return the page of a smart invoice, for people. No secret is in it."""
-    origin = portal if isinstance(portal, Origin) else Origin.parse(portal)
-    return f"{origin}/crm/type/{SMART_INVOICE}/details/{check_id(invoice_id, 'invoice_id')}/"

@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from airflow_b24.bitrix.auth import AddressError, Origin
 from airflow_b24.bitrix.errors import INVOICE_GONE, RequestError, ResponseError, UnknownOutcomeError
 from airflow_b24.bitrix.legacy_invoice import PayInvoice
 from airflow_b24.bitrix.legacy_invoices import (
     get_invoice,
     invoice_listing,
-    invoice_url,
     list_invoices,
     open_invoices,
     paid_since,
@@ -154,14 +152,3 @@ def test_what_is_no_list_is_an_error(talk: Talk, result: object) -> None:
 def test_a_refused_list_names_the_method(talk: Talk) -> None:
     with pytest.raises(RequestError):
         talk(list_invoices(), RequestError("", "Access denied."))
-
-
-@pytest.mark.parametrize("portal", ["https://portal.example/", Origin.parse("https://portal.example")])
-def test_an_invoice_has_a_page(portal: str | Origin) -> None:
-    assert invoice_url(portal, 5) == "https://portal.example/crm/invoice/show/5/"
-
-
-def test_a_webhook_is_no_page() -> None:
-    with pytest.raises(AddressError) as caught:
-        invoice_url("https://portal.example/rest/1/k1x7v9q2m4z8t6w3/", 5)
-    assert "k1x7" not in str(caught.value)

@@ -12,7 +12,7 @@ from airflow_b24.bitrix.exchange import exchange
 from airflow_b24.bitrix.invoice import InvoiceKey
 from airflow_b24.bitrix.protocol import Response, read_envelope
 from airflow_b24.bitrix.smart_invoice import SELECT, MoveInvoice, parse_invoice
-from airflow_b24.bitrix.smart_invoices import SmartInvoices, invoice_url
+from airflow_b24.bitrix.smart_invoices import SmartInvoices
 from airflow_b24.bitrix.stages import Semantics, Stage, Stages
 
 Talk = Callable[..., tuple[list[Any], Any]]
@@ -207,11 +207,6 @@ def test_a_plan_without_changes_needs_a_person() -> None:
 def test_a_move_that_cannot_be_is_refused_at_once(given: tuple[Any, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         MoveInvoice(*given)
-
-
-def test_the_page_of_an_invoice_is_for_people() -> None:
-    assert invoice_url("https://a.bitrix24.com", 17) == "https://a.bitrix24.com/crm/type/31/details/17/"
-    assert SMART.invoice_url("https://a.bitrix24.com", 17) == invoice_url("https://a.bitrix24.com", 17)
 
 
 def test_times_of_the_portal_are_aware() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from airflow_b24.bitrix import commands, invoices, protocol, renewal
+from airflow_b24.bitrix import commands, legacy_invoices, protocol, renewal
 from airflow_b24.bitrix.auth import Origin, Secret, Webhook
 from airflow_b24.bitrix.errors import BitrixError, ResponseError
 from airflow_b24.bitrix.gate import Body, UnfitAnswerError
@@ -140,7 +140,7 @@ def _invoice(data: bytes) -> None:
 
 def _listing(data: bytes) -> None:
     outcome = protocol.read(GET, Answer(200, {}, data))
-    flow = invoices.invoice_listing({"=PAYED": "N"}).page()
+    flow = legacy_invoices.invoice_listing({"=PAYED": "N"}).page()
     flow.send(None)
     with suppress(BitrixError, StopIteration):
         while True:
