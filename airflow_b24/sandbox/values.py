@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from airflow_b24.sandbox.php import to_int, to_text
+from airflow_b24.sandbox.php import items, to_int, to_text
 
 _DAY_FIRST = ("%d.%m.%Y", "%d.%m.%Y %H:%M:%S")
 
@@ -25,10 +25,27 @@ def write(value: object, kind: str, zone: tzinfo) -> str:
     return f"{value:.2f}" if kind == "money" else str(value)
 
 
+def write_json(value: Any, kind: str, zone: tzinfo) -> object:
+    """A value as crm.item.* sends it: numbers as numbers, nothing as null or, for a link, as 0."""
+    if kind == "link":
+        return value or 0
+    if value is None or kind in {"int", "list"}:
+        return value
+    if kind == "money":
+        # docs: a JSON number, a double of PHP; both write the shortest text that reads back as the same double.
+        return int(value) if value == int(value) else float(value)
+    if kind == "date":
+        # docs: 2024-07-23T02:00:00+02:00, which is midnight in UTC written in the portal's zone.
+        return datetime.combine(value, time(), UTC).astimezone(zone).isoformat(timespec="seconds")
+    return write(value, kind, zone)
+
+
 def read(value: Any, kind: str, zone: tzinfo) -> object:
     """The value a client meant; a date that cannot be read raises ValueError."""
-    if kind == "int":
+    if kind in {"int", "link"}:
         return to_int(value)
+    if kind == "list":
+        return [to_int(each) for _, each in items(value)]
     if kind == "flag":
         return to_text(value) == "Y"
     if kind == "money":
