@@ -89,7 +89,12 @@ def _check(index: int, command: Command) -> None:
     if index >= LIMIT:
         raise RestError(400, "ERROR_BATCH_LENGTH_EXCEEDED", "Max batch length exceeded")
     if command.method in _FORBIDDEN:
-        raise RestError(400, "ERROR_BATCH_METHOD_NOT_ALLOWED", "Method is not allowed for batch usage")
+        raise not_allowed()
+
+
+def not_allowed() -> RestError:
+    """The refusal of a method that works outside a batch only."""
+    return RestError(400, "ERROR_BATCH_METHOD_NOT_ALLOWED", "Method is not allowed for batch usage")
 
 
 def _record(outcomes: Outcomes, key: str, done: Done) -> None:

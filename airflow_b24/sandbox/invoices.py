@@ -1,4 +1,4 @@
-"""The methods crm.invoice.* and the invoice statuses."""
+"""The methods crm.invoice.*."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from airflow_b24.sandbox.invoice import FIELDS, Invoice
 from airflow_b24.sandbox.listing import Column, Columns, Result, page
 from airflow_b24.sandbox.php import either_case, items, to_int, to_text
-from airflow_b24.sandbox.state import State, Status, Turn, User
+from airflow_b24.sandbox.state import State, Turn, User
 from airflow_b24.sandbox.values import read, read_money, write
 from airflow_b24.sandbox.wire import RestError
 
@@ -156,29 +156,3 @@ def _read(state: State, kind: str, value: Any, size: int) -> object:
 
 def _sum(row: Mapping[str, Any]) -> Decimal:
     return read_money(row.get("PRICE", 0)) * read_money(row.get("QUANTITY", 1))
-
-
-_STATUS_COLUMNS: Columns = {
-    "ID": Column("int", attrgetter("sort")),
-    "ENTITY_ID": Column("text", lambda _: "INVOICE_STATUS"),
-    "STATUS_ID": Column("text", attrgetter("id")),
-    "NAME": Column("text", attrgetter("name")),
-    "NAME_INIT": Column("text", attrgetter("name")),
-    "SORT": Column("int", attrgetter("sort")),
-    "SYSTEM": Column("flag", attrgetter("system")),
-    "SEMANTICS": Column("text", attrgetter("semantics")),
-}
-
-
-def statuses(turn: Turn) -> Result:
-    """crm.status.list and its older name crm.invoice.status.list; only INVOICE_STATUS exists here."""
-    asked = {"order": {"SORT": "ASC"}} | turn.arguments
-    rows: list[Status] = list(turn.state.statuses)
-    return page(rows, _STATUS_COLUMNS, asked, turn.state.zone, counts_fast=False)
-
-
-def entity_types(_: Turn) -> Result:
-    """crm.status.entity.types."""
-    # source-derived: INVOICE_STATUS is listed only where legacy invoices are switched on, as they are here.
-    semantics = {"START_FIELD": "N", "FINAL_SUCCESS_FIELD": "P", "FINAL_UNSUCCESS_FIELD": "D", "FINAL_SORT": 0}
-    return Result([{"ID": "INVOICE_STATUS", "NAME": "Статусы счета", "SEMANTIC_INFO": semantics}])

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from airflow_b24.sandbox import companies, invoices, paysystems
+from airflow_b24.sandbox import (
+    companies,
+    funnels,
+    invoices,
+    item_fields,
+    payment_documents,
+    paysystems,
+    smart_invoices,
+    stage_history,
+    statuses,
+    timeline,
+)
 from airflow_b24.sandbox.listing import Result
 from airflow_b24.sandbox.php import either_case, is_empty, to_text
 from airflow_b24.sandbox.state import Turn, User
@@ -16,11 +27,12 @@ ALL_SCOPES = ("crm", "im", "pay_system", "user")
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What a method does and the scope it needs; an empty scope means any."""
+    """What a method does and the scope it needs; an empty scope means any, `alone` that some portals batch it not."""
 
     run: Callable[[Turn], Result]
     scope: str = ""
     counts: bool = False
+    alone: bool = False
 
 
 def _scope(turn: Turn) -> Result:
@@ -73,15 +85,30 @@ METHODS: Mapping[str, Method] = {
     "crm.invoice.list": Method(invoices.list_, "crm", counts=True),
     "crm.invoice.add": Method(invoices.add, "crm"),
     "crm.invoice.update": Method(invoices.update, "crm"),
-    "crm.invoice.status.list": Method(invoices.statuses, "crm"),
-    "crm.status.list": Method(invoices.statuses, "crm"),
-    "crm.status.entity.types": Method(invoices.entity_types, "crm"),
+    "crm.invoice.status.list": Method(statuses.invoice_list, "crm"),
+    "crm.item.get": Method(smart_invoices.get, "crm"),
+    "crm.item.list": Method(smart_invoices.list_, "crm", counts=True),
+    "crm.item.add": Method(smart_invoices.add, "crm"),
+    "crm.item.update": Method(smart_invoices.update, "crm", alone=True),
+    "crm.item.fields": Method(item_fields.fields, "crm"),
+    "crm.item.payment.list": Method(payment_documents.list_, "crm", alone=True),
+    "crm.item.payment.get": Method(payment_documents.get, "crm", alone=True),
+    "crm.item.payment.add": Method(payment_documents.add, "crm", alone=True),
+    "crm.item.payment.pay": Method(payment_documents.pay, "crm", alone=True),
+    "crm.item.payment.unpay": Method(payment_documents.unpay, "crm", alone=True),
+    "crm.category.list": Method(funnels.list_, "crm"),
+    "crm.stagehistory.list": Method(stage_history.list_, "crm", counts=True),
+    "crm.timeline.comment.add": Method(timeline.add, "crm"),
+    "crm.timeline.comment.list": Method(timeline.list_, "crm", counts=True),
+    "crm.status.list": Method(statuses.list_, "crm"),
+    "crm.status.entity.types": Method(statuses.entity_types, "crm"),
     "crm.company.list": Method(companies.companies, "crm", counts=True),
     "crm.requisite.list": Method(companies.requisites, "crm", counts=True),
     "crm.requisite.bankdetail.list": Method(companies.bank_details, "crm", counts=True),
     "crm.paysystem.list": Method(paysystems.crm_list, "crm"),
     "crm.persontype.list": Method(paysystems.person_types, "crm"),
     "sale.paysystem.pay.invoice": Method(paysystems.pay_invoice, "pay_system"),
+    "sale.paysystem.pay.payment": Method(payment_documents.pay_payment, "pay_system"),
     "sale.paysystem.settings.invoice.get": Method(paysystems.invoice_settings, "pay_system"),
     "sale.paysystem.list": Method(paysystems.list_, "pay_system"),
     "sale.paysystem.add": Method(paysystems.add, "pay_system"),

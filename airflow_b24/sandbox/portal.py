@@ -90,6 +90,8 @@ def _batch(visit: _Visit, caller: Caller, plan: faults.Plan) -> dict[str, object
     def execute(index: int, command: batch.Command) -> batch.Done:
         if command.method not in METHODS:
             raise RestError(404, "ERROR_METHOD_NOT_FOUND", "Method not found!")
+        if visit.state.settings.smart_batch_refused and METHODS[command.method].alone:
+            raise batch.not_allowed()
         check_scope(caller, METHODS[command.method].scope, in_batch=True)
         began_s = visit.spent_s
         result = _execute(visit, caller, command, plan.commands.get(index))
