@@ -9,8 +9,11 @@ from html import escape
 from itertools import islice
 from typing import Any
 
+from airflow_b24.sandbox.funnel import FAILURE, SUCCESS
 from airflow_b24.sandbox.invoice import Invoice
+from airflow_b24.sandbox.payment_documents import documents_of
 from airflow_b24.sandbox.php import to_text
+from airflow_b24.sandbox.smart_invoice import SmartInvoice
 from airflow_b24.sandbox.state import JournalEntry, State
 
 REFRESH_S = 4
@@ -55,18 +58,22 @@ def page(state: State, now: datetime) -> str:
 As of {_moment(state, now)}; this page renews itself.</p>
 {_cards(state, now)}
 <h2>Invoices</h2><p>What the portal's own books say, newest first.</p>{_invoices(state)}
+<h2>Smart invoices</h2><p>The newer kind: an invoice is paid when it is in the success stage of its funnel.</p>
+{_smart_invoices(state)}
 <h2>Incoming payments</h2><p>What the bank reports, in the order it was delivered.</p>{_payments(state)}
 <h2>Recent requests</h2><p>What programs asked the portal to do, latest first.</p>{_requests(state)}
 </main></body></html>"""
 
 
 def _cards(state: State, now: datetime) -> str:
-    invoices = list(state.invoices.values())
-    unpaid = [invoice for invoice in invoices if not invoice.paid and not invoice.cancelled]
-    double = sum(len(invoice.executed_pays) > 1 for invoice in invoices)
+    meanings = {invoice.id: _meaning(state, invoice) for invoice in state.smart_invoices.values()}
+    unpaid: list[Invoice | SmartInvoice] = [each for each in state.invoices.values() if not each.paid | each.cancelled]
+    unpaid += [each for each in state.smart_invoices.values() if meanings[each.id] not in {SUCCESS, FAILURE}]
+    paid = sum(invoice.paid for invoice in state.invoices.values()) + list(meanings.values()).count(SUCCESS)
+    double = state.double_paid()
     cards = (
         _card(str(len(unpaid)), f"unpaid invoices, {_sum(unpaid)}"),
-        _card(str(sum(invoice.paid for invoice in invoices)), "paid invoices"),
+        _card(str(paid), "paid invoices"),
         _card(str(double), "invoices paid more than once", "bad" if double else ""),
         _card(str(len(state.bank.records)), "records from the bank"),
         _card(str(state.requests), f"requests, {state.refused} refused as too many"),
@@ -87,7 +94,7 @@ def _card(figure: str, label: str, tone: str = "") -> str:
     return f'<div class="card"><b>{shown}</b><span>{escape(label)}</span></div>'
 
 
-def _sum(invoices: Iterable[Invoice]) -> str:
+def _sum(invoices: Iterable[Invoice | SmartInvoice]) -> str:
     totals: dict[str, Decimal] = {}
     for invoice in invoices:
         totals[invoice.currency] = totals.get(invoice.currency, Decimal(0)) + invoice.price
@@ -147,11 +154,50 @@ def _state(invoice: Invoice) -> str:
 
 
 def _how(state: State, invoice: Invoice) -> str:
-    if not invoice.paid:
-        return ""
-    user = state.users.get(invoice.paid_by or 0)
+    return _hand(state, invoice.paid_by, by_program=bool(invoice.executed_pays)) if invoice.paid else ""
+
+
+def _hand(state: State, user_id: int | None, *, by_program: bool) -> str:
+    user = state.users.get(user_id or 0)
     name = f"{user.name} {user.last_name}".strip() if user else "unknown"
-    return escape(f"{'by program' if invoice.executed_pays else 'by hand'}, {name}")
+    return escape(f"{'by program' if by_program else 'by hand'}, {name}")
+
+
+def _meaning(state: State, invoice: SmartInvoice) -> str:
+    stage = state.stage(invoice)
+    return stage.semantics if stage else ""
+
+
+def _smart_invoices(state: State) -> str:
+    heads = {"Invoice": "", "Customer": "", "Amount": "num", "Stage": "", "Since": "", "How": "", "Documents": ""}
+    names = {company.get("ID", ""): company.get("TITLE", "") for company in state.companies}
+    newest = sorted(state.smart_invoices.values(), key=lambda invoice: -invoice.id)
+    rows = (_smart_invoice(state, invoice, names) for invoice in newest[:_SHOWN])
+    return _table(heads, rows, "No smart invoices yet.")
+
+
+def _smart_invoice(state: State, invoice: SmartInvoice, names: Mapping[str, str]) -> str:
+    billed = f", of {invoice.billed_on:%d.%m.%Y}" if invoice.billed_on else ""
+    documents = documents_of(state, invoice.id)
+    paid = f"{sum(document.paid for document in documents)} of {len(documents)} paid" if documents else ""
+    return _row(
+        (f"{escape(invoice.number)}<br><small>id {invoice.id}{billed}</small>", "day"),
+        (escape(names.get(str(invoice.company_id), "")), ""),
+        (escape(f"{_amount(invoice.price)} {invoice.currency}"), "num"),
+        (_stage(state, invoice), ""),
+        (_moment(state, invoice.moved_at) if invoice.moved_at else "", "day"),
+        (_hand(state, invoice.moved_by, by_program=bool(invoice.executed_pays)), ""),
+        (escape(paid), ""),
+    )
+
+
+def _stage(state: State, invoice: SmartInvoice) -> str:
+    stage, funnel = state.stage(invoice), state.funnels.get(invoice.category_id)
+    place = f"<br><small>{escape(f'{funnel.name if funnel else invoice.category_id}, {invoice.stage_id}')}</small>"
+    if len(invoice.executed_pays) > 1:
+        return _pill(f"paid {len(invoice.executed_pays)} times", "bad") + place
+    tone = {SUCCESS: "good", FAILURE: "idle"}.get(_meaning(state, invoice), "warn")
+    return _pill(stage.name if stage else invoice.stage_id, tone) + place
 
 
 def _payments(state: State) -> str:

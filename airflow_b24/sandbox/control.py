@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_b24.sandbox.faults import read_rule
+from airflow_b24.sandbox.funnel import FAILURE, SUCCESS
 from airflow_b24.sandbox.invoice import FIELDS, ExecutedPay, Invoice
 from airflow_b24.sandbox.knobs import change_settings
-from airflow_b24.sandbox.person import edit_invoice, put_invoice
-from airflow_b24.sandbox.state import JournalEntry, State
+from airflow_b24.sandbox.payment_documents import documents_of, row
+from airflow_b24.sandbox.person import (
+    edit_invoice,
+    edit_smart_invoice,
+    put_funnel,
+    put_invoice,
+    put_payment_document,
+    put_smart_invoice,
+)
+from airflow_b24.sandbox.smart_invoice import SmartInvoice, SmartPay, StageRecord
+from airflow_b24.sandbox.state import Comment, JournalEntry, State
 from airflow_b24.sandbox.values import write
 from airflow_b24.sandbox.wire import Answer, Request, json_answer
 
@@ -51,6 +61,8 @@ def _route(state: State, request: Request, now: datetime) -> object:
     head, _, tail = place.partition("/")
     if tail.isdecimal() and (request.verb, head) == ("POST", "invoices"):
         return _invoice(edit_invoice(state, int(tail), _documents(request)[0], now), state)
+    if tail.isdecimal() and (request.verb, head) == ("POST", "smart-invoices"):
+        return _smart_invoice(edit_smart_invoice(state, int(tail), _documents(request)[0], now), state)
     act = _PLACES.get((request.verb, place))
     if act is None:
         raise LookupError(f"{request.verb} {request.path}: no such place in the sandbox")
@@ -75,6 +87,18 @@ def _add_invoices(state: State, request: Request, now: datetime) -> object:
     return [_invoice(put_invoice(state, each, now), state) for each in _documents(request)]
 
 
+def _add_smart_invoices(state: State, request: Request, now: datetime) -> object:
+    return [_smart_invoice(put_smart_invoice(state, each, now), state) for each in _documents(request)]
+
+
+def _put_payment_documents(state: State, request: Request, now: datetime) -> object:
+    return [row(state, put_payment_document(state, each, now)) for each in _documents(request)]
+
+
+def _put_funnels(state: State, request: Request, _: datetime) -> object:
+    return [asdict(put_funnel(state, each)) for each in _documents(request)]
+
+
 def _documents(request: Request) -> list[Mapping[str, Any]]:
     try:
         document = json.loads(request.body)
@@ -89,8 +113,9 @@ def _documents(request: Request) -> list[Mapping[str, Any]]:
 def books(state: State) -> dict[str, object]:
     """What really happened on the portal, which its REST would not tell."""
     invoices = [_invoice(invoice, state) for invoice in state.invoices.values()]
-    double = sum(len(invoice.executed_pays) > 1 for invoice in state.invoices.values())
-    return {"invoices": invoices, "requests": state.requests, "refused": state.refused, "double_paid": double}
+    smart = [_smart_invoice(invoice, state) for invoice in state.smart_invoices.values()]
+    counts = {"requests": state.requests, "refused": state.refused, "double_paid": state.double_paid()}
+    return {"invoices": invoices, "smart_invoices": smart, **counts}
 
 
 def _invoice(invoice: Invoice, state: State) -> dict[str, object]:
@@ -110,7 +135,26 @@ def _invoice(invoice: Invoice, state: State) -> dict[str, object]:
     }
 
 
-def _entry(record: JournalEntry | ExecutedPay) -> dict[str, object]:
+def _smart_invoice(invoice: SmartInvoice, state: State) -> dict[str, object]:
+    stage = state.stage(invoice)
+    plain = ("id", "number", "title", "currency", "category_id", "stage_id", "previous_stage_id", "company_id")
+    people = ("created_by", "updated_by", "moved_by", "comments", "custom")
+    history = [record for record in state.stage_history if record.owner_id == invoice.id]
+    return {name: getattr(invoice, name) for name in (*plain, *people)} | {
+        "price": write(invoice.price, "money", state.zone),
+        "updated_at": write(invoice.updated_at, "datetime", state.zone),
+        "moved_at": write(invoice.moved_at, "datetime", state.zone),
+        "paid": stage is not None and stage.semantics == SUCCESS,
+        "cancelled": stage is not None and stage.semantics == FAILURE,
+        "payment_documents": [row(state, document) for document in documents_of(state, invoice.id)],
+        "history": [_entry(record) for record in history],
+        "timeline": [_entry(comment) for comment in state.comments_on("dynamic_31", invoice.id)],
+        "executed_pays": len(invoice.executed_pays),
+        "pays": [_entry(pay) for pay in invoice.executed_pays],
+    }
+
+
+def _entry(record: JournalEntry | ExecutedPay | SmartPay | StageRecord | Comment) -> dict[str, object]:
     shown = {field.name: getattr(record, field.name) for field in fields(record)}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in shown.items()}
 
@@ -122,5 +166,9 @@ _PLACES: Mapping[tuple[str, str], Callable[[State, Request, datetime], object]] 
     ("DELETE", "faults"): _clear_faults,
     ("POST", "payments"): _add_payments,
     ("POST", "invoices"): _add_invoices,
+    ("POST", "smart-invoices"): _add_smart_invoices,
+    ("POST", "payment-documents"): _put_payment_documents,
+    ("GET", "funnels"): lambda state, _, __: [asdict(funnel) for funnel in state.funnels.values()],
+    ("POST", "funnels"): _put_funnels,
     ("POST", "settings"): lambda state, request, _: change_settings(state, _documents(request)[0]),
 }
