@@ -5,16 +5,20 @@ The credentials are fixed and public, because nothing behind them is real: each 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from typing import Any
 
 from airflow_b24.sandbox.bank import OWN_ACCOUNT, Bank
 from airflow_b24.sandbox.companies import COMPANY
 from airflow_b24.sandbox.invoice import Invoice
 from airflow_b24.sandbox.methods import ALL_SCOPES
 from airflow_b24.sandbox.scenarios import COMPANIES, SCENARIOS, UNPAID, Bill, End, Scenario
+from airflow_b24.sandbox.seed_funnels import CONTRACT, FUNNELS, STANDARD
+from airflow_b24.sandbox.smart_invoice import SmartInvoice
+from airflow_b24.sandbox.stage_moves import move
 from airflow_b24.sandbox.state import MOSCOW, Application, Handler, PaySystem, State, Token, User, Webhook
 
 ADMINISTRATOR, ACCOUNTANT, TECHNICAL, READER = 1, 2, 9, 11
@@ -44,6 +48,20 @@ class Expectation:
     invoice_id: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class SmartBill:
+    """A smart invoice in short; without a stage it was sent to the customer, `state` sets further attributes."""
+
+    id: int
+    number: str
+    price: str
+    company_id: int
+    days_ago: int
+    funnel_id: int = STANDARD
+    stage_id: str = ""
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
 def _payment_id(index: int) -> str:
     return f"B{index + 1:04d}"
 
@@ -62,8 +80,9 @@ def webhook_path(user_id: int = TECHNICAL, secret: str = TECHNICAL_SECRET) -> st
 
 
 def portal(today: date) -> State:
-    """A portal with users, credentials, pay systems of each kind and companies, but no invoices."""
-    state = State(zone=MOSCOW, bank=Bank(BANK_API_KEY))
+    """A portal with users, credentials, pay systems of each kind, funnels and companies, but no invoices."""
+    state = State(zone=MOSCOW, bank=Bank(BANK_API_KEY), smart_fields={CONTRACT: "Договор"})
+    state.funnels = {funnel.id: funnel for funnel in FUNNELS}
     _people(state, today)
     _pay_systems(state)
     _companies(state)
@@ -172,6 +191,22 @@ def _pay_by_hand(invoice: Invoice, day: date) -> None:
 
 def _number(bill: Bill, today: date) -> str:
     return f"{(today - timedelta(days=bill.days_ago)).year}/{bill.id}"
+
+
+def add_smart_invoice(state: State, bill: SmartBill, today: date) -> SmartInvoice:
+    """Add a smart invoice that the accountant entered in its funnel so many days ago."""
+    billed, funnel = today - timedelta(days=bill.days_ago), state.funnels[bill.funnel_id]
+    invoice = SmartInvoice(bill.id, bill.number, Decimal(bill.price), title=f"Счёт {bill.number}")
+    invoice.category_id, invoice.company_id, invoice.my_company_id = funnel.id, bill.company_id, OWN_COMPANY
+    invoice.billed_on, invoice.pay_before, invoice.created_at = billed, billed + timedelta(days=14), _at(billed)
+    invoice.created_by = invoice.assigned_to = ACCOUNTANT
+    for name, value in bill.state.items():
+        setattr(invoice, name, value)
+    move(state, invoice, funnel.first, ACCOUNTANT, _at(billed))
+    sent = sorted(funnel.stages, key=lambda stage: stage.sort)[1]
+    move(state, invoice, funnel.stage(bill.stage_id) or sent, ACCOUNTANT, _at(billed))
+    state.smart_invoices[invoice.id] = invoice
+    return invoice
 
 
 def _record(payment_id: str, scenario: Scenario, today: date) -> dict[str, object]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_b24.sandbox import seed, site
+from airflow_b24.sandbox import seed, seed_funnels, site
 from airflow_b24.sandbox.invoice import Invoice
 from airflow_b24.sandbox.state import State
 from airflow_b24.sandbox.wire import Answer, Request
@@ -57,6 +57,20 @@ class Desk:
     def books(self, invoice_id: int) -> Any:
         return next(row for row in self.control("GET", "books")[1]["invoices"] if row["id"] == invoice_id)
 
+    def refused(self, method: str, arguments: Any = None, *, path: str | None = None) -> tuple[int, str, str]:
+        status, document = self.call(method, arguments, path=path)
+        return status, document["error"], document["error_description"]
+
+    def update(self, invoice_id: int, **fields: Any) -> Any:
+        sent = {"entityTypeId": 31, "id": invoice_id, "fields": fields}
+        return self.result("crm.item.update", sent)["item"]
+
+    def smart_books(self, invoice_id: int) -> Any:
+        return next(row for row in self.control("GET", "books")[1]["smart_invoices"] if row["id"] == invoice_id)
+
+    def history(self, invoice_id: int) -> list[tuple[int, str]]:
+        return [(record["type_id"], record["stage_id"]) for record in self.smart_books(invoice_id)["history"]]
+
 
 @pytest.fixture
 def desk() -> Desk:
@@ -71,3 +85,12 @@ def desk() -> Desk:
 @pytest.fixture
 def admin_path() -> str:
     return seed.webhook_path(seed.ADMINISTRATOR, seed.ADMIN_SECRET)
+
+
+@pytest.fixture
+def smart(desk: Desk) -> Desk:
+    """The same portal with smart invoices: 2, whose id a legacy one has too, and 501; 601 and 701 in other funnels."""
+    funnels = {2: seed_funnels.STANDARD, 501: seed_funnels.STANDARD, 601: seed_funnels.RENAMED}
+    for number, funnel in (funnels | {701: seed_funnels.AUTOMATED}).items():
+        seed.add_smart_invoice(desk.state, seed.SmartBill(number, f"S-{number}", "118.00", 21, 5, funnel), TODAY)
+    return desk

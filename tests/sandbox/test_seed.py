@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from airflow_b24.sandbox import seed
+from airflow_b24.sandbox import seed, seed_funnels
 
 TODAY = date(2026, 11, 22)
 STATE = seed.demo(TODAY)
@@ -86,3 +86,27 @@ def test_secrets_are_long_and_differ() -> None:
     secrets = [seed.ADMIN_SECRET, seed.TECHNICAL_SECRET, seed.CRM_ONLY_SECRET, seed.READER_SECRET, seed.BANK_API_KEY]
     assert len(set(secrets)) == len(secrets)
     assert min(map(len, secrets)) >= 16
+
+
+def test_the_portal_has_a_default_funnel_a_renamed_one_and_an_automated_one_and_no_invoices() -> None:
+    state = seed.portal(TODAY)
+    success = {funnel.id: funnel.ending("S").id for funnel in state.funnels.values()}
+    assert success == {5: "DT31_5:P", 8: "DT31_8:UC_PAID01", 9: "DT31_9:P"}
+    assert [funnel.id for funnel in state.funnels.values() if funnel.default] == [seed_funnels.STANDARD]
+    assert (state.invoices, state.smart_invoices, state.stage_history) == ({}, {}, [])
+
+
+def test_a_smart_bill_is_an_invoice_which_the_customer_has() -> None:
+    state = seed.portal(TODAY)
+    bill = seed.SmartBill(501, "2026/501", "118.00", 21, 5, seed_funnels.RENAMED, state={"comments": "x"})
+    invoice = seed.add_smart_invoice(state, bill, TODAY)
+    assert state.smart_invoices == {501: invoice}
+    assert (invoice.price, invoice.billed_on, invoice.pay_before) == (
+        Decimal("118.00"),
+        date(2026, 11, 17),
+        date(2026, 12, 1),
+    )
+    assert (invoice.stage_id, invoice.comments, invoice.moved_by) == ("DT31_8:UC_SENT01", "x", seed.ACCOUNTANT)
+    paid = seed.add_smart_invoice(state, seed.SmartBill(502, "7", "1.00", 21, 5, stage_id="DT31_5:P"), TODAY)
+    assert [record.stage_id for record in state.stage_history if record.owner_id == 502] == ["DT31_5:N", "DT31_5:P"]
+    assert (paid.stage_id, paid.executed_pays) == ("DT31_5:P", [])
