@@ -45,27 +45,29 @@ class SmartInvoices:
 
     def open_invoices(self) -> Flow[list[Invoice]]:
         """Read all invoices that wait for their money, in order of id."""
-        return self._listed({"@stageId": self.stages.open_ids}) if self.stages.open_ids else _nothing()
+        return self.open_listing().all() if self.stages.open_ids else _nothing()
+
+    def open_listing(self) -> Listing[Invoice]:
+        """Return the list of invoices that wait for their money, to be read page by page; there must be such stages."""
+        return self._listing({"@stageId": self.stages.open_ids})
 
     def paid_since(self, day: date) -> Flow[list[Invoice]]:
         """Read all invoices that came to an end, paid or lost, on or after a day of the portal's, in order of id."""
         ended = self.stages.ended_ids
-        return self._listed({"@stageId": ended, ">=movedTime": day.isoformat()}) if ended else _nothing()
+        return self._listing({"@stageId": ended, ">=movedTime": day.isoformat()}).all() if ended else _nothing()
 
     def by_id(self, ids: Sequence[int]) -> Flow[list[Invoice]]:
         """Read these invoices, in order of id, 50 to a request; those that are gone are left out."""
         found: list[Invoice] = []
         for start in range(0, len(ids), PAGE):
             chunk = [check_id(each, "ids") for each in ids[start : start + PAGE]]
-            found += yield from self._listed({"@id": chunk})
+            found += yield from self._listing({"@id": chunk}).all()
         return found
 
-    def _listed(self, conditions: Mapping[str, object]) -> Flow[list[Invoice]]:
+    def _listing(self, conditions: Mapping[str, object]) -> Listing[Invoice]:
         # docs: crm.item.list. Unlike the legacy list it refuses a field that it does not know.
         beside = {"entityTypeId": SMART_INVOICE}
-        return Listing(
-            "crm.item.list", conditions, SELECT, self._parse, id_field="id", beside=beside, rows_in="items"
-        ).all()
+        return Listing("crm.item.list", conditions, SELECT, self._parse, "id", beside, "items")
 
     def _parse(self, row: object) -> Invoice:
         return parse_invoice(row, self.stages, self.we)

@@ -55,7 +55,7 @@ def run_doctor(args: Namespace) -> None:
         pay_system = PaySystem(settings.pay_system_id, settings.bx_rest_handler)
         # The tokens of an application are renewed in the ledger alone.
         with hook.get_conn() if settings.application else _client(settings) as client:
-            found = examine(client, pay_system, lambda: open_ledger(hook))
+            found = examine(client, pay_system, lambda: open_ledger(hook), settings.invoice_type, settings.wishes)
         if args.http_conn_id:
             found.append(bank_answers(args.http_conn_id, args.http_endpoint))
         tell(as_json([asdict(each) for each in found]) if args.json else finding_lines(found))

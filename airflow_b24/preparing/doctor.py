@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import false, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,36 +11,37 @@ from sqlalchemy.exc import SQLAlchemyError
 from airflow_b24.bitrix.client import Client
 from airflow_b24.bitrix.companies import bank_accounts, requisites
 from airflow_b24.bitrix.errors import AuthError, BitrixError, RequestError
-from airflow_b24.bitrix.invoice import Invoice
-from airflow_b24.bitrix.legacy_invoices import invoice_listing
-from airflow_b24.bitrix.paysystems import Profile, invoice_status_types, may_pay_invoices, profile, scopes
+from airflow_b24.bitrix.invoice import Kind
+from airflow_b24.bitrix.paysystems import Profile, may_pay_invoices, profile, scopes
+from airflow_b24.bitrix.stages import Wishes
 from airflow_b24.ledger.errors import LedgerError
 from airflow_b24.ledger.schema import portal as portal_table
 from airflow_b24.ledger.store import Store
 from airflow_b24.preparing.findings import Finding, ask, failed, skipped
+from airflow_b24.preparing.invoice_kinds import (
+    LEGACY,
+    RIGHTS,
+    SMART,
+    Read,
+    counted,
+    legacy_finding,
+    read,
+    smart_finding,
+)
 from airflow_b24.preparing.pay_system import CHECK, configured, really_pays
 from airflow_b24.reconcile.desk import PaySystem
+from airflow_b24.reconcile.portal import InvoiceType, PortalInvoices
 
 __all__ = ["Finding", "examine"]
 
-OPEN_INVOICES_READ: Final = 500
-NEEDED_SCOPES: Final = frozenset({"crm", "pay_system"})
 
-_RIGHTS: Final = "Give the webhook's user read and update for invoices in CRM > Settings > Access permissions."
-_OLD_INVOICES: Final = (
-    "If they are in use, switch invoices (old version) on in CRM > Settings > Other > Other settings."
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Invoices:
-    """Open invoices, the oldest first and not all of them, and any one invoice."""
-
-    open: Sequence[Invoice]
-    any: Invoice | None
-
-
-def examine(client: Client, pay_system: PaySystem | None, open_store: Callable[[], Store]) -> list[Finding]:
+def examine(
+    client: Client,
+    pay_system: PaySystem | None,
+    open_store: Callable[[], Store],
+    invoice_type: InvoiceType = "auto",
+    wishes: Wishes | None = None,
+) -> list[Finding]:
     """Check portal, connection and ledger, in the order in which one depends on another. Raises nothing of theirs.
 
     `open_store` opens the ledger or raises LedgerError. No secret is in any text.
@@ -50,31 +49,55 @@ def examine(client: Client, pay_system: PaySystem | None, open_store: Callable[[
     who = ask(lambda: client.run(profile()))
     granted = ask(lambda: client.run(scopes())) if isinstance(who, Profile) else None
     has = granted if isinstance(granted, frozenset) else frozenset()
-    read = ask(lambda: _read(client)) if "crm" in has else None
-    invoices = read if isinstance(read, _Invoices) else None
-    rights = ask(lambda: client.run(may_pay_invoices())) if "pay_system" in has else None
-    probe = invoices.any if invoices and rights is True else None
-    chosen = pay_system or PaySystem()
-    named = configured(chosen)
+    portal = PortalInvoices(client, invoice_type, wishes)
+    asked = ask(lambda: portal.kinds) if "crm" in has else None
+    kinds: tuple[Kind, ...] = asked if isinstance(asked, tuple) else ("legacy",)
+    invoices = {kind: _read(client, portal, kind) for kind in kinds} if "crm" in has else {}
     return [
         _reachable(client, who),
         _user(who),
-        _scopes(granted),
-        _reading(read),
-        _paying(rights),
-        *(_kinds(client, invoices) if "crm" in has else skipped("legacy invoices", "smart invoices")),
-        named,
-        *(skipped(CHECK) if named.fix or rights is None else [really_pays(client, chosen, probe)]),
-        *(_coverage(client, invoices.open) if invoices else skipped("payers' tax ids", "own bank accounts")),
+        _scopes(granted, kinds),
+        *(_invoices(client, portal, invoices, asked) if asked else skipped("reading invoices", LEGACY, SMART)),
+        *(_paying(client, pay_system or PaySystem(), invoices.get("legacy"), has) if "legacy" in kinds else []),
+        *_coverage(client, invoices.values()),
         _ledger(open_store),
     ]
 
 
-def _read(client: Client) -> _Invoices:
-    unpaid = islice(client.iterate(invoice_listing({"=PAYED": "N"})), OPEN_INVOICES_READ)
-    # source-derived: a declined invoice is unpaid too, and is refused when paid.
-    waiting = [invoice for invoice in unpaid if invoice.status_id != "D"]
-    return _Invoices(waiting, waiting[0] if waiting else next(client.iterate(invoice_listing()), None))
+def _read(client: Client, portal: PortalInvoices, kind: Kind) -> Read | BitrixError | str:
+    try:
+        return read(client, portal, kind)
+    except ValueError as error:
+        # A stage that the connection wishes for is not there.
+        return str(error)
+
+
+def _invoices(
+    client: Client,
+    portal: PortalInvoices,
+    found: Mapping[Kind, Read | BitrixError | str],
+    asked: tuple[Kind, ...] | BitrixError,
+) -> list[Finding]:
+    return [
+        *([_reading(found["legacy"])] if "legacy" in found else []),
+        legacy_finding(client, _checked(found.get("legacy")), used="legacy" in found),
+        failed(SMART, asked) if isinstance(asked, BitrixError) else smart_finding(portal, found.get("smart")),
+    ]
+
+
+def _checked(found: Read | BitrixError | str | None) -> Read | None:
+    return found if isinstance(found, Read) else None
+
+
+def _paying(
+    client: Client, chosen: PaySystem, found: Read | BitrixError | str | None, has: frozenset[str]
+) -> list[Finding]:
+    rights = ask(lambda: client.run(may_pay_invoices())) if "pay_system" in has else None
+    invoices = _checked(found)
+    probe = invoices.any if invoices and rights is True else None
+    named = configured(chosen)
+    pays = skipped(CHECK) if named.fix or rights is None else [really_pays(client, chosen, probe)]
+    return [_right(rights), named, *pays]
 
 
 def _reachable(client: Client, who: Profile | BitrixError) -> Finding:
@@ -95,63 +118,42 @@ def _user(who: Profile | BitrixError) -> Finding:
     return Finding("user", "ok", f"The webhook is of user {name}, no administrator.")
 
 
-def _scopes(granted: frozenset[str] | BitrixError | None) -> Finding:
+def _scopes(granted: frozenset[str] | BitrixError | None, kinds: Sequence[Kind]) -> Finding:
     if granted is None:
         return skipped("scopes")[0]
     if isinstance(granted, BitrixError):
         return failed("scopes", granted)
-    if missing := sorted(NEEDED_SCOPES - granted):
+    needed = {"crm", "pay_system"} if "legacy" in kinds else {"crm"}
+    if missing := sorted(needed - granted):
         text = f"The webhook lacks {' and '.join(missing)}."
         return Finding("scopes", "problem", text, f"Add {' and '.join(missing)} to the webhook's permissions.")
-    return Finding("scopes", "ok", "The webhook has crm and pay_system.")
+    return Finding("scopes", "ok", f"The webhook has {' and '.join(sorted(needed))}.")
 
 
-def _reading(read: _Invoices | BitrixError | None) -> Finding:
-    if read is None:
-        return skipped("reading invoices")[0]
+def _reading(read: Read | BitrixError | str) -> Finding:
+    assert not isinstance(read, str)  # noqa: S101 - only smart invoices have stages to wish for
     if isinstance(read, (AuthError, RequestError)):
-        return Finding("reading invoices", "problem", f"{failed('', read).text}", _RIGHTS)
+        return Finding("reading invoices", "problem", f"{failed('', read).text}", RIGHTS)
     if isinstance(read, BitrixError):
         return failed("reading invoices", read)
-    return Finding("reading invoices", "ok", f"{_count(read.open)} can be read.")
+    return Finding("reading invoices", "ok", f"{counted(read.open, 'legacy')} can be read.")
 
 
-def _count(waiting: Sequence[Invoice]) -> str:
-    more = "At least " if len(waiting) >= OPEN_INVOICES_READ else ""
-    return f"{more}{len(waiting)} open legacy invoice{'' if len(waiting) == 1 else 's'}"
-
-
-def _paying(rights: bool | BitrixError | None) -> Finding:
+def _right(rights: bool | BitrixError | None) -> Finding:
     if rights is None:
         return skipped("right to pay")[0]
     if isinstance(rights, BitrixError):
         return failed("right to pay", rights)
     if not rights:
-        return Finding("right to pay", "problem", "The webhook's user may neither add nor update invoices.", _RIGHTS)
+        return Finding("right to pay", "problem", "The webhook's user may neither add nor update invoices.", RIGHTS)
     return Finding("right to pay", "ok", "The webhook's user may mark invoices paid.")
 
 
-def _kinds(client: Client, invoices: _Invoices | None) -> list[Finding]:
-    types = ask(lambda: client.run(invoice_status_types()))
-    if isinstance(types, BitrixError):
-        return [failed("legacy invoices", types), failed("smart invoices", types)]
-    smart = Finding("smart invoices", "ok", "There are none.")
-    if any(name.startswith("SMART_INVOICE_STAGE_") for name in types):
-        text = "They are switched on, but only legacy invoices are read and paid."
-        smart = Finding(smart.check, "warning", text, "Mark smart invoices paid by hand, or bill with legacy ones.")
-    return [_legacy("INVOICE_STATUS" in types, exist=bool(invoices and invoices.any)), smart]
-
-
-def _legacy(switched_on: bool, *, exist: bool) -> Finding:
-    if switched_on:
-        return Finding("legacy invoices", "ok", "They are switched on" + ("." if exist else "; there are none yet."))
-    if exist:
-        text = "There are some, but they are switched off: people cannot see them."
-        return Finding("legacy invoices", "warning", text, _OLD_INVOICES)
-    return Finding("legacy invoices", "problem", "They are switched off: there is nothing to pay.", _OLD_INVOICES)
-
-
-def _coverage(client: Client, waiting: Sequence[Invoice]) -> list[Finding]:
+def _coverage(client: Client, found: Iterable[Read | BitrixError | str]) -> list[Finding]:
+    read = [each for each in found if isinstance(each, Read)]
+    if not read:
+        return skipped("payers' tax ids", "own bank accounts")
+    waiting = [invoice for each in read for invoice in each.open]
     if not waiting:
         text, fix = "There is no open invoice to look at.", "Run this again when there is one."
         return [Finding(check, "not checkable", text, fix) for check in ("payers' tax ids", "own bank accounts")]

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from airflow_b24.bitrix.auth import Webhook
 from airflow_b24.bitrix.client import Client
 from airflow_b24.bitrix.limits import LocalPace
+from airflow_b24.bitrix.stages import Wishes
 from airflow_b24.ledger.schema import event
 from airflow_b24.ledger.schema import portal as portal_table
 from airflow_b24.ledger.store import Store, make_engine
@@ -79,13 +80,15 @@ def examination(portal: tuple[State, Addresses], state: State, ledger: Store) ->
             who: tuple[int, str] = TECHNICAL,
             pay_system: PaySystem | None = PREPARED,
             open_store: Callable[[], Store] = lambda: ledger,
+            invoice_type: Any = "auto",
+            wishes: Wishes | None = None,
             **options: Any,
         ) -> dict[str, Finding]:
             options = {"ca_bundle": str(addresses.ca_file)} | options
             client = stack.enter_context(
                 Client(Webhook.parse(addresses.https + seed.webhook_path(*who)), sleep=lambda _: None, **options)
             )
-            found = examine(client, pay_system, open_store)
+            found = examine(client, pay_system, open_store, invoice_type, wishes)
             assert who[1] not in repr(found)
             assert [each for each in found if (each.state == "ok") == bool(each.fix)] == []
             return {each.check: each for each in found}
@@ -206,8 +209,8 @@ def test_a_portal_that_cannot_pay_invoices_at_all_is_not_taken_for_a_right_to_pa
 @pytest.mark.parametrize(
     ("kinds", "legacy", "smart"),
     [
-        (["INVOICE_STATUS", "SMART_INVOICE_STAGE_3"], "ok", "warning"),
-        (["SMART_INVOICE_STAGE_3"], "warning", "warning"),
+        (["INVOICE_STATUS", "SMART_INVOICE_STAGE_5"], "ok", "ok"),
+        (["SMART_INVOICE_STAGE_5"], "warning", "ok"),
         (["DEAL_STAGE"], "warning", "ok"),
     ],
 )
@@ -221,14 +224,58 @@ def test_kinds_of_invoices_are_told_apart(
     assert (found["legacy invoices"].state, found["smart invoices"].state) == (legacy, smart)
 
 
-def test_a_portal_with_smart_invoices_alone_has_nothing_to_pay(
-    examination: Examine, state: State, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def smart_only(state: State) -> State:
     state.invoices.clear()
-    answer = methods.Method(lambda _: Result([{"ID": "SMART_INVOICE_STAGE_3"}]), "crm")
-    monkeypatch.setitem(methods.METHODS, "crm.status.entity.types", answer)  # type: ignore[arg-type]
+    state.settings.legacy_invoices = False
+    seed.add_smart_invoice(state, seed.SmartBill(501, "2026/501", "118.00", 21, 9), date(2026, 11, 22))
+    return state
 
-    assert examination()["legacy invoices"].state == "problem"
+
+@pytest.mark.usefixtures("smart_only")
+def test_a_portal_with_smart_invoices_alone_needs_neither_a_pay_system_nor_its_scope(examination: Examine) -> None:
+    found = examination(CRM_ONLY, None)
+
+    assert states(found) == {}
+    assert {"reading invoices", "right to pay", "pay system", "it really pays"} & set(found) == set()
+    assert found["legacy invoices"].text == "There are none to work with: no pay system is needed."
+    assert found["smart invoices"].text.startswith(
+        "1 open smart invoice can be read; a paid one is moved to DT31_5:P ("
+    )
+    assert "DT31_8:UC_PAID01 (" in found["smart invoices"].text
+    assert found["payers' tax ids"].text == "1 of 1 open invoices name a company with a tax id."
+
+
+@pytest.mark.usefixtures("smart_only")
+def test_smart_invoices_that_this_user_may_not_read_are_a_problem(examination: Examine, state: State) -> None:
+    state.faults.rules.append(Rule("error", "crm.item.list", times=9, status=400, code="ACCESS_DENIED"))
+    found = examination()
+
+    assert (found["smart invoices"].state, found["payers' tax ids"].state) == ("problem", "not checkable")
+    assert "Access permissions" in found["smart invoices"].fix
+
+
+@pytest.mark.parametrize(
+    ("wishes", "named"),
+    [
+        (Wishes(paid_stage=("DT31_77:P",)), "extra.paid_stage: there is no stage 'DT31_77:P' here"),
+        (Wishes(also_paid=("DT31_5:Q",)), "extra.also_paid_stages: there is no stage 'DT31_5:Q' here"),
+    ],
+)
+@pytest.mark.usefixtures("smart_only")
+def test_a_stage_that_is_not_there_is_a_problem(examination: Examine, wishes: Wishes, named: str) -> None:
+    found = examination(wishes=wishes)
+
+    assert found["smart invoices"].state == "problem"
+    assert found["smart invoices"].text.startswith(named)
+
+
+@pytest.mark.usefixtures("smart_only")
+def test_who_works_with_legacy_invoices_alone_is_not_told_of_smart_ones(examination: Examine) -> None:
+    found = examination(invoice_type="legacy")
+
+    assert found["smart invoices"].text == "There are none to work with."
+    assert found["legacy invoices"].state == "problem"
 
 
 def test_payers_without_tax_ids_are_a_warning(examination: Examine, state: State) -> None:
@@ -298,7 +345,7 @@ def test_a_ledger_without_its_tables_is_a_problem(examination: Examine, ledger: 
 def test_many_open_invoices_are_read_up_to_a_limit(
     examination: Examine, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_b24.preparing.doctor.OPEN_INVOICES_READ", 3)
+    monkeypatch.setattr("airflow_b24.preparing.invoice_kinds.OPEN_INVOICES_READ", 3)
     found = examination(pace=LocalPace(burst=1000, margin=0))
 
     assert found["reading invoices"].text == "At least 3 open legacy invoices can be read."
