@@ -80,6 +80,8 @@ def _faults(invoice_id: int, dice: random.Random) -> Iterator[Rule]:
 def portal_state(stories: Sequence[Story]) -> State:
     """A portal with the stories' invoices and faults."""
     state = seed.portal(TODAY)
+    # A portal with legacy invoices alone, as older ones are.
+    state.settings.smart_invoices = False
     state.settings.rate_limit = False
     state.invoices = {story.invoice_id: _invoice(story) for story in stories}
     state.faults.rules = [rule for story in stories for rule in story.faults]

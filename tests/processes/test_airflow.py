@@ -125,6 +125,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One Airflow for all tests here: its start takes longer than any of them."""
     folder = tmp_path_factory.mktemp("processes")
     state = seed.portal(TODAY)
+    # A portal with legacy invoices alone, as older ones are.
+    state.settings.smart_invoices = False
     state.settings.rate_limit = False
     with server.serving(state, folder) as addresses, between() as proxy:
         made = deploy(

@@ -23,10 +23,11 @@ from airflow_b24.ledger.schema import settlement
 from airflow_b24.ledger.store import Store, make_engine
 from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.reconcile.matching import match_payments
-from airflow_b24.sandbox import seed, server
+from airflow_b24.sandbox import seed, server, stage_moves
 from airflow_b24.sandbox.bank import OWN_ACCOUNT
 from airflow_b24.sandbox.faults import Rule
 from airflow_b24.sandbox.invoice import Invoice
+from airflow_b24.sandbox.smart_invoice import SmartInvoice
 from airflow_b24.sandbox.state import MOSCOW, State
 
 TODAY = datetime.now(MOSCOW).date()
@@ -59,6 +60,22 @@ class Office:
 
     def person(self, invoice_id: int, status_id: str) -> None:
         self.state.invoices[invoice_id].save(status_id, self.state.sorts(), seed.ACCOUNTANT, datetime.now(MOSCOW))
+
+    def smart_bill(
+        self, invoice_id: int = 2, price: str = "118.00", funnel_id: int = 5, **changed: Any
+    ) -> SmartInvoice:
+        """A smart invoice on a portal that has such ones, of the id space of its own."""
+        self.state.settings.smart_invoices = True
+        number = changed.pop("number", f"2026/{invoice_id}")
+        bill = seed.SmartBill(invoice_id, number, price, 21, (TODAY - BILLED).days, funnel_id, state=changed)
+        seed.add_smart_invoice(self.state, bill, TODAY)
+        return self.state.smart_invoices[invoice_id]
+
+    def moves(self, invoice_id: int, stage_id: str, by: int = seed.ACCOUNTANT) -> None:
+        """Somebody moves a smart invoice."""
+        invoice = self.state.smart_invoices[invoice_id]
+        stage = self.state.funnels[invoice.category_id].stage(stage_id)
+        stage_moves.move(self.state, invoice, stage, by, datetime.now(MOSCOW))
 
     def delete(self, invoice_id: int) -> None:
         self.deleted[invoice_id] = self.state.invoices.pop(invoice_id)
@@ -144,9 +161,12 @@ def office(
     served: tuple[State, str], client: Callable[..., Client], migrated: Path, tmp_path: Path
 ) -> Iterator[Office]:
     state, _ = served
-    state.invoices.clear()
+    for book in (state.invoices, state.smart_invoices, state.stage_history, state.payment_documents):
+        book.clear()  # type: ignore[attr-defined]
     state.faults.rules.clear()
     state.journal.clear()
+    # A portal with legacy invoices alone, as older ones are.
+    state.settings.smart_invoices, state.settings.legacy_invoices = False, True
     store = Store(make_engine(f"sqlite:///{shutil.copy(migrated, tmp_path)}"))
     with store.transaction() as connection:
         portal = portal_id(connection, "portal.example")

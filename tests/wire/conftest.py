@@ -70,6 +70,8 @@ class Office:
 def line() -> Iterator[FaultServer]:
     """The sandbox's portal behind a bad line."""
     state = seed.portal(datetime.now(UTC).date())
+    # A portal with legacy invoices alone, as older ones are.
+    state.settings.smart_invoices = False
     state.settings.rate_limit = state.settings.operating = False
     with serving(FaultServer(state)) as server:
         yield server

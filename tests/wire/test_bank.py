@@ -60,6 +60,8 @@ class Bank:
 def vault() -> Iterator[FaultServer]:
     """A bank with seven payments on three pages, whose key is a secret."""
     state = seed.portal(TODAY)
+    # A portal with legacy invoices alone, as older ones are.
+    state.settings.smart_invoices = False
     for number in range(RECORDS):
         state.bank.add({"id": f"P{number}", "amount": "118.00", "purpose": f"счет {number}"}, TODAY)
     with serving(FaultServer(state)) as server:
