@@ -17,19 +17,25 @@ with DAG(
     tags=["bitrix24", "payments"],
     params={
         "invoice_id": Param(
-            None, type=["null", "integer"], minimum=1, description="Id of the legacy invoice, from its address."
+            None, type=["null", "integer"], minimum=1, description="Id of the invoice, from its address."
+        ),
+        "invoice_type": Param(
+            "auto",
+            enum=["auto", "legacy", "smart"],
+            description="Which invoice the id is of; auto: the kind that the portal has.",
         ),
         "pay_system_id": Param(
             None,
             type=["null", "integer"],
             minimum=1,
-            description="Pay system to pay through; empty: the connection's own.",
+            description="Pay system to pay a legacy invoice through; empty: the connection's own.",
         ),
     },
 ):
     PayInvoiceOperator(
         task_id="pay",
         invoice_id="{{ params.invoice_id }}",
+        invoice_type="{{ params.invoice_type }}",
         pay_system_id="{{ params.pay_system_id or '' }}",
         retries=5,
         retry_delay=timedelta(seconds=30),

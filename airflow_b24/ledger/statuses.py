@@ -38,6 +38,7 @@ def _live(connection: Connection) -> dict[int, list[dict[str, Any]]]:
         "id",
         "state",
         "how",
+        "kind",
         "invoice_id",
         "invoice_number",
         "reason",

@@ -30,7 +30,10 @@ PATIENCE = timedelta(days=10)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One payment's fate; `status` is paid, by_hand, review, waiting or ignored; `amount` is None when unreadable."""
+    """One payment's fate; `status` is paid, by_hand, review, waiting or ignored; `amount` is None when unreadable.
+
+    `kinds` are those of the invoices it is put to: legacy, smart.
+    """
 
     status: str
     why: str
@@ -42,6 +45,7 @@ class Line:
     payer: str = ""
     remittance: str = ""
     invoices: str = ""
+    kinds: tuple[str, ...] = ()
     settlement_id: int | None = None
     payment_id: int | None = None
     case_id: int | None = None
@@ -150,6 +154,7 @@ def line_of(row: dict[str, Any], overdue_before: datetime) -> Line:
         payer=row["payer_name"],
         remittance=row["remittance"],
         invoices=", ".join([each["invoice_number"] for each in row["settlements"]] or row["invoices"] or ()),
+        kinds=tuple(dict.fromkeys(each["kind"] for each in row["settlements"])),
         settlement_id=settlement_id,
         payment_id=row["id"],
     )

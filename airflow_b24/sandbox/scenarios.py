@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_b24.sandbox.faults import Rule
+from airflow_b24.sandbox.seed_funnels import AUTOMATED, CONTRACT, RENAMED, STANDARD
 
 PAY = "sale.paysystem.pay.invoice"
 End = Literal["paid", "by_hand", "review", "ignored"]
@@ -14,7 +15,10 @@ End = Literal["paid", "by_hand", "review", "ignored"]
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """An invoice of the demo; `state` sets further attributes, days count back from today."""
+    """An invoice of the demo; `state` sets further attributes, days count back from today.
+
+    With a funnel it is a smart invoice, whose id is one of another space.
+    """
 
     id: int
     price: str
@@ -22,6 +26,8 @@ class Bill:
     days_ago: int
     paid_days_ago: int | None = None
     state: Mapping[str, Any] = field(default_factory=dict)
+    funnel_id: int | None = None
+    stage_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,11 @@ def _plain(number: int, amount: str, company_id: int, purpose: str, days_ago: in
     return Scenario(f"plain_{number}", "paid", amount, company_id, purpose, (bill,), days_ago)
 
 
+def _smart(name: str, end: End, bill: Bill, days_ago: int = 1, faults: tuple[Rule, ...] = ()) -> Scenario:
+    return Scenario(name, end, bill.price, bill.company_id, _RU, (bill,), days_ago, faults=faults)
+
+
+_CONTRACT = {"custom": {CONTRACT: "14/2026"}}
 _CANCELLED = {"status_id": "D", "cancelled": True}
 _PART = "Частичная оплата по счету № {n0} от {d0}, в т.ч. НДС 20%"
 _IN_PARTS = Bill(125, "29500.00", 22, 13)
@@ -125,6 +136,22 @@ SCENARIOS: tuple[Scenario, ...] = (
         (Bill(126, "30000.00", 30, 9), Bill(127, "11500.00", 30, 8)),
     ),
     _plain(5, "87654.32", 25, "Оплата по счету № {n0} от {d0}, в т.ч. НДС 20% - 14609.05 руб."),
+    # Smart invoices: their ids are also those of legacy ones above.
+    _smart("smart_plain", "paid", Bill(101, "59000.00", 23, 9, funnel_id=STANDARD)),
+    _smart("smart_renamed_stages", "paid", Bill(102, "17700.00", 28, 8, funnel_id=RENAMED)),
+    _smart("smart_moved_on_by_a_robot", "paid", Bill(103, "73500.00", 21, 8, None, _CONTRACT, AUTOMATED)),
+    _smart("smart_field_missing", "review", Bill(108, "20400.00", 22, 7, funnel_id=AUTOMATED)),
+    _smart(
+        *("smart_answer_lost", "paid", Bill(105, "33300.00", 30, 7, funnel_id=STANDARD)),
+        faults=(Rule("lost_after", "crm.item.update", {"id": "105"}, 1),),
+    ),
+    _smart("smart_paid_by_hand", "by_hand", Bill(106, "8250.00", 27, 12, 1, funnel_id=STANDARD), days_ago=2),
+    _smart("smart_cancelled", "review", Bill(107, "9100.00", 25, 20, funnel_id=STANDARD, stage_id="DT31_5:D")),
 )
 # Nobody has paid these yet.
-UNPAID = (Bill(123, "51000.00", 22, 35), Bill(124, "14400.00", 30, 3))
+UNPAID = (
+    Bill(123, "51000.00", 22, 35),
+    Bill(124, "14400.00", 30, 3),
+    Bill(123, "26000.00", 24, 6, funnel_id=STANDARD),
+    Bill(124, "3300.00", 25, 4, funnel_id=RENAMED),
+)

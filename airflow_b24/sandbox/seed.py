@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_b24.sandbox.bank import OWN_ACCOUNT, Bank
 from airflow_b24.sandbox.companies import COMPANY
+from airflow_b24.sandbox.funnel import SUCCESS
 from airflow_b24.sandbox.invoice import Invoice
 from airflow_b24.sandbox.methods import ALL_SCOPES
 from airflow_b24.sandbox.scenarios import COMPANIES, SCENARIOS, UNPAID, Bill, End, Scenario
@@ -40,12 +41,13 @@ REST_SYSTEM, BILL_SYSTEM, GATEWAY_SYSTEM, ORDER_SYSTEM = 31, 6, 32, 33
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """How the story of one payment must end; `invoice_id` is the invoice it is about, if there is just one."""
+    """How the story of one payment must end; `kind` and `invoice_id` are the invoice it is about, if there is just one."""
 
     scenario: str
     payment_id: str
     end: End
     invoice_id: int | None
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ def _payment_id(index: int) -> str:
 
 def _expectation(index: int, scenario: Scenario) -> Expectation:
     invoice_id = scenario.bills[0].id if len(scenario.bills) == 1 else None
-    return Expectation(scenario.name, _payment_id(index), scenario.end, invoice_id)
+    kind = "smart" if scenario.bills and scenario.bills[0].funnel_id is not None else "legacy"
+    return Expectation(scenario.name, _payment_id(index), scenario.end, invoice_id, kind)
 
 
 DEMO: tuple[Expectation, ...] = tuple(_expectation(index, scenario) for index, scenario in enumerate(SCENARIOS))
@@ -156,7 +159,18 @@ def demo(today: date) -> State:
 
 def _add_invoices(state: State, bills: Iterable[Bill], today: date) -> None:
     for bill in bills:
-        state.invoices[bill.id] = _invoice(bill, today)
+        if bill.funnel_id is None:
+            state.invoices[bill.id] = _invoice(bill, today)
+        else:
+            _add_smart(state, bill, bill.funnel_id, today)
+
+
+def _add_smart(state: State, bill: Bill, funnel_id: int, today: date) -> None:
+    facts = (bill.id, _number(bill, today), bill.price, bill.company_id, bill.days_ago, funnel_id, bill.stage_id)
+    invoice = add_smart_invoice(state, SmartBill(*facts, bill.state), today)
+    if bill.paid_days_ago is not None:
+        funnel = state.funnels[funnel_id]
+        move(state, invoice, funnel.ending(SUCCESS), ACCOUNTANT, _at(today - timedelta(days=bill.paid_days_ago)))
 
 
 def _invoice(bill: Bill, today: date) -> Invoice:
@@ -190,7 +204,9 @@ def _pay_by_hand(invoice: Invoice, day: date) -> None:
 
 
 def _number(bill: Bill, today: date) -> str:
-    return f"{(today - timedelta(days=bill.days_ago)).year}/{bill.id}"
+    # Each kind has ids of its own, and people see numbers alone.
+    number = bill.id if bill.funnel_id is None else 400 + bill.id
+    return f"{(today - timedelta(days=bill.days_ago)).year}/{number}"
 
 
 def add_smart_invoice(state: State, bill: SmartBill, today: date) -> SmartInvoice:

@@ -44,6 +44,7 @@ def test_the_demo_ends_well_and_its_last_line_says_so_to_a_program(finished: Any
     ends = Counter(story.end for story in seed.DEMO)
     received = told.pop("received")
     assert 0 < told.pop("seconds") < 280
+    assert (told.pop("legacy"), told.pop("smart")) == (14, 5)
     assert told == {
         "payments": len(seed.DEMO),
         "paid": ends["paid"] + ends["by_hand"],
@@ -55,7 +56,7 @@ def test_the_demo_ends_well_and_its_last_line_says_so_to_a_program(finished: Any
         "agrees": True,
     }
     assert told["payments"] == told["paid"] + told["review"] + told["waiting"] + told["ignored"]
-    assert list(received.values()) == ["863360.49 RUB"]
+    assert list(received.values()) == ["1084610.49 RUB"]
 
 
 def test_the_demo_shows_every_payment_and_what_became_of_it(finished: Any) -> None:
@@ -110,7 +111,7 @@ def test_a_demo_that_is_stopped_says_so_in_one_line_and_leaves_nothing_behind(
 @pytest.mark.parametrize(("count", "said"), [(0, "0 invoices were"), (1, "1 invoice was"), (2, "2 invoices were")])
 def test_one_invoice_was_and_more_were_paid(count: int, said: str) -> None:
     invoices = [{"executed_pays": int(index < count)} for index in range(3)]
-    assert demo._paid({"invoices": invoices}) == said
+    assert demo._paid({"invoices": invoices[:1], "smart_invoices": invoices[1:]}) == said
 
 
 def _survivors(mark: str) -> Iterator[str]:
@@ -141,10 +142,12 @@ def _line(status: str, number: str) -> Line:
         ("by_hand", True, 1, 0, 2),
     ],
 )
+@pytest.mark.parametrize("kind", ["invoices", "smart_invoices"])
 def test_any_difference_between_the_ledger_and_the_portals_books_is_a_complaint(
-    status: str, paid: bool, pays: int, double: int, complaints: int
+    *, kind: str, status: str, paid: bool, pays: int, double: int, complaints: int
 ) -> None:
-    books = {"double_paid": double, "invoices": [{"number": "2026/1", "executed_pays": pays, "paid": paid}]}
+    books = {"double_paid": double, "invoices": [], "smart_invoices": []}
+    books[kind] = [{"number": "2026/1", "executed_pays": pays, "paid": paid}]
     assert len(demo._disagreements([_line(status, "2026/1")], books)) == complaints
 
 

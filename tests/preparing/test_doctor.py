@@ -46,9 +46,10 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[State, Ad
 
 @pytest.fixture
 def state(portal: tuple[State, Addresses]) -> State:
-    """The demo's day without its faults, as new for each test."""
+    """The demo's day without its faults and smart invoices, as new for each test."""
     fresh = seed.demo(date(2026, 11, 22))
     fresh.faults.rules.clear()
+    fresh.smart_invoices.clear()
     for field in fields(State):
         setattr(portal[0], field.name, getattr(fresh, field.name))
     return portal[0]

@@ -40,10 +40,11 @@ SUMS = {"first_part": [125], "second_part": [125], "two_at_once": [126, 127]}
     "story", [s for s in seed.DEMO if s.end == "paid" and s.scenario not in SUMS], ids=lambda story: story.scenario
 )
 def test_a_payment_that_must_settle_names_its_open_invoice_amount_and_payer(story: seed.Expectation) -> None:
-    record, invoice = RECORDS[story.payment_id], STATE.invoices[story.invoice_id or 0]
+    kind = STATE.smart_invoices if story.kind == "smart" else STATE.invoices
+    record, invoice = RECORDS[story.payment_id], kind[story.invoice_id or 0]
     assert invoice.number in record["purpose"]
     assert record["amount"] == str(invoice.price)
-    assert not invoice.paid
+    assert not getattr(invoice, "paid", invoice.executed_pays)
     tax_ids = {row["RQ_INN"] for row in STATE.requisites if row["ENTITY_ID"] == str(invoice.company_id)}
     assert record["payer"]["tax_id"] in tax_ids or f"{invoice.billed_on:%d.%m.%Y}" in record["purpose"]
 
@@ -73,13 +74,18 @@ def test_paid_by_hand_is_proved_by_date_and_document_and_the_second_payment_is_n
 def test_numbers_are_unique_and_the_day_is_the_one_given() -> None:
     for today in (TODAY, date(2027, 1, 2), date(2028, 2, 29)):
         state = seed.demo(today)
-        assert len({invoice.number for invoice in state.invoices.values()}) == len(state.invoices)
+        numbers = [invoice.number for kind in (state.invoices, state.smart_invoices) for invoice in kind.values()]
+        assert len(set(numbers)) == len(numbers)
+        # The same ids in both spaces: an id alone must never be enough.
+        assert state.smart_invoices.keys() < state.invoices.keys()
         assert all(record["booked_on"] < today.isoformat() for record in state.bank.records)
 
 
 def test_the_faults_of_the_demo_fit_their_invoices() -> None:
-    kinds = {(rule.kind, int(rule.match["INVOICE_ID"]), rule.times) for rule in STATE.faults.rules}
-    assert kinds == {("lost_after", 113, 1), ("refused", 114, 3), ("unpaid", 117, 1000)}
+    kinds = {(rule.kind, *rule.match.items(), rule.times) for rule in STATE.faults.rules}
+    legacy = {("lost_after", "113", 1), ("refused", "114", 3), ("unpaid", "117", 1000)}
+    expected = {(kind, ("INVOICE_ID", number), times) for kind, number, times in legacy}
+    assert kinds == expected | {("lost_after", ("id", "105"), 1)}
 
 
 def test_secrets_are_long_and_differ() -> None:
