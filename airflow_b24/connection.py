@@ -14,7 +14,7 @@ from airflow_b24.bitrix.fields import check_id
 from airflow_b24.bitrix.limits import BURST, RATE, LocalPace, Pace
 from airflow_b24.bitrix.redaction import shown
 from airflow_b24.bitrix.renewal import SERVER, Application
-from airflow_b24.bitrix.stages import Wishes, check_stage_id
+from airflow_b24.bitrix.stages import MarkWith, Wishes, check_stage_id
 from airflow_b24.reconcile.portal import InvoiceType, check_invoice_type
 
 CONN_TYPE = "bitrix24"
@@ -34,7 +34,8 @@ OAUTH = ("client_id", "client_secret", "refresh_token")
 KNOWN = frozenset(
     (
         *("allowed_hosts", "burst", "bx_rest_handler", "ca_bundle", "pay_system_id", "requests_per_second"),
-        *("timeout", "trust_env", *OAUTH, "oauth_url", "invoice_type", "paid_stage", "also_paid_stages"),
+        *("timeout", "trust_env", *OAUTH, "oauth_url", "invoice_type", "paid_stage"),
+        *("also_paid_stages", "smart_mark_with"),
     )
 )
 _PASTED = re.compile(r"[!-~]{5,2000}")
@@ -121,7 +122,7 @@ def read_settings(password: str | None, host: str | None, extra: Mapping[str, An
         pay_system_id=_optional(extra, "pay_system_id", lambda value: check_id(value, "extra.pay_system_id")),
         bx_rest_handler=_text(extra, "bx_rest_handler", "give the code of a REST handler"),
         invoice_type=check_invoice_type(extra.get("invoice_type") or "auto", "extra.invoice_type"),
-        wishes=Wishes(_stages(extra, "paid_stage"), _stages(extra, "also_paid_stages")),
+        wishes=Wishes(_stages(extra, "paid_stage"), _stages(extra, "also_paid_stages"), _mark_with(extra)),
         ca_bundle=_text(extra, "ca_bundle", "give a path or PEM text"),
         timeout_s=_number(extra, "timeout", 60.0, most=600),
         trust_env=_switch(extra, "trust_env"),
@@ -223,6 +224,15 @@ def _switch(extra: Mapping[str, Any], name: str) -> bool:
     if isinstance(value, str) and value.lower() in {"true", "false", ""}:
         return value.lower() == "true"
     raise ValueError(f"extra.{name}: {shown(value)} is neither true nor false")
+
+
+def _mark_with(extra: Mapping[str, Any]) -> MarkWith:
+    value = extra.get("smart_mark_with") or "stage"
+    if value == "stage":
+        return "stage"
+    if value == "payment":
+        return "payment"
+    raise ValueError(f'extra.smart_mark_with: {shown(value)} is not known; give "stage" or "payment"')
 
 
 def _stages(extra: Mapping[str, Any], name: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import pytest
 
 from airflow_b24.bitrix.auth import OAuth, Webhook
 from airflow_b24.bitrix.errors import AuthError
+from airflow_b24.bitrix.stages import Wishes
 from airflow_b24.connection import KNOWN, Settings, read_settings
 from airflow_b24.provider_info import CONNECTION_FORM
 
@@ -173,6 +174,13 @@ def test_http_is_for_loopback(address: str) -> None:
         ({"allowed_hosts": "New.Bitrix24.com, b.test,"}, "allowed_hosts", ("new.bitrix24.com", "b.test")),
         ({"allowed_hosts": ["a.test"]}, "allowed_hosts", ("a.test",)),
         ({"allowed_hosts": None}, "allowed_hosts", ()),
+        ({}, "invoice_type", "auto"),
+        ({"invoice_type": "smart"}, "invoice_type", "smart"),
+        ({"invoice_type": ""}, "invoice_type", "auto"),
+        ({}, "wishes", Wishes()),
+        ({"paid_stage": "DT31_5:P, DT31_8:UC_1"}, "wishes", Wishes(("DT31_5:P", "DT31_8:UC_1"))),
+        ({"also_paid_stages": ["DT31_5:UC_2"]}, "wishes", Wishes(also_paid=("DT31_5:UC_2",))),
+        ({"smart_mark_with": "payment"}, "wishes", Wishes(mark_with="payment")),
     ],
 )
 def test_an_extra_becomes_a_setting(extra: dict[str, Any], attribute: str, value: object) -> None:
@@ -201,6 +209,12 @@ def test_an_extra_becomes_a_setting(extra: dict[str, Any], attribute: str, value
         ("trust_env", 1, "neither true nor false"),
         ("allowed_hosts", 7, "host names"),
         ("allowed_hosts", [7], "host names"),
+        ("invoice_type", "old", 'give "auto", "legacy" or "smart"'),
+        ("invoice_type", 31, 'give "auto", "legacy" or "smart"'),
+        ("paid_stage", "P", "write it like DT31_5:P"),
+        ("paid_stage", 5, "give stages of smart invoices"),
+        ("also_paid_stages", [5], "give stages of smart invoices"),
+        ("smart_mark_with", "money", 'give "stage" or "payment"'),
     ],
 )
 def test_a_bad_extra_is_refused_with_its_name_and_the_fix(name: str, value: object, fix: str) -> None:

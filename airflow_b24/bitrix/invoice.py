@@ -22,7 +22,7 @@ class Invoice:
     """An invoice as the portal shows it. `price` is in major units; dates are the portal's days.
 
     A price or currency that cannot be read is None or "": such an invoice is never paid, and still holds its number.
-    `paid_by` is who marked it paid; `paid_by_us` is None where the portal does not tell that for sure.
+    `paid_by` is who marked it paid, `lacks` why that cannot be done; `paid_by_us` is None where the portal does not tell that for sure.
     """
 
     kind: Kind
@@ -51,6 +51,8 @@ class Invoice:
     # Smart invoices alone have these.
     category_id: int | None = None
     moved_by: int | None = None
+    document_id: int | None = None
+    lacks: str | None = None
 
     @property
     def key(self) -> InvoiceKey:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from airflow_b24.bitrix import payment_documents
 from airflow_b24.bitrix.errors import INVOICE_GONE, BitrixError, RequestError, ResponseError
 from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, check_id
 from airflow_b24.bitrix.flows import QUICK, REPEATS, Flow, Repeats, attempt
 from airflow_b24.bitrix.invoice import Invoice, Kind
 from airflow_b24.bitrix.listing import Listing
+from airflow_b24.bitrix.payment_documents import PaymentDocument
 from airflow_b24.bitrix.protocol import Request, Response
 from airflow_b24.bitrix.smart_invoice import KIND, SELECT, parse_invoice
 from airflow_b24.bitrix.stages import SMART_INVOICE, Stages
@@ -62,12 +64,25 @@ class SmartInvoices:
         for start in range(0, len(ids), PAGE):
             chunk = [check_id(each, "ids") for each in ids[start : start + PAGE]]
             found += yield from self._listing({"@id": chunk}).all()
-        return found
+        return (yield from self._by_documents(found)) if self._by_payment else found
 
     def _listing(self, conditions: Mapping[str, object]) -> Listing[Invoice]:
         # docs: crm.item.list. Unlike the legacy list it refuses a field that it does not know.
         beside = {"entityTypeId": SMART_INVOICE}
         return Listing("crm.item.list", conditions, SELECT, self._parse, "id", beside, "items")
+
+    @property
+    def _by_payment(self) -> bool:
+        return self.stages.wishes.mark_with == "payment"
+
+    def _by_documents(self, found: Sequence[Invoice]) -> Flow[list[Invoice]]:
+        documents = yield from payment_documents.of_all([invoice.id for invoice in found])
+        # One whose documents cannot be read is left out, as one that is gone is: nothing can be said of it.
+        read = ((invoice, documents[invoice.id]) for invoice in found)
+        return [self._by_document(invoice, each) for invoice, each in read if not isinstance(each, BitrixError)]
+
+    def _by_document(self, invoice: Invoice, documents: Sequence[PaymentDocument]) -> Invoice:
+        return payment_documents.by_document(invoice, documents, self.stages, self.we)
 
     def _parse(self, row: object) -> Invoice:
         return parse_invoice(row, self.stages, self.we)
@@ -81,7 +96,11 @@ class SmartInvoices:
             return RequestError(INVOICE_GONE, f"invoice_id={invoice_id} is not there any more", method=request.method)
         if isinstance(outcome, BitrixError):
             return outcome
-        return self._of(outcome, invoice_id)
+        found = self._of(outcome, invoice_id)
+        if isinstance(found, BitrixError) or not self._by_payment:
+            return found
+        documents = yield from payment_documents.look(invoice_id)
+        return documents if isinstance(documents, BitrixError) else self._by_document(found, documents)
 
     def _of(self, response: Response, invoice_id: int) -> Invoice | BitrixError:
         try:

@@ -19,6 +19,7 @@ _SEMANTICS: Final[Mapping[str, Semantics]] = {"S": "success", "F": "failure", ""
 _STAGE_ID: Final = re.compile(r"DT31_(\d{1,18}):\S{1,50}")
 
 Semantics = Literal["process", "success", "failure"]
+MarkWith = Literal["stage", "payment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,12 @@ class Wishes:
     """What a portal's people mean by paid, where it is not just the success stage of the invoice's own funnel.
 
     `paid_stage`: where a paid invoice is moved, one for a funnel. `also_paid`: stages in which it counts as paid, too.
+    `mark_with`: what is marked, the stage, or the payment document of the exact sum; the two are never mixed.
     """
 
     paid_stage: tuple[str, ...] = ()
     also_paid: tuple[str, ...] = ()
+    mark_with: MarkWith = "stage"
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,7 @@ def _obstacle(row: Row, seen: Seen) -> Decision | None:
         (seen.cancelled, "cancelled"),
         (_is_another(row, seen), "invoice_changed"),
         (not _same_money(row, seen), "amount_changed"),
+        (seen.lacks is not None, seen.lacks),
     ):
         if found:
             return Decision(State.REVIEW, reason=reason, evidence=_shown(seen))
@@ -205,4 +206,5 @@ def _shown(seen: Seen) -> dict[str, Any]:
         "identity": dict(seen.identity or {}),
         "marks": dict(seen.marks or {}),
         "paid_by_us": seen.paid_by_us,
+        "lacks": seen.lacks,
     }

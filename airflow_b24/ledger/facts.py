@@ -91,7 +91,8 @@ class Row:
 class Seen:
     """What the portal shows of the invoice; `amount` in minor units, None when it is not exact in them.
 
-    `paid_by_us` is None where the portal does not tell for sure who marked it paid.
+    `paid_by_us` is None where the portal does not tell for sure who marked it paid; `lacks` is a reason for which it
+    cannot be.
     """
 
     paid: bool
@@ -103,6 +104,7 @@ class Seen:
     identity: Mapping[str, str] | None = None
     marks: Mapping[str, str] | None = None
     paid_by_us: bool | None = None
+    lacks: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

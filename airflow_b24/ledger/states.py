@@ -52,7 +52,9 @@ PASSING = frozenset(
         "held",
         "invoice_changed",
         "invoice_not_found",
+        "no_payment_document",
         "sibling_changed",
+        "stage_says_paid",
     }
 )
 
@@ -65,10 +67,12 @@ REASONS: Mapping[str, str] = {
     "invoice_changed": "The invoice's number, customer or own company is not what the payment was matched with.",
     "invoice_not_found": "The portal does not know the invoice.",
     "landed_then_changed": "Our call may have landed and somebody changed the invoice since.",
+    "no_payment_document": "The invoice has not exactly one payment document of its whole sum: add or correct it.",
     "paid_other_amount": "The invoice is paid, but for another amount or currency than expected.",
     "portal_refused": "The portal refused to pay the invoice.",
     "required_field": "The stage of paid invoices asks for a field that is empty: fill it in there, then retry.",
     RESTORED: "The ledger went on from a copy while this was under way: look whether it was paid since, then retry.",
     "sibling_changed": "The same payment is for other invoices too, and one of them is not what it was matched with.",
+    "stage_says_paid": "The invoice stands in a stage of success, yet its payment document is unpaid: look which is right.",
     "true_but_unpaid": "The portal answered true, yet the invoice stays unpaid: check the pay system.",
 }

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from airflow_b24.bitrix.exchange import Order
 from airflow_b24.bitrix.legacy_invoice import PayInvoice
+from airflow_b24.bitrix.payment_documents import PayDocument
 from airflow_b24.bitrix.smart_invoice import MoveInvoice
 from airflow_b24.bitrix.stages import Stages
 from airflow_b24.ledger.facts import Kind, Row
@@ -15,6 +16,7 @@ from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.reconcile.idle_pay_systems import refuse_idle
 
 STAGE: Final = "stage:"
+DOCUMENT: Final = "document:"
 
 
 class Way(Protocol):
@@ -58,6 +60,19 @@ class ByStage:
 
 
 @dataclass(frozen=True, slots=True)
+class ByDocument:
+    """`crm.item.payment.pay`: the payment document of the exact sum, which must be there."""
+
+    def through(self, marks: Mapping[str, str]) -> str:
+        """Return the document."""
+        return DOCUMENT + marks["document"]
+
+    def order(self, row: Row) -> Order:
+        """Return the pay."""
+        return PayDocument(row.invoice_id, int(row.pay_system.removeprefix(DOCUMENT)))
+
+
+@dataclass(frozen=True, slots=True)
 class AsBefore:
     """The very same call as before: what is unknown is sent again in no other way."""
 
@@ -89,11 +104,17 @@ def way_of(desk: Desk, row: Row, pay_system: PaySystem | None) -> Way:
     """
     was_sent = bool(row.sends) and row.is_open_ended
     if row.kind == "smart":
-        by_stage = ByStage(desk.invoices.smart.stages)
-        return AsBefore(by_stage, row.pay_system) if was_sent else by_stage
+        return _smart_way(desk, row.pay_system if was_sent else "")
     if was_sent:
         return ByPaySystem(PaySystem.named(row.pay_system))
     check_way(desk, row.kind, pay_system)
     assert pay_system is not None  # noqa: S101 - looked at just above
     refuse_idle(desk, row, pay_system)
     return ByPaySystem(pay_system)
+
+
+def _smart_way(desk: Desk, before: str) -> Way:
+    stages = desk.invoices.smart.stages
+    by_document = before.startswith(DOCUMENT) if before else stages.wishes.mark_with == "payment"
+    way = ByDocument() if by_document else ByStage(stages)
+    return AsBefore(way, before) if before else way

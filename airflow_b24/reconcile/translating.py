@@ -78,6 +78,7 @@ def seen(invoice: Invoice) -> Seen:
         identity=identity(invoice),
         marks=_legacy_marks(invoice) if invoice.kind == "legacy" else _smart_marks(invoice),
         paid_by_us=invoice.paid_by_us,
+        lacks=invoice.lacks,
     )
 
 
@@ -98,7 +99,9 @@ def _smart_marks(invoice: Invoice) -> dict[str, str]:
         "categoryId": str(invoice.category_id),
         "stageId": invoice.status_id,
         "movedBy": str(invoice.moved_by or ""),
+        # When it was marked paid, by its document or its stage.
         "movedTime": invoice.status_changed_at,
+        "document": str(invoice.document_id or ""),
     }
 
 

@@ -184,6 +184,7 @@ def test_evidence_is_what_the_invoice_shows_with_its_day_as_text() -> None:
         "identity": IDENTITY,
         "marks": MARKS,
         "paid_by_us": None,
+        "lacks": None,
     }
 
 
@@ -486,3 +487,11 @@ OF_OURS: dict[str, tuple[bool | None, dict[str, str] | None, bool]] = {
 @pytest.mark.parametrize(("by_us", "marks", "bears"), OF_OURS.values(), ids=OF_OURS)
 def test_a_smart_invoice_bears_our_mark_when(by_us: bool | None, marks: dict[str, str] | None, bears: bool) -> None:
     assert bears_our_mark(SMART, replace(MOVED_ON, marks=marks or MOVED_ON.marks, paid_by_us=by_us)) is bears
+
+
+def test_what_the_portal_lacks_for_marking_it_paid_is_the_reason_and_paid_is_paid_all_the_same() -> None:
+    lacking = replace(UNPAID, lacks="no_payment_document")
+    assert before_sending(ROW, lacking, NOW) == review("no_payment_document", evidence=shown(lacking))
+    assert before_sending(QUIET, lacking, NOW).reason == "no_payment_document"
+    assert reviewed(replace(REVIEWED, reason="no_payment_document"), lacking) is None
+    assert before_sending(ROW, replace(PAID, lacks="stage_says_paid"), NOW).state is State.PAID
