@@ -35,7 +35,7 @@ KNOWN = frozenset(
     (
         *("allowed_hosts", "burst", "bx_rest_handler", "ca_bundle", "pay_system_id", "requests_per_second"),
         *("timeout", "trust_env", *OAUTH, "oauth_url", "invoice_type", "paid_stage"),
-        *("also_paid_stages", "smart_mark_with"),
+        *("also_paid_stages", "smart_mark_with", "timeline_comments"),
     )
 )
 _PASTED = re.compile(r"[!-~]{5,2000}")
@@ -75,6 +75,7 @@ class Settings:
     bx_rest_handler: str | None = None
     invoice_type: InvoiceType = "auto"
     wishes: Wishes = field(default_factory=Wishes)
+    timeline_comments: bool = False
     ca_bundle: str | None = None
     timeout_s: float = 60.0
     trust_env: bool = False
@@ -123,6 +124,7 @@ def read_settings(password: str | None, host: str | None, extra: Mapping[str, An
         bx_rest_handler=_text(extra, "bx_rest_handler", "give the code of a REST handler"),
         invoice_type=check_invoice_type(extra.get("invoice_type") or "auto", "extra.invoice_type"),
         wishes=Wishes(_stages(extra, "paid_stage"), _stages(extra, "also_paid_stages"), _mark_with(extra)),
+        timeline_comments=_switch(extra, "timeline_comments"),
         ca_bundle=_text(extra, "ca_bundle", "give a path or PEM text"),
         timeout_s=_number(extra, "timeout", 60.0, most=600),
         trust_env=_switch(extra, "trust_env"),

@@ -17,10 +17,12 @@ from airflow_b24.bitrix.pages import invoice_url
 from airflow_b24.bitrix.protocol import ANSWERS_TRUE
 from airflow_b24.hooks import Bitrix24Hook
 from airflow_b24.keys import refuse_tokens
+from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.settlements import due, look
 from airflow_b24.links import INVOICE_URL, InvoiceLink
 from airflow_b24.pins import VariablePins
 from airflow_b24.reconcile.collecting import collect
+from airflow_b24.reconcile.commenting import comment
 from airflow_b24.reconcile.desk import Desk
 from airflow_b24.reconcile.guarding import refuse_foreign_ledger, refuse_unknown_pays, remember
 from airflow_b24.reconcile.matching import Mode, Witness, match_payments
@@ -131,12 +133,20 @@ class PayInvoiceOperator(_PortalOperator):
                 self._remember(desk)
             else:
                 settled = settle_matched(desk, settlement_id, invoice_id, pay_system)
+            if hook.settings.timeline_comments:
+                self._comment(desk, settled.row)
         # For map_index_template: the number an accountant knows, also when the task fails.
         cast_context: Any = context
         cast_context["invoice_number"] = settled.row.invoice_number
         result = paid_or_raise(settled, matched=self._is_matched)
         self.log.info("Invoice %s: %s", settled.row.invoice_number, describe(result))
         return result
+
+    def _comment(self, desk: Desk, row: Row) -> None:
+        try:
+            comment(desk, row)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what was settled is settled
+            self.log.warning("No comment was written in the timeline: %s; run the task again for it", error)
 
     def _remember(self, desk: Desk) -> None:
         try:

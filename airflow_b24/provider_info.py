@@ -47,6 +47,11 @@ CONNECTION_FORM: dict[str, Any] = {
             "Also paid stages", "Further stages in which a smart invoice counts as paid, separated by commas"
         ),
         "smart_mark_with": _text("Mark smart invoices with", "stage if empty, or payment: their payment document"),
+        "timeline_comments": {
+            "label": "Comment in the timeline",
+            "description": "Say in the timeline of an invoice (a legacy one's: of its deal or company) what paid it",
+            "schema": {"type": ["boolean", "null"], "default": False},
+        },
         "ca_bundle": _text("CA bundle", "A private certificate authority to trust: a path or PEM text"),
         "timeout": _number("Timeout", "Seconds for one request in all; 60 if empty", minimum=1, maximum=600),
         "requests_per_second": _number("Requests per second", "The portal's limit: 2, Enterprise 5", minimum=1),

@@ -174,6 +174,8 @@ def test_http_is_for_loopback(address: str) -> None:
         ({"allowed_hosts": "New.Bitrix24.com, b.test,"}, "allowed_hosts", ("new.bitrix24.com", "b.test")),
         ({"allowed_hosts": ["a.test"]}, "allowed_hosts", ("a.test",)),
         ({"allowed_hosts": None}, "allowed_hosts", ()),
+        ({}, "timeline_comments", False),
+        ({"timeline_comments": "true"}, "timeline_comments", True),
         ({}, "invoice_type", "auto"),
         ({"invoice_type": "smart"}, "invoice_type", "smart"),
         ({"invoice_type": ""}, "invoice_type", "auto"),

@@ -46,6 +46,7 @@ class Invoice:
     # Legacy invoices alone have these.
     pay_system_id: int | None = None
     person_type_id: int | None = None
+    deal_id: int | None = None
     voucher_number: str = ""
     voucher_date: date | None = None
     # Smart invoices alone have these.

@@ -45,6 +45,7 @@ SELECT: Final = (
     "UF_COMPANY_ID",
     "UF_CONTACT_ID",
     "UF_MYCOMPANY_ID",
+    "UF_DEAL_ID",
 )
 
 
@@ -74,6 +75,7 @@ def parse_invoice(row: object) -> Invoice:
         contact_id=read_link(row, "UF_CONTACT_ID"),
         my_company_id=read_link(row, "UF_MYCOMPANY_ID"),
         billed_on=read_day(row, "DATE_BILL"),
+        deal_id=read_link(row, "UF_DEAL_ID"),
         raw=dict(row),
     )
 

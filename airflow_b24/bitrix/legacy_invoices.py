@@ -48,7 +48,6 @@ FIELDS: Final = frozenset(
         "IS_RECURRING",
         "COMMENTS",
         "USER_DESCRIPTION",
-        "UF_DEAL_ID",
         "UF_QUOTE_ID",
     }
 )

@@ -120,6 +120,12 @@ class World:
         """Script a fault; see `sandbox.faults.Rule`."""
         self.state.faults.rules.append(Rule(kind, **rule))
 
+    def smart_bill(self, invoice_id: int, price: str = "118.00") -> Any:
+        """A smart invoice, on a portal that has such ones from now on."""
+        self.state.settings.smart_invoices = True
+        bill = seed.SmartBill(invoice_id, f"2026/S{invoice_id}", price, 21, 9)
+        return seed.add_smart_invoice(self.state, bill, TODAY)
+
     def smart_pays(self) -> dict[int, int]:
         """The same of smart invoices, whose ids are a space of their own."""
         books: Any = control.books(self.state)

@@ -154,6 +154,35 @@ def test_an_invoice_is_paid_once_and_proved(world: Any, arguments: dict[str, Any
     assert world.pays() == {5: 1}
 
 
+@pytest.mark.parametrize(("switched_on", "count"), [(True, 1), (False, 0)])
+def test_what_paid_an_invoice_is_said_in_its_timeline_where_that_is_wished(
+    world: Any, switched_on: bool, count: int
+) -> None:
+    invoice = world.bill(5)
+    world.connect(timeline_comments=switched_on)
+    for _ in range(2):
+        assert _pay(invoice_id=5)["status"] == "paid"
+    assert len(world.state.comments_on("company", invoice.company_id)) == count
+
+
+def test_a_comment_that_cannot_be_written_stops_nothing(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    world.bill(5)
+    world.connect(timeline_comments=True)
+    world.fault("error", method="crm.timeline.comment.list", status=403, code="ACCESS_DENIED", times=9)
+    assert _pay(invoice_id=5)["status"] == "paid"
+    assert "No comment was written in the timeline" in capsys.readouterr().out
+
+
+def test_a_smart_invoice_is_paid_by_its_id_and_its_kind(world: Any) -> None:
+    world.bill(5)
+    smart = world.smart_bill(5)
+    with pytest.raises(AirflowFailException, match=r"invoice_type: this portal has legacy and smart invoices"):
+        _pay(invoice_id=5)
+    result = _pay(invoice_id=5, invoice_type="smart")
+    assert (result["status"], result["invoice_type"], result["number"]) == ("paid", "smart", smart.number)
+    assert (world.pays(), world.smart_pays()) == ({}, {5: 1})
+
+
 def test_an_invoice_paid_before_is_not_paid_again(world: Any) -> None:
     world.bill(5)
     first = _pay(invoice_id=5)

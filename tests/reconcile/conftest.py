@@ -161,7 +161,7 @@ def office(
     served: tuple[State, str], client: Callable[..., Client], migrated: Path, tmp_path: Path
 ) -> Iterator[Office]:
     state, _ = served
-    for book in (state.invoices, state.smart_invoices, state.stage_history, state.payment_documents):
+    for book in (state.invoices, state.smart_invoices, state.stage_history, state.payment_documents, state.comments):
         book.clear()  # type: ignore[attr-defined]
     state.faults.rules.clear()
     state.journal.clear()

@@ -1,0 +1,66 @@
+"""Comments in the timeline of a CRM object: found by a marker of ours, and written once."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+from airflow_b24.bitrix.errors import ResponseError
+from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, read_id
+from airflow_b24.bitrix.flows import Flow, call
+from airflow_b24.bitrix.invoice import Invoice
+from airflow_b24.bitrix.stages import SMART_INVOICE
+
+_LIST: Final = "crm.timeline.comment.list"
+
+
+class Place(NamedTuple):
+    """The CRM object whose timeline is written in."""
+
+    entity_type: Literal["deal", "company", "dynamic_31"]
+    entity_id: int
+
+
+def place_of(invoice: Invoice) -> Place | None:
+    """Return where a comment on an invoice belongs: a legacy one has no timeline, its deal or company has.
+
+    None when there is neither.
+    """
+    if invoice.kind == "smart":
+        # docs: crm.timeline.comment.add. The type of an item is `dynamic_` and its number.
+        assert SMART_INVOICE == 31  # noqa: S101 - said in the type's name
+        return Place("dynamic_31", invoice.id)
+    if invoice.deal_id is not None:
+        return Place("deal", invoice.deal_id)
+    return None if invoice.company_id is None else Place("company", invoice.company_id)
+
+
+def comment_once(place: Place, text: str, marker: str) -> Flow[int | None]:
+    """Write a comment that ends in its marker and return its id; None when one with the marker is there already.
+
+    Raises BitrixError. Repeating is safe, also after a lost answer: what is there is looked for first.
+    """
+    if (yield from _has(place, marker)):
+        return None
+    fields = {"ENTITY_TYPE": place.entity_type, "ENTITY_ID": place.entity_id, "COMMENT": f"{text}\n{marker}"}
+    response = yield from call("crm.timeline.comment.add", {"fields": fields}, write=True)
+    return read_id({"result": response.result}, "result")
+
+
+def _has(place: Place, marker: str) -> Flow[bool]:
+    # docs: the page of crm.timeline.comment.list. Newest first; 50 to a page.
+    start: int | None = 0
+    while start is not None:
+        arguments = {
+            "filter": {"ENTITY_TYPE": place.entity_type, "ENTITY_ID": place.entity_id},
+            "select": ["ID", "COMMENT"],
+            "order": {"ID": "DESC"},
+            "start": start,
+        }
+        response = yield from call(_LIST, arguments)
+        rows = response.result
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise ResponseError(UNEXPECTED_VALUE, "expected a list of comments", method=_LIST)
+        if any(str(row.get("COMMENT") or "").rstrip().endswith(marker) for row in rows):
+            return True
+        start = response.next if response.next is not None and response.next > start else None
+    return False

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_b24.bitrix.errors import UnknownOutcomeError
+from airflow_b24.ledger import identity
+from airflow_b24.reconcile.commenting import comment
+from airflow_b24.reconcile.settling import settle_matched, settle_plain
+
+
+def ledger(office: Any) -> str:
+    with office.store.snapshot() as connection:
+        return identity.read(connection).id
+
+
+def paid(office: Any, settlement_id: int) -> Any:
+    return settle_matched(office.desk, settlement_id, 2, office.pay_system).row
+
+
+def comments(office: Any, entity_type: str, entity_id: int) -> list[str]:
+    return [each.text for each in office.state.comments_on(entity_type, entity_id)]
+
+
+def test_a_smart_invoice_says_in_its_own_timeline_what_it_was_paid_with_once(office: Any) -> None:
+    office.smart_bill()
+    office.receive(2)
+    office.match()
+    row = paid(office, office.due()[2])
+    assert [comment(office.desk, row), comment(office.desk, row)] == [True, False]
+    (text,) = comments(office, "dynamic_31", 2)
+    booked = office.today.fromordinal(office.today.toordinal() - 2)
+    assert text == (
+        "Invoice 2026/2 was marked paid: 118.00 RUB.\n"
+        f"118.00 RUB received on {booked}, document 17, ООО «Северный ветер».\n"
+        f"[airflow_b24 settlement {row.id} of ledger {ledger(office)}]"
+    )
+
+
+@pytest.mark.parametrize(("deal", "place"), [(10, ("deal", 10)), (None, ("company", 21))])
+def test_a_legacy_invoice_says_it_in_its_deals_or_its_companys_timeline(
+    office: Any, deal: int | None, place: tuple[str, int]
+) -> None:
+    row = paid(office, office.ready(deal_id=deal))
+    assert comment(office.desk, row)
+    assert len(comments(office, *place)) == 1
+
+
+def test_a_plain_pay_names_no_payment(office: Any) -> None:
+    office.bill()
+    row = settle_plain(office.desk, 2, office.pay_system).row
+    assert comment(office.desk, row)
+    (text,) = comments(office, "company", 21)
+    assert text.splitlines() == [
+        "Invoice 2026/2 was marked paid: 118.00 RUB.",
+        f"[airflow_b24 settlement 1 of ledger {ledger(office)}]",
+    ]
+
+
+def test_another_ledgers_settlement_of_the_same_number_is_another_comment(office: Any) -> None:
+    row = paid(office, office.ready())
+    assert comment(office.desk, row)
+    with office.store.transaction() as connection:
+        identity.rename(connection)
+    assert comment(office.desk, row)
+    assert len(comments(office, "company", 21)) == 2
+
+
+def test_what_a_person_paid_or_nobody_or_has_no_timeline_is_not_commented(office: Any) -> None:
+    by_hand = office.ready()
+    office.person(2, "P")
+    assert not comment(office.desk, paid(office, by_hand))
+    office.bill(3, number="2026/3", company_id=None)
+    assert not comment(office.desk, settle_plain(office.desk, 3, office.pay_system).row)
+
+
+def test_a_comment_whose_answer_was_lost_is_found_when_it_is_asked_for_again(office: Any) -> None:
+    row = paid(office, office.ready())
+    office.fault("lost_after", method="crm.timeline.comment.add")
+    with pytest.raises(UnknownOutcomeError):
+        comment(office.desk, row)
+    assert not comment(office.desk, row)
+    assert len(comments(office, "company", 21)) == 1
