@@ -14,7 +14,7 @@ from airflow_b24.bitrix.fields import check_id
 from airflow_b24.bitrix.limits import BURST, RATE, LocalPace, Pace
 from airflow_b24.bitrix.redaction import shown
 from airflow_b24.bitrix.renewal import SERVER, Application
-from airflow_b24.bitrix.stages import MarkWith, Wishes, check_stage_id
+from airflow_b24.bitrix.stages import PROGRESS, MarkWith, Wishes, check_stage_id
 from airflow_b24.reconcile.portal import InvoiceType, check_invoice_type
 
 CONN_TYPE = "bitrix24"
@@ -36,8 +36,10 @@ KNOWN = frozenset(
         *("allowed_hosts", "burst", "bx_rest_handler", "ca_bundle", "pay_system_id", "requests_per_second"),
         *("timeout", "trust_env", *OAUTH, "oauth_url", "invoice_type", "paid_stage"),
         *("also_paid_stages", "smart_mark_with", "timeline_comments"),
+        *("partial_stage", "progress_fields"),
     )
 )
+_FIELD = re.compile(r"ufCrm\w{1,60}", re.ASCII)
 _PASTED = re.compile(r"[!-~]{5,2000}")
 
 
@@ -123,7 +125,7 @@ def read_settings(password: str | None, host: str | None, extra: Mapping[str, An
         pay_system_id=_optional(extra, "pay_system_id", lambda value: check_id(value, "extra.pay_system_id")),
         bx_rest_handler=_text(extra, "bx_rest_handler", "give the code of a REST handler"),
         invoice_type=check_invoice_type(extra.get("invoice_type") or "auto", "extra.invoice_type"),
-        wishes=Wishes(_stages(extra, "paid_stage"), _stages(extra, "also_paid_stages"), _mark_with(extra)),
+        wishes=_wishes(extra),
         timeline_comments=_switch(extra, "timeline_comments"),
         ca_bundle=_text(extra, "ca_bundle", "give a path or PEM text"),
         timeout_s=_number(extra, "timeout", 60.0, most=600),
@@ -226,6 +228,22 @@ def _switch(extra: Mapping[str, Any], name: str) -> bool:
     if isinstance(value, str) and value.lower() in {"true", "false", ""}:
         return value.lower() == "true"
     raise ValueError(f"extra.{name}: {shown(value)} is neither true nor false")
+
+
+def _wishes(extra: Mapping[str, Any]) -> Wishes:
+    paid, also_paid, partial = (_stages(extra, name) for name in ("paid_stage", "also_paid_stages", "partial_stage"))
+    return Wishes(paid, also_paid, _mark_with(extra), partial, _progress_fields(extra.get("progress_fields") or {}))
+
+
+def _progress_fields(value: Any) -> dict[str, str]:
+    """An object, or in the connection form one text: paid=ufCrm..., balance=ufCrm..."""
+    if isinstance(value, str):
+        value = dict(each.partition("=")[::2] for each in value.split(","))
+    named = {str(key).strip(): str(name).strip() for key, name in value.items()} if isinstance(value, Mapping) else None
+    if named is None or not all(key in PROGRESS and _FIELD.fullmatch(name) for key, name in named.items()):
+        example = '{"paid": "ufCrm_SMART_INVOICE_1700000001"}'
+        raise ValueError(f"extra.progress_fields: give fields by {', '.join(PROGRESS)}, for example {example}")
+    return named
 
 
 def _mark_with(extra: Mapping[str, Any]) -> MarkWith:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_b24.bitrix.errors import UnknownOutcomeError
+from airflow_b24.bitrix.errors import BitrixError, UnknownOutcomeError
 from airflow_b24.bitrix.fields import check_id
 from airflow_b24.bitrix.pages import invoice_url
 from airflow_b24.bitrix.protocol import ANSWERS_TRUE
@@ -26,6 +26,7 @@ from airflow_b24.reconcile.commenting import comment
 from airflow_b24.reconcile.desk import Desk
 from airflow_b24.reconcile.guarding import refuse_foreign_ledger, refuse_unknown_pays, remember
 from airflow_b24.reconcile.matching import Mode, Witness, match_payments
+from airflow_b24.reconcile.progressing import show_parts, show_progress
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.reconcile.sweeping import sweep
 from airflow_b24.reconcile.witnessing import paid_lately
@@ -133,8 +134,7 @@ class PayInvoiceOperator(_PortalOperator):
                 self._remember(desk)
             else:
                 settled = settle_matched(desk, settlement_id, invoice_id, pay_system)
-            if hook.settings.timeline_comments:
-                self._comment(desk, settled.row)
+            self._tell(desk, settled.row, in_timeline=hook.settings.timeline_comments)
         # For map_index_template: the number an accountant knows, also when the task fails.
         cast_context: Any = context
         cast_context["invoice_number"] = settled.row.invoice_number
@@ -142,11 +142,14 @@ class PayInvoiceOperator(_PortalOperator):
         self.log.info("Invoice %s: %s", settled.row.invoice_number, describe(result))
         return result
 
-    def _comment(self, desk: Desk, row: Row) -> None:
+    def _tell(self, desk: Desk, row: Row, *, in_timeline: bool) -> None:
+        """Write on the invoice what it was paid with, as far as that is wished."""
         try:
-            comment(desk, row)
+            show_progress(desk, row)
+            if in_timeline:
+                comment(desk, row)
         except Exception as error:  # noqa: BLE001 - whatever it is, what was settled is settled
-            self.log.warning("No comment was written in the timeline: %s; run the task again for it", error)
+            self.log.warning("Not everything was written on the invoice: %s; run the task again for it", error)
 
     def _remember(self, desk: Desk) -> None:
         try:
@@ -224,9 +227,17 @@ class MatchPaymentsOperator(_PortalOperator):
             counts = match_payments(desk, mode, datetime.now(ZoneInfo("UTC")).date(), witness)
             ready = due(desk.store, desk.portal_id, self.max_items) if mode == "pay" else []
             if mode == "pay":
+                self._show_parts(desk)
                 remember(desk, VariablePins())
         self.log.info("Matched (%s): %s; %s to settle now", mode, counts, len(ready))
         return ready
+
+    def _show_parts(self, desk: Desk) -> None:
+        try:
+            show_parts(desk)
+        except BitrixError as error:
+            # People see an older state for a while; the next run writes it.
+            self.log.warning("The progress of invoices paid in parts was not written: %s", error)
 
     def _guarded(self, hook: Bitrix24Hook, desk: Desk) -> Witness:
         """Refuse a ledger that must not pay; returns who looks at what the portal shows as paid."""

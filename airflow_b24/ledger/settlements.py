@@ -150,6 +150,15 @@ def ended_since(store: Store, portal_id: int, ago: timedelta) -> list[Row]:
         return [row_of(connection, found) for found in connection.execute(query.order_by(settlement.c.id)).mappings()]
 
 
+def collecting(store: Store, portal_id: int, kind: Kind) -> list[Row]:
+    """The settlements whose parts wait for the rest of their money, oldest first."""
+    with store.snapshot() as connection:
+        query = select(settlement).where(
+            settlement.c.portal_id == portal_id, settlement.c.kind == kind, settlement.c.state == State.COLLECTING
+        )
+        return [row_of(connection, found) for found in connection.execute(query.order_by(settlement.c.id)).mappings()]
+
+
 def hold_for_payment(connection: Connection, payment_id: int, why: str) -> None:
     """Veto every settlement that uses the payment; one already paid keeps its state and becomes a case."""
     touched = select(allocation.c.settlement_id).where(allocation.c.payment_id == payment_id)

@@ -170,7 +170,7 @@ def test_a_comment_that_cannot_be_written_stops_nothing(world: Any, capsys: pyte
     world.connect(timeline_comments=True)
     world.fault("error", method="crm.timeline.comment.list", status=403, code="ACCESS_DENIED", times=9)
     assert _pay(invoice_id=5)["status"] == "paid"
-    assert "No comment was written in the timeline" in capsys.readouterr().out
+    assert "Not everything was written on the invoice" in capsys.readouterr().out
 
 
 def test_a_smart_invoice_is_paid_by_its_id_and_its_kind(world: Any) -> None:
