@@ -58,7 +58,7 @@ class Simulation:
         self.bank = Bank(self.timeline, self.rng, self.world.transfers)
         self.books = books
         self.store = books.open(self)
-        self.desk = Desk(self.store, self.client, books.portal_id, Unpaced(), PATIENCE, self.sleep, self.now_s)  # type: ignore[arg-type]
+        self.desk = Desk(self.store, self.client, books.portal_id, Unpaced(), PATIENCE, self.sleep, self.now_s, "legacy")  # type: ignore[arg-type]
         self.counts: Counter[str] = Counter()
         self.sudden: dict[tuple[str, int], list[Deed]] = {}
         self.made = 0
