@@ -36,7 +36,9 @@ def after_sending(row: Row, answer: Answered | Refused | Unknown, seen: Fact) ->
         return _refused(row, answer, seen)
     told_true = isinstance(answer, Answered)
     if isinstance(seen, Seen) and seen.paid:
-        return _paid_by_us(row, seen) if told_true else _paid_by_somebody(row, seen)
+        # `true` says that our call ran, not that it moved anything: a person may have been faster.
+        is_ours = told_true and seen.paid_by_us is not False
+        return _paid_by_us(row, seen) if is_ours else _paid_by_somebody(row, seen)
     if not isinstance(seen, Seen):
         return Decision(State.UNKNOWN, answered=told_true, evidence={"read": seen.text})
     if told_true:

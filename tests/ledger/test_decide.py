@@ -456,7 +456,9 @@ SMART = replace(SENT, kind="smart", snapshot=SMART_MARKS, document_number="17", 
 MOVED_ON = replace(PAID, marks={"stageId": "DT31_5:P", "movedTime": "2026-11-22T15:00:00+03:00"})
 
 BY_WHOM: dict[str, tuple[Answered | Refused | Unknown, bool | None, dict[str, Any], Decision]] = {
-    "answered, whoever is shown": (SAID_TRUE, False, {}, OURS),
+    "answered, and our user": (SAID_TRUE, True, {}, OURS),
+    "answered, and nobody": (SAID_TRUE, None, {}, OURS),
+    "answered, and a person who was faster": (SAID_TRUE, False, {}, replace(BY_HAND, in_flight=None)),
     "silence, and our user": (SILENT, True, {}, OURS),
     "silence, and nobody": (SILENT, None, {}, OURS),
     "silence, and a person": (SILENT, False, {}, replace(BY_HAND, in_flight=None)),
