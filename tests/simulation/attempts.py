@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_b24.bitrix.errors import BitrixError
@@ -33,7 +34,9 @@ class Handoff:
 class Attempt:
     """One task's try at one settlement, which may be one of several that are alive."""
 
-    def __init__(self, simulation: Simulation, number: int, settlement: int | None, invoice: int, tries: int) -> None:
+    def __init__(
+        self, simulation: Simulation, number: int, settlement: int | None, invoice: int, tries: int, kind: str = ""
+    ) -> None:
         self.simulation = simulation
         self.timeline = simulation.timeline
         self.number = number
@@ -42,6 +45,8 @@ class Attempt:
         self.asked = settlement
         self.settlement = settlement or 0
         self.invoice = invoice
+        # Of the invoice that somebody named; a settlement knows its own.
+        self.kind = kind
         self.tries = tries
         self.fence = 0
         self.sent: set[int] = set()
@@ -78,10 +83,13 @@ class Attempt:
             self.end(begun)
 
     def _begin(self) -> Any:
-        desk, through = self.simulation.desk, self.simulation.pay_system
+        through = self.simulation.pay_system
+        # A process of its own: what it must know of the portal it asks itself.
+        self.desk = self.simulation.desk
         if self.asked is None:
-            return settling.settle_plain(desk, self.invoice, through)
-        return settling.settle_matched(desk, self.asked, self.invoice, through)
+            self.desk = replace(self.desk, invoice_type=self.kind)  # type: ignore[arg-type]
+            return settling.settle_plain(self.desk, self.invoice, through)
+        return settling.settle_matched(self.desk, self.asked, self.invoice, through)
 
     def step(self, reply: Any) -> None:
         if self.dead:
@@ -119,7 +127,7 @@ class Attempt:
         simulation = self.simulation
         simulation.actor, simulation.clock_reads = self.name, asked_at
         try:
-            reply = settling._perform(effect, simulation.desk, self.way)
+            reply = settling._perform(effect, self.desk, self.way)
         except LedgerError as error:
             self.end(None, type(error).__name__)
             return
@@ -135,7 +143,7 @@ class Attempt:
         self.beside: dict[Any, Any] = {}
         if effect.beside:
             # Its own invoice last, as the real driver does.
-            looks = {InvoiceKey(*key): self.simulation.desk.invoices.look(key) for key in effect.beside}
+            looks = {InvoiceKey(*key): self.desk.invoices.look(key) for key in effect.beside}
             self.flow, self.then = exchange([], looks), lambda got: self._read_beside(effect, got)
         else:
             self._ask(effect, began)
@@ -149,7 +157,7 @@ class Attempt:
     def _ask(self, effect: Exchange, began: float) -> None:
         key = InvoiceKey(*effect.row.key)
         pays = [self.way.order(effect.row)] if effect.pay else []
-        self.flow = exchange(pays, {key: self.simulation.desk.invoices.look(key)}, effect.send_before)
+        self.flow = exchange(pays, {key: self.desk.invoices.look(key)}, effect.send_before)
         self.told = (effect, began)
         self.then = self._exchanged
 
@@ -161,6 +169,12 @@ class Attempt:
             asked = self.flow.send(reply)
         except StopIteration as done:
             self.then(done.value)
+            return
+        except (BitrixError, Crash) as error:
+            # What it takes to read another kind of invoice beside its own is asked for in between.
+            self.end(None, type(error).__name__)
+            return
+        if self.dead:
             return
         if isinstance(asked, Wait):
             self.timeline.after(asked.seconds, self._flow, None)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.outcomes import Outcome
-from tests.simulation.history import History, Moved
+from tests.simulation.history import History, Key, Moved
 from tests.simulation.sqlite_books import WATCHED, changed
 
 if TYPE_CHECKING:
@@ -137,10 +137,10 @@ class Books:
             raise InvariantError(f"settlement_id={settlement_id} is not in this ledger")
         return row
 
-    def add(self, invoice_id: int, number: str, expected: int, currency: str, exponent: int) -> dict[str, Any]:
+    def add(self, key: Key, number: str, expected: int, currency: str, exponent: int) -> dict[str, Any]:
         """A new settlement, noted as such."""
         now, new = self.now, len(self.settlement) + 1
-        fixed = {"id": new, "portal_id": 1, "kind": "legacy", "invoice_id": invoice_id, "invoice_number": number}
+        fixed = {"id": new, "portal_id": 1, "kind": key[0], "invoice_id": key[1], "invoice_number": number}
         money = {"expected": expected, "currency": currency, "exponent": exponent}
         self.settlement[new] = row = {**NEW, **fixed, **money, "created_at": now, "updated_at": now}
         self._pending[new] = None

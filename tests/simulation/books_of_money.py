@@ -160,7 +160,8 @@ class DictBooks(SettlementBooks):
             raise InvariantError("a person has parted the two")
         known = self.live(promise.portal_id, part.kind, part.invoice_id)
         if known is None:
-            row = self.add(part.invoice_id, part.invoice_number, part.expected, promise.currency, promise.exponent)
+            place = (part.kind, part.invoice_id)
+            row = self.add(place, part.invoice_number, part.expected, promise.currency, promise.exponent)
             row |= {"origin": "match", "state": State.COLLECTING, "identity": dict(part.identity)}
         else:
             row = self.settlement[known]

@@ -76,12 +76,12 @@ class SettlementBooks(Books):
         found = [
             row["id"]
             for row in self.settlement.values()
-            if row["invoice_id"] == invoice_id and row["state"] != "released"
+            if (row["kind"], row["invoice_id"]) == (kind, invoice_id) and row["state"] != "released"
         ]
         return found[0] if found else None
 
     def live_invoices(self, portal_id: int) -> set[tuple[str, int]]:
-        return {("legacy", row["invoice_id"]) for row in self.settlement.values() if row["state"] != "released"}
+        return {(row["kind"], row["invoice_id"]) for row in self.settlement.values() if row["state"] != "released"}
 
     def due(self, portal_id: int, limit: int, *, begun: bool = False) -> list[dict[str, int]]:
         now = self.now
@@ -147,7 +147,8 @@ class SettlementBooks(Books):
         known = self.live(plain.portal_id, plain.kind, plain.invoice_id)
         if known is not None:
             return known
-        row = self.add(plain.invoice_id, plain.invoice_number, plain.expected, plain.currency, plain.exponent)
+        place = (plain.kind, plain.invoice_id)
+        row = self.add(place, plain.invoice_number, plain.expected, plain.currency, plain.exponent)
         row |= {"origin": "manual", "state": State.READY}
         self.append(row["id"], "asked", State.READY, 0)
         self._commit()
@@ -158,7 +159,7 @@ class SettlementBooks(Books):
         safe = found["origin"] == "manual" and found["state"] == "review" and not found["in_flight"]
         if not safe or found["fence"] != row.fence:
             return
-        changes = {"state": State.READY, "reason": None, "expected": expected, "currency": currency}
+        changes = {"state": State.READY, "reason": None, "attempts": 0, "expected": expected, "currency": currency}
         self.set(found, {**changes, "exponent": exponent})
         self.append(row.id, "asked again", State.READY, row.fence)
         self._commit()

@@ -4,13 +4,14 @@ What no client can close is counted as a residual, by its exact shape, and is no
 
 `zombie`              a process froze between its last look at the clock and the first byte of a pay
 `paid_and_reversed`   a person paid and took it back between our read and the landing of our pay
+`lost_meanwhile`      a person gave a smart invoice up between the two; the portal pays it all the same
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.simulation.history import (
     Act,
@@ -20,6 +21,7 @@ from tests.simulation.history import (
     Ended,
     Executed,
     History,
+    Key,
     Left,
     Moved,
     Read,
@@ -44,7 +46,8 @@ class Verdict:
     edges: Counter[tuple[str, str]] = field(default_factory=Counter)
     provable: int = 0
     avoidable: int = 0
-    executed: int = 0
+    # What we paid, by kind; a call that moved nothing is apart.
+    executed: Counter[str] = field(default_factory=Counter)
     reviews: Counter[str] = field(default_factory=Counter)
 
     def blame(self, rule: str, at: float, text: str) -> None:
@@ -56,18 +59,18 @@ class Story:
     """The history, sorted by what it is about; every list is in order of time."""
 
     history: History
-    shown: dict[int, list[Shown]] = field(default_factory=dict)
+    shown: dict[Key, list[Shown]] = field(default_factory=dict)
     executed: list[Executed] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
     answered: list[Answered] = field(default_factory=list)
-    reads: dict[tuple[str, int], list[Read]] = field(default_factory=dict)
+    reads: dict[tuple[str, Key], list[Read]] = field(default_factory=dict)
     changes: dict[int, list[Changed]] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
     delivered: dict[str, list[Delivered]] = field(default_factory=dict)
     acts: list[Act] = field(default_factory=list)
 
-    def at(self, invoice: int, when: float) -> Shown:
+    def at(self, invoice: Key, when: float) -> Shown:
         """The invoice as the portal had it then."""
         versions = self.shown[invoice]
         found = versions[0]
@@ -77,12 +80,16 @@ class Story:
             found = version
         return found
 
-    def between(self, invoice: int, since: float, until: float) -> list[Shown]:
+    def before(self, invoice: Key, when: float) -> Shown:
+        """The invoice as the portal had it just before that moment."""
+        return self.at(invoice, when - 1e-9)
+
+    def between(self, invoice: Key, since: float, until: float) -> list[Shown]:
         """Every look the invoice had in that time, the one at its beginning among them."""
         later = [version for version in self.shown[invoice] if since < version.at <= until]
         return [self.at(invoice, since), *later]
 
-    def last_read(self, actor: str, invoice: int, until: float) -> Read | None:
+    def last_read(self, actor: str, invoice: Key, until: float) -> Read | None:
         found = None
         for read in self.reads.get((actor, invoice), ()):
             if read.at <= until:
@@ -101,6 +108,11 @@ class Story:
             if change.after == "sending" and change.before != "sending" and change.fence == fence:
                 return change
         return None
+
+
+def key_of(row: dict[str, Any]) -> Key:
+    """The invoice of a settlement's last row."""
+    return row["kind"], row["invoice_id"]
 
 
 def sort(history: History) -> Story:

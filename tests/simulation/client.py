@@ -9,14 +9,20 @@ from airflow_b24.bitrix.errors import BitrixError, RefusedError, ResponseError
 from airflow_b24.bitrix.invoice import Invoice
 from airflow_b24.bitrix.legacy_invoice import parse_invoice
 from airflow_b24.bitrix.protocol import Request, Response, Wait, read_envelope
+from airflow_b24.bitrix.smart_invoice import parse_invoice as parse_smart
+from airflow_b24.bitrix.smart_invoices import SmartInvoices
+from airflow_b24.bitrix.stages import Stages
 from airflow_b24.sandbox.wire import RestError
 from tests.simulation.history import Read
-from tests.simulation.portal import GET, Row
+from tests.simulation.portal import Row, Version
+from tests.simulation.sides import GETS, LISTS, asked_for
 from tests.simulation.wire import Crash, Wire
 
-LIST = "crm.invoice.list"
 REQUISITES: dict[tuple[str, tuple[int, ...]], Any] = {}
+# What a portal has beside its invoices never changes in these worlds.
+SETTLED: dict[tuple[str, Any], Any] = {}
 PARSED: dict[int, tuple[Row, Invoice]] = {}
+PARSED_SMART: dict[int, tuple[Row, Stages, Invoice]] = {}
 
 
 class Client:
@@ -52,21 +58,34 @@ class Client:
             return self._list(flow, self.wire.timeline.now)
         if self.fast and flow.__name__ in {"_tax_ids", "_accounts"}:
             return self._company(flow, of)
+        if self.fast and flow.__name__ in {"read_stages", "profile"}:
+            return self._settled(flow, of)
         return self._drive(flow, of)
 
     def _list(self, flow: Generator[Any, Any, Any], of: float) -> list[Invoice]:
         """What a list of invoices would return, without the pages and filters between."""
         local = flow.gi_frame.f_locals  # type: ignore[attr-defined]
-        asked = local["self"].filter if "self" in local else {}
-        ids = set(local["ids"]) if "ids" in local else None
-        paid, since = asked.get("=PAYED"), asked.get(">=DATE_PAYED", "")
         flow.close()
-        rows = self.wire.portal.listed(of)
-        if ids is not None:
-            found = [row for row in rows if int(row["ID"]) in ids]
+        lister, portal = local.get("self"), self.wire.portal
+        if "ids" in local:
+            kind = "smart" if isinstance(lister, SmartInvoices) else "legacy"
+            found = [each for each in portal.listed(kind, of) if each.truth.invoice[1] in set(local["ids"])]
             self._note(found)
-            return [parsed(row) for row in found]
-        return [parsed(row) for row in rows if row["PAYED"] == paid and (not since or row["DATE_PAYED"] >= since)]
+            return [lister._parse(each.row) if lister else parsed(each.row) for each in found]
+        if lister.method == "crm.invoice.list":
+            paid, since = lister.filter.get("=PAYED"), lister.filter.get(">=DATE_PAYED", "")
+            rows = [each.row for each in portal.listed("legacy", of)]
+            return [parsed(row) for row in rows if row["PAYED"] == paid and (not since or row["DATE_PAYED"] >= since)]
+        stages, moved = lister.filter["@stageId"], lister.filter.get(">=movedTime", "")
+        rows = [each.row for each in portal.listed("smart", of)]
+        return [lister.parse(row) for row in rows if row["stageId"] in stages and row["movedTime"] >= moved]
+
+    def _settled(self, flow: Generator[Any, Any, Any], of: float) -> Any:
+        place = (flow.__name__, flow.gi_frame.f_locals.get("wishes"))  # type: ignore[attr-defined]
+        if place not in SETTLED:
+            SETTLED[place] = self._drive(flow, of)
+        flow.close()
+        return SETTLED[place]
 
     def _company(self, flow: Generator[Any, Any, Any], of: float) -> Any:
         """Requisites never change in these worlds."""
@@ -76,9 +95,14 @@ class Client:
         flow.close()
         return REQUISITES[place]
 
-    def _note(self, rows: list[Row]) -> None:
+    def _note(self, found: list[Version]) -> None:
         now, actor = self.wire.timeline.now, self.simulation.actor
-        self.wire.entries.extend(Read(now, actor, int(row["ID"]), now, now, row["PAYED"] == "Y") for row in rows)
+        self.wire.entries.extend(Read(now, actor, each.truth.invoice, now, now, each.truth.paid) for each in found)
+
+    def _versions(self, kind: str, rows: list[Row], name: str) -> list[Version]:
+        now, portal = self.wire.timeline.now, self.wire.portal
+        found = (portal.shows((kind, int(row[name])), now) for row in rows)
+        return [each for each in found if each is not None]
 
     def _drive(self, flow: Generator[Any, Any, Any], of: float) -> Any:
         reply: Any = None
@@ -91,19 +115,32 @@ class Client:
 
     def _answer(self, request: Request, of: float) -> Response | BitrixError:
         portal = self.wire.portal
-        if request.method == GET:
-            row = portal.shows(int(request.arguments["id"]), of)  # type: ignore[call-overload]
-            if row is not None:
+        if request.method in GETS:
+            key = asked_for(GETS, request.method, request.arguments)
+            version = portal.shows(key, of)
+            if version is not None:
                 now = self.wire.timeline.now
-                self.wire.entries.append(Read(now, self.simulation.actor, int(row["ID"]), now, of, row["PAYED"] == "Y"))
-                return Response(row)
+                self.wire.entries.append(Read(now, self.simulation.actor, key, now, of, version.truth.paid))
+                return Response(version.answer)
         try:
             result = portal.call(request.method, request.arguments)
         except RestError as error:
             return read_envelope(request, error.document(), status=error.status)
-        if request.method == LIST and "@ID" in request.arguments["filter"]:  # type: ignore[operator]
-            self._note(result.value)
+        if request.method in LISTS:
+            kind, name = LISTS[request.method]
+            if f"@{name}" in request.arguments["filter"]:  # type: ignore[operator]
+                self._note(self._versions(kind, result.value if kind == "legacy" else result.value["items"], name))  # type: ignore[arg-type,index]
         return Response(result.value, result.next, result.total)
+
+
+def parsed_smart(row: object, stages: Stages, we: int | None = None) -> Invoice:
+    """The same for a smart invoice, whose stages are the same ones time after time."""
+    known = PARSED_SMART.get(id(row))
+    if known is None or known[0] is not row or known[1] is not stages:
+        if len(PARSED_SMART) > 10_000:
+            PARSED_SMART.clear()
+        known = PARSED_SMART[id(row)] = (row, stages, parse_smart(row, stages, we))  # type: ignore[assignment]
+    return known[2]
 
 
 def parsed(row: Row) -> Invoice:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+# An invoice: its kind and its id, because ids of the two kinds are two spaces.
+Key = tuple[str, int]
+
 
 class Shown(NamedTuple):
-    """The invoice as the portal has had it from this moment on; `by` is who changed it: born, us, person."""
+    """The invoice as the portal has had it from this moment on; `by` is who changed it: born, us, person.
+
+    `mover` is who brought a smart one to its stage, as the portal tells it: us, person, nobody. `lacks`: its stage of
+    success asks for something that is not there.
+    """
 
     at: float
     by: str
     what: str
-    invoice: int
+    invoice: Key
     paid: bool
     cancelled: bool
     price: int
@@ -23,6 +30,8 @@ class Shown(NamedTuple):
     voucher_day: str
     paid_on: str
     gone: bool
+    mover: str = ""
+    lacks: bool = False
 
 
 class Left(NamedTuple):
@@ -31,18 +40,21 @@ class Left(NamedTuple):
     at: float
     attempt: int
     settlement: int
-    invoice: int
+    invoice: Key
     fence: int
     send_before: float
 
 
 class Executed(NamedTuple):
-    """The portal set the invoice paid, or set it again, at our request; `order` is the place of its `Left`."""
+    """The portal set the invoice paid, or set it again, at our request.
+
+    `moved`: something came of it. A smart invoice that is in its stage of success already is moved by nothing.
+    """
 
     at: float
     attempt: int
     settlement: int
-    invoice: int
+    invoice: Key
     fence: int
     left_at: float
     send_before: float
@@ -51,6 +63,7 @@ class Executed(NamedTuple):
     currency: str
     day_before: str
     day: str
+    moved: bool = True
 
 
 class Answered(NamedTuple):
@@ -59,7 +72,7 @@ class Answered(NamedTuple):
     at: float
     attempt: int
     settlement: int
-    invoice: int
+    invoice: Key
     paid: bool
 
 
@@ -68,7 +81,7 @@ class Read(NamedTuple):
 
     at: float
     actor: str
-    invoice: int
+    invoice: Key
     began: float
     of: float
     paid: bool
@@ -80,7 +93,7 @@ class Changed(NamedTuple):
     at: float
     actor: str
     settlement: int
-    invoice: int
+    invoice: Key
     origin: str
     before: str | None
     after: str
@@ -152,7 +165,8 @@ Entry = Shown | Left | Executed | Answered | Read | Changed | Moved | Began | En
 class Meant(NamedTuple):
     """What a payer meant, which the product is never told: which invoices, and how much of each; () is none of them.
 
-    `provable`: the text and the account say so by two independent identifiers, so that no person is needed.
+    `copies`: which invoice of the other kind bears the number of one of them. Whoever deletes or renumbers that one has
+    left the other in its place. `provable`: the text and the account say so by two independent identifiers, so that no person is needed.
     """
 
     payment: str
@@ -161,9 +175,10 @@ class Meant(NamedTuple):
     currency: str
     booked_on: str
     document: str
-    invoices: tuple[tuple[int, int], ...]
+    invoices: tuple[tuple[Key, int], ...]
     provable: bool
     content: str
+    copies: tuple[tuple[Key, Key], ...] = ()
 
 
 @dataclass(slots=True)

@@ -10,7 +10,8 @@ from typing import Any
 from airflow_b24.sandbox.bank import OWN_ACCOUNT
 from airflow_b24.sandbox.scenarios import COMPANIES
 from tests.simulation import texts
-from tests.simulation.history import Meant
+from tests.simulation.funnels import PLAIN
+from tests.simulation.history import Key, Meant
 
 TODAY = date(2026, 11, 20)
 PAYERS = (21, 22, 23)
@@ -26,6 +27,14 @@ class Bill:
     billed_on: date
     company: int
     currency: str = "RUB"
+    kind: str = "legacy"
+    # Smart ones alone have these: their funnel, and whether what its stage of success asks for is missing.
+    funnel: int = PLAIN
+    lacks: bool = False
+
+    @property
+    def key(self) -> Key:
+        return self.kind, self.id
 
     @property
     def day(self) -> str:
@@ -59,7 +68,7 @@ def transfers(rng: Random, bills: tuple[Bill, ...]) -> tuple[Transfer, ...]:
         kinds, weights = (PAYABLE, PAYABLE_WEIGHTS) if story == 0 and rng.random() < 0.8 else (KINDS, KIND_WEIGHTS)
         made = _story(rng, bill, bills, len(sent) + 1, rng.choices(kinds, weights)[0])
         taken = {place for transfer in made for place, _ in transfer.meant.invoices}
-        free = [each for each in free if each.id not in taken]
+        free = [each for each in free if each.key not in taken]
         sent += made
     return tuple(sent[:4])
 
@@ -79,19 +88,19 @@ def _story(rng: Random, bill: Bill, bills: tuple[Bill, ...], first: int, kind: s
     if kind == "echo":
         # One half was paid, and two sources tell of it under two ids.
         text = texts.one(rng, texts.FULL, bill.number, bill.day)
-        half = _transfer(rng, first, bill, bill.minor // 2, text, ((bill.id, bill.minor // 2),))
+        half = _transfer(rng, first, bill, bill.minor // 2, text, ((bill.key, bill.minor // 2),))
         return [half, _echo(half, first + 1)]
     if kind == "both" and others:
         other = rng.choice(others)
         text = texts.two(rng, (bill.number, bill.day), (other.number, other.day))
-        meant = ((bill.id, bill.minor), (other.id, other.minor))
+        meant = ((bill.key, bill.minor), (other.key, other.minor))
         return [_transfer(rng, first, bill, bill.minor + other.minor, text, meant)]
     return [_single(rng, first, bill, bills, kind)]
 
 
 def _part(rng: Random, place: int, bill: Bill, minor: int, *, later: bool = False) -> Transfer:
     text = texts.one(rng, texts.FULL, bill.number, bill.day)
-    part = _transfer(rng, place, bill, minor, text, ((bill.id, minor),))
+    part = _transfer(rng, place, bill, minor, text, ((bill.key, minor),))
     wait = rng.choice((100.0, 500.0, 4000.0)) if later else 0.0
     return Transfer(part.meant, tuple(Delivery(each.at + wait, each.record) for each in part.deliveries))
 
@@ -126,7 +135,7 @@ KIND_WEIGHTS = (30, 10, 10, 10, 16, 3, 4, 4, 4, 3, 2, 2, 3, 1, 4, 1, 3, 3)
 
 
 def _single(rng: Random, place: int, bill: Bill, bills: tuple[Bill, ...], kind: str) -> Transfer:
-    meant: tuple[tuple[int, int], ...] = ((bill.id, bill.minor),)
+    meant: tuple[tuple[Key, int], ...] = ((bill.key, bill.minor),)
     full = texts.one(rng, texts.FULL, bill.number, bill.day)
     minor, changed = bill.minor, {}
     match kind:
@@ -136,10 +145,10 @@ def _single(rng: Random, place: int, bill: Bill, bills: tuple[Bill, ...], kind: 
             full = texts.one(rng, texts.NUMBER_ONLY, bill.number, bill.day)
         case "over":
             minor = bill.minor + rng.choice((1, 100, 11800))
-            meant = ((bill.id, minor),)
+            meant = ((bill.key, minor),)
         case "under":
             minor = bill.minor - rng.choice((1, 100, 5000))
-            meant = ((bill.id, minor),)
+            meant = ((bill.key, minor),)
         case "stranger":
             # Somebody else's money with our customer's invoice on it: nobody knows what was meant, and it is not proven.
             stranger = rng.choice(STRANGERS)
@@ -175,7 +184,7 @@ def _transfer(
     bill: Bill,
     minor: int,
     text: str,
-    meant: tuple[tuple[int, int], ...],
+    meant: tuple[tuple[Key, int], ...],
     *,
     provable: bool = False,
     tax_id: str | None = None,

@@ -11,6 +11,7 @@ from airflow_b24.ledger import cases as ledger_cases
 from airflow_b24.ledger import releases
 from airflow_b24.ledger.errors import LedgerError
 from airflow_b24.reconcile import releasing
+from airflow_b24.sandbox.seed_funnels import CONTRACT
 from tests.simulation.history import Act
 from tests.simulation.wire import Crash
 from tests.simulation.worlds import IN_THE_LEDGER, Deed
@@ -32,11 +33,14 @@ def _on_the_portal(simulation: Simulation, deed: Deed) -> None:
     if deed.what == "delete":
         portal.delete(target)
     elif deed.what == "pay_and_reverse":
-        portal.edit(target, "pay", _pay(simulation))
+        portal.edit(target, "pay", _pay(simulation) if target[0] == "legacy" else {"do": "pay"})
         portal.edit(target, "reverse", {"do": "reverse"})
     else:
         what = "pay" if deed.what.startswith("pay_") and deed.what != "pay_system" else deed.what
-        portal.edit(target, what, _document(simulation, deed))
+        document = _document(simulation, deed) if target[0] == "legacy" else _on_a_smart_one(simulation, deed)
+        # A portal that had been told late, or whose clock was wrong: there is no date that a person could set.
+        earlier = portal.now - timedelta(days=5) if deed.what == "pay_earlier" and target[0] == "smart" else None
+        portal.edit(target, what, document, earlier)
 
 
 def _document(simulation: Simulation, deed: Deed) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def _document(simulation: Simulation, deed: Deed) -> dict[str, Any]:
         case "price":
             return {"do": "edit", "fields": {"price": simulation.rng.choice(("119.00", "360.00", "118.00"))}}
         case "number":
-            return {"do": "edit", "fields": {"number": f"2026/9{deed.target}"}}
+            return {"do": "edit", "fields": {"number": f"2026/9{deed.target[1]}"}}
         case "company":
             return {"do": "edit", "fields": {"company_id": 29}}
         case "undo":
@@ -68,6 +72,15 @@ def _document(simulation: Simulation, deed: Deed) -> dict[str, Any]:
             return {"do": "edit", "fields": {"comments": "checked"}}
 
 
+def _on_a_smart_one(simulation: Simulation, deed: Deed) -> dict[str, Any]:
+    """It has no voucher and no date of its own: being paid is a stage."""
+    if deed.what.startswith("pay"):
+        return {"do": "pay"}
+    if deed.what == "fill":
+        return {"do": "edit", "fields": {"custom": {CONTRACT: "17"}}}
+    return _document(simulation, deed)
+
+
 def _pay(simulation: Simulation, days: int = 0, **fields: Any) -> dict[str, Any]:
     now = simulation.portal.now + timedelta(days=days)
     return {"do": "pay", "fields": {"paid_at": now.isoformat(), "voucher_date": now.date().isoformat(), **fields}}
@@ -76,7 +89,7 @@ def _pay(simulation: Simulation, days: int = 0, **fields: Any) -> dict[str, Any]
 def _in_the_ledger(simulation: Simulation, deed: Deed) -> None:
     if deed.what == "plain_pay":
         simulation.entries.append(Act(simulation.timeline.now, deed.what, 0, True))
-        simulation.begin(None, deed.target)
+        simulation.begin(None, *deed.target[::-1])
         return
     if deed.what == "sweep":
         # Somebody starts its DAG by hand.

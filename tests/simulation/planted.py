@@ -20,21 +20,30 @@ from tests.simulation.history import (
     Shown,
 )
 
-BORN = Shown(0.0, "born", "born", 1, False, False, 11800, "RUB", "2026/1", 21, "", "", "", False)
+ONE, OTHER = ("legacy", 1), ("legacy", 2)
+BORN = Shown(0.0, "born", "born", ONE, False, False, 11800, "RUB", "2026/1", 21, "", "", "", False)
 PAID = BORN._replace(at=5.2, by="us", what="pay", paid=True, voucher_day="2026-11-20", paid_on="2026-11-20")
-PAYMENT = Meant("B1", "40702", 11800, "RUB", "2026-11-18", "17", ((1, 11800),), True, "text")
+PAYMENT = Meant("B1", "40702", 11800, "RUB", "2026-11-18", "17", ((ONE, 11800),), True, "text")
 MADE = Changed(
-    2.0, "match", 1, 1, "match", None, "ready", 0, 0, 0, None, None, None, 11800, "RUB", 11800, False, False, None
+    2.0, "match", 1, ONE, "match", None, "ready", 0, 0, 0, None, None, None, 11800, "RUB", 11800, False, False, None
 )
 CLAIMED = MADE._replace(at=4.0, actor="attempt 1", before="ready", fence=1, attempts=1)
 SENDING = CLAIMED._replace(at=5.0, after="sending", sends=1, in_flight=True, quiet_until=190.0)
 DONE = SENDING._replace(at=6.0, before="sending", after="paid", how="sent", in_flight=False)
 UNKNOWN = SENDING._replace(at=6.0, before="sending", after="unknown")
 REVIEW = SENDING._replace(at=6.0, before="sending", after="review", reason="true_but_unpaid", answered=True)
-EXECUTED = Executed(5.2, 1, 1, 1, 1, 5.1, 10.0, False, 11800, "RUB", "", "2026-11-20")
+EXECUTED = Executed(5.2, 1, 1, ONE, 1, 5.1, 10.0, False, 11800, "RUB", "", "2026-11-20")
 HAND = PAID._replace(by="person", what="pay")
 BACK = BORN._replace(by="person", what="reverse")
-COLUMNS = {"id": 1, "invoice_id": 1, "origin": "match", "state": "paid", "expected": 11800, "allocated": 11800}
+COLUMNS = {
+    "id": 1,
+    "kind": "legacy",
+    "invoice_id": 1,
+    "origin": "match",
+    "state": "paid",
+    "expected": 11800,
+    "allocated": 11800,
+}
 
 
 def happy() -> History:
@@ -47,13 +56,13 @@ def happy() -> History:
             MADE,
             Began(3.0, 1, 1),
             CLAIMED,
-            Read(4.9, "attempt 1", 1, 4.5, 4.7, False),
+            Read(4.9, "attempt 1", ONE, 4.5, 4.7, False),
             SENDING,
-            Left(5.1, 1, 1, 1, 1, 10.0),
+            Left(5.1, 1, 1, ONE, 1, 10.0),
             EXECUTED,
             PAID,
-            Answered(5.2, 1, 1, 1, True),
-            Read(5.9, "attempt 1", 1, 5.5, 5.7, True),
+            Answered(5.2, 1, 1, ONE, True),
+            Read(5.9, "attempt 1", ONE, 5.5, 5.7, True),
             DONE,
             Ended(6.1, 1, 1, "paid", "sent", "", 3, 3.0),
         ],
@@ -126,7 +135,7 @@ def resent(at: float, read: Read | None = None, *, answered: bool = False) -> Ca
     """The answer was lost, and a second attempt sends again."""
     claimed = UNKNOWN._replace(at=at - 2, actor="attempt 2", before="unknown", fence=2, attempts=2)
     sending = claimed._replace(at=at, after="sending", sends=2, quiet_until=at + 185)
-    looked = read or Read(at - 0.5, "attempt 2", 1, at - 1, at - 0.8, False)
+    looked = read or Read(at - 0.5, "attempt 2", ONE, at - 1, at - 0.8, False)
     return ends(UNKNOWN._replace(answered=answered), claimed, looked, sending, state="sending")
 
 
@@ -156,9 +165,38 @@ def released(at: float, *more: Any) -> Callable[[History], None]:
 
 
 def sibling(history: History) -> None:
-    other = BORN._replace(invoice=2)
+    other = BORN._replace(invoice=OTHER)
     cancelled = other._replace(at=2.5, by="person", what="cancel", cancelled=True)
-    add(other, cancelled, Moved(2.0, "match", 2, "B1", 11800), MADE._replace(settlement=2, invoice=2))(history)
+    add(other, cancelled, Moved(2.0, "match", 2, "B1", 11800), MADE._replace(settlement=2, invoice=OTHER))(history)
+
+
+def as_smart(history: History) -> History:
+    """The same history of a smart invoice: it has no voucher, and tells who moved it."""
+    history.entries = [_as_smart(entry) for entry in history.entries]
+    for row in history.settlements:
+        row["kind"] = "smart"
+    for payment, meant in history.meant.items():
+        meant = meant._replace(invoices=tuple((("smart", key[1]), amount) for key, amount in meant.invoices))
+        history.meant[payment] = meant
+    return history
+
+
+def _as_smart(entry: Any) -> Any:
+    if not hasattr(entry, "invoice"):
+        return entry
+    entry = entry._replace(invoice=("smart", entry.invoice[1]))
+    if isinstance(entry, Executed):
+        return entry._replace(day="", day_before="")
+    if not isinstance(entry, Shown):
+        return entry
+    return entry._replace(voucher_number="", voucher_day="", mover="us" if entry.by == "us" else "person")
+
+
+def moved_by_a_person(history: History) -> None:
+    """Our call came too late and moved nothing, and yet the row says that it was ours."""
+    as_smart(history)
+    swap(Executed, 0, moved=False)(history)
+    swap(Shown, 1, by="person", mover="person")(history)
 
 
 LATE = EXECUTED._replace(
@@ -175,14 +213,16 @@ PLANTED: dict[str, Callable[[History], None]] = {
     "sibling": sibling,
     "idle": idle,
     "resend_after_true": resent(300.0, answered=True),
-    "resend_unread": resent(300.0, Read(299.5, "attempt 2", 1, 299.0, 299.2, True)),
+    "resend_unread": resent(300.0, Read(299.5, "attempt 2", ONE, 299.0, 299.2, True)),
     "resend_early": resent(100.0),
+    "misdirected": swap(Left, 0, invoice=("smart", 1)),
+    "attribution": moved_by_a_person,
     "executions": add(EXECUTED._replace(at=5.3)),
     "double": add(EXECUTED._replace(at=5.3, was_paid=True)),
     "voucher_moved": add(EXECUTED._replace(at=5.3, was_paid=True, day_before="2026-11-20", day="2026-11-21")),
     "against_a_person": add(
         BACK._replace(at=200.0),
-        Read(297.0, "attempt 2", 1, 296.5, 296.7, False),
+        Read(297.0, "attempt 2", ONE, 296.5, 296.7, False),
         LATE_SENDING._replace(before="sending", after="unknown", sends=1, at=290.0),
         LATE_SENDING,
         LATE,
@@ -220,4 +260,39 @@ PLANTED: dict[str, Callable[[History], None]] = {
     "waits": last("settlements", state="unknown"),
     "unseen": add(BACK._replace(at=50.0)),
     "I5": held_event,
+}
+# What a smart invoice has not: a voucher, and a pay system.
+LEGACY_ALONE = frozenset({"voucher_moved", "idle"})
+
+
+def wrong_kind(history: History) -> None:
+    """The id of a smart invoice is paid in the space of the legacy ones, where it is somebody else's."""
+    as_smart(history)
+    add(BORN)(history)
+    swap(Left, 0, invoice=ONE)(history)
+    swap(Executed, 0, invoice=ONE)(history)
+    swap(Shown, 2, invoice=ONE, mover="")(history)
+
+
+def never_in_success(history: History) -> None:
+    """The portal answered with the item, and it is where it was."""
+    as_smart(history)
+    history.entries.pop(place(history, Shown, 1))
+    history.entries.pop(place(history, Executed))
+
+
+def ours_called_by_hand(history: History) -> None:
+    as_smart(history)
+    swap(Changed, 3, how="by_hand")(history)
+
+
+PLANTED_SMART: dict[str, tuple[Callable[[History], None], str]] = {
+    "a smart id is paid in the legacy space": (wrong_kind, "misdirected"),
+    "a second call moved it once more": (
+        lambda history: (add(EXECUTED._replace(at=5.3, was_paid=True))(history), as_smart(history)) and None,
+        "double",
+    ),
+    "paid, and it never showed a stage of success": (never_in_success, "not_read"),
+    "what a person did is called ours": (moved_by_a_person, "attribution"),
+    "what our call did is called a person's": (ours_called_by_hand, "attribution"),
 }

@@ -8,21 +8,22 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from airflow_b24.bitrix import flows, legacy_invoices
+from airflow_b24.bitrix import flows, legacy_invoices, smart_invoices
 from airflow_b24.bitrix.legacy_invoice import parse_invoice
 from airflow_b24.payments import matching as payments_matching
 from airflow_b24.payments.references import find_references
 from airflow_b24.reconcile import collecting, settling, translating
 from airflow_b24.sandbox import invoices
+from airflow_b24.sandbox import smart_invoices as sandbox_smart
 from tests.simulation.attempts import Handoff
-from tests.simulation.client import parsed
-from tests.simulation.portal import COLUMNS, STATE
+from tests.simulation.client import parsed, parsed_smart
+from tests.simulation.sides import COLUMNS, STATE
 
 if TYPE_CHECKING:
     from tests.simulation.simulating import Simulation
 
 CURRENT: list[Simulation] = []
-REAL_COLUMNS = invoices.columns
+REAL_COLUMNS, REAL_SMART_COLUMNS = invoices.columns, sandbox_smart.columns
 
 
 def _now_s() -> float:
@@ -30,7 +31,11 @@ def _now_s() -> float:
 
 
 def _columns(state: Any) -> Any:
-    return COLUMNS if state is STATE else REAL_COLUMNS(state)
+    return COLUMNS["legacy"] if state is STATE else REAL_COLUMNS(state)
+
+
+def _smart_columns(state: Any) -> Any:
+    return COLUMNS["smart"] if state.smart_fields is STATE.smart_fields else REAL_SMART_COLUMNS(state)
 
 
 def _parse(row: Any) -> Any:
@@ -77,7 +82,9 @@ def replaced() -> Iterator[None]:
         swap(patch.object(settling, "drive", Handoff))
         swap(patch.object(settling, "now_s", _now_s))
         swap(patch.object(invoices, "columns", _columns))
+        swap(patch.object(sandbox_smart, "columns", _smart_columns))
         swap(patch.object(legacy_invoices, "parse_invoice", _parse))
+        swap(patch.object(smart_invoices, "parse_invoice", parsed_smart))
         swap(patch.object(payments_matching, "find_references", lru_cache(maxsize=50_000)(find_references)))
         swap(patch.object(payments_matching, "loose_numbers", _by_text(payments_matching.loose_numbers)))
         swap(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from tests.simulation.checker import Story, Verdict
-from tests.simulation.history import Meant
+from tests.simulation.checker import Story, Verdict, key_of
+from tests.simulation.history import Key, Meant
 
 Row = dict[str, Any]
 LIVE = {"collecting", "ready", "sending", "unknown", "paid", "review"}
@@ -28,7 +28,7 @@ def promises_never_exceed_payments(story: Story, verdict: Verdict) -> None:
 
 def an_invoice_has_one_settlement(story: Story, verdict: Verdict) -> None:
     """I2, at every moment; and what is ready or further has all its money."""
-    live: dict[int, set[int]] = {}
+    live: dict[Key, set[int]] = {}
     changes = sorted((change for each in story.changes.values() for change in each), key=lambda change: change.at)
     for change in changes:
         mine = live.setdefault(change.invoice, set())
@@ -55,12 +55,22 @@ def money_goes_where_it_was_meant(story: Story, verdict: Verdict) -> None:
         if meant is None:
             verdict.blame("lost", END, f"{each}: nobody paid this")
             continue
-        allowed = dict(meant.invoices).get(row["invoice_id"], 0)
-        if each["amount"] > allowed:
-            verdict.blame("wrong", END, f"{meant} was put to invoice {row['invoice_id']}")
+        if each["amount"] > _allowed(story, meant, row):
+            verdict.blame("wrong", END, f"{meant} was put to invoice {key_of(row)}")
     for row in invoices.values():
         if row["state"] == "paid" and row["origin"] == "match":
             _check_company(story, verdict, row)
+
+
+def _allowed(story: Story, meant: Meant, row: Row) -> int:
+    """How much of the money was meant for the invoice, or for one whose copy it is all that is left of."""
+    amounts, key = dict(meant.invoices), key_of(row)
+    since = min((each.at for each in story.money_of(row["id"]) if each.payment == meant.payment), default=END)
+    for original, copy in meant.copies:
+        now = story.at(original, since)
+        if copy == key and (now.gone or now.number != story.shown[copy][0].number):
+            return amounts[original]
+    return amounts.get(key, 0)
 
 
 def _check_company(story: Story, verdict: Verdict, row: Row) -> None:
@@ -135,7 +145,7 @@ def late_trouble_is_shown(story: Story, verdict: Verdict) -> None:
     for row in story.history.settlements:
         if row["state"] != "paid":
             continue
-        now = story.shown[row["invoice_id"]][-1]
+        now = story.shown[key_of(row)][-1]
         cases = {each["kind"] for each in story.history.cases if each["settlement_id"] == row["id"]}
         open_ = {
             each["kind"]
@@ -170,8 +180,10 @@ def people_are_asked_for_little(story: Story, verdict: Verdict) -> None:
     """Counts payments that could be proven, in a world nobody interfered with, and went before a person all the same."""
     if not story.history.pays_truly or story.acts:
         return
-    touched = {each.invoice for versions in story.shown.values() for each in versions if each.by == "person"}
-    wanted: Counter[int] = Counter(place for meant in story.history.meant.values() for place, _ in meant.invoices)
+    touched = {
+        each.invoice for versions in story.shown.values() for each in versions if each.by == "person" or each.lacks
+    }
+    wanted: Counter[Key] = Counter(place for meant in story.history.meant.values() for place, _ in meant.invoices)
     rows = {row["key"].removeprefix("id:"): row for row in story.history.payments}
     states = {row["id"]: row["state"] for row in story.history.settlements}
     ends = {each["payment_id"]: states[each["settlement_id"]] for each in story.history.allocations}
@@ -183,7 +195,7 @@ def people_are_asked_for_little(story: Story, verdict: Verdict) -> None:
             verdict.avoidable += 1
 
 
-def _is_plain(story: Story, meant: Meant, touched: set[int], wanted: Counter[int]) -> bool:
+def _is_plain(story: Story, meant: Meant, touched: set[Key], wanted: Counter[Key]) -> bool:
     told = story.delivered.get(meant.payment, ())
     alone = all(place not in touched and wanted[place] == 1 for place, _ in meant.invoices)
     return meant.provable and alone and {each.content for each in told} == {meant.content}

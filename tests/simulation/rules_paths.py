@@ -76,6 +76,8 @@ def every_paid_was_read(story: Story, verdict: Verdict) -> None:
                 verdict.blame("how", change.at, f"{change}")
             elif change.how == "by_hand" and change.origin == "match" and not _fits(story, change, seen):
                 verdict.blame("by_hand", change.at, f"{change}: {seen} was not paid with this money")
+            if seen is not None and seen.mover and not _is_attributed(story, change, seen):
+                verdict.blame("attribution", change.at, f"{change}: {seen} was moved by {seen.mover}")
 
 
 def every_reason_is_true(story: Story, verdict: Verdict) -> None:
@@ -153,6 +155,24 @@ def _has_changed_sibling(story: Story, change: Changed, looks: list[Shown]) -> b
     return False
 
 
+def _is_attributed(story: Story, change: Changed, seen: Shown) -> bool:
+    """A smart invoice tells who moved it: what only a person did is never called ours, nor what our call did a person's.
+
+    What the portal cannot tell: who else moved it before its last mover; who set off a robot that works as nobody; and
+    of which settlement the call was, so that one with nothing on its way may take a pay of our user for a person's.
+    """
+    if seen.mover == "person":
+        ours = any(pay.moved and pay.settlement == change.settlement and pay.at <= change.at for pay in story.executed)
+        return change.how == "by_hand" or ours
+    changes = story.changes[change.settlement]
+    was_sent = changes[changes.index(change) - 1].in_flight
+    return seen.mover != "us" or change.how == "sent" or not was_sent
+
+
+def _lacks(story: Story, change: Changed, looks: list[Shown]) -> bool:
+    return any(each.lacks for each in story.between(change.invoice, _claimed_at(story, change), change.at))
+
+
 REASONS: dict[str, Callable[[Story, Changed, list[Shown]], bool]] = {
     "already_paid": _is_already_paid,
     "amount_changed": lambda _, change, looks: any(
@@ -168,6 +188,7 @@ REASONS: dict[str, Callable[[Story, Changed, list[Shown]], bool]] = {
         seen.paid and (seen.price, seen.currency) != (change.expected, change.currency) for seen in looks
     ),
     "portal_refused": _is_refused,
+    "required_field": _lacks,
     "sibling_changed": _has_changed_sibling,
     "true_but_unpaid": lambda story, change, looks: (
         any(each.settlement == change.settlement and each.at <= change.at for each in story.answered)

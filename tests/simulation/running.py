@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from tests.simulation import ablations, facades, product
 from tests.simulation.books_of_money import DictBooks
 from tests.simulation.checker import Verdict, Violation, check
 from tests.simulation.comparing import comparable, difference
 from tests.simulation.history import History
+from tests.simulation.offices import Kinds
 from tests.simulation.simulating import Simulation
 from tests.simulation.sqlite_books import SqliteBooks
 
@@ -44,7 +45,7 @@ class Tally:
     reviews: Counter[str] = field(default_factory=Counter)
     provable: Counter[float] = field(default_factory=Counter)
     avoidable: Counter[float] = field(default_factory=Counter)
-    executed: int = 0
+    executed: Counter[str] = field(default_factory=Counter)
 
     def add(self, seed: int, history: History, verdict: Verdict) -> None:
         self.seeds += 1
@@ -57,14 +58,13 @@ class Tally:
         self.reviews.update(verdict.reviews)
         self.provable[history.fault_rate] += verdict.provable
         self.avoidable[history.fault_rate] += verdict.avoidable
-        self.executed += verdict.executed
+        self.executed.update(verdict.executed)
 
     def merge(self, other: Tally) -> None:
         self.seeds += other.seeds
         self.failures += other.failures
         self.failed = dict(islice((self.failed | other.failed).items(), MOST_KEPT))
-        self.executed += other.executed
-        for name in ("rules", "residuals", "edges", "reviews", "provable", "avoidable"):
+        for name in ("executed", "rules", "residuals", "edges", "reviews", "provable", "avoidable"):
             getattr(self, name).update(getattr(other, name))
 
 
@@ -83,33 +83,35 @@ def stage(store: StoreName, guards: Sequence[str] = ()) -> Iterator[Any]:
         yield DictBooks()
 
 
-def simulate(seed: int, books: Any, mode: str = "safety") -> History:
+def simulate(seed: int, books: Any, mode: str = "safety", kinds: Kinds = "mixed") -> History:
     """One seed's whole history."""
-    return Simulation(seed, books, mode).run()
+    return Simulation(seed, books, mode, kinds).run()
 
 
-def run_chunk(start: int, seeds: int, store: StoreName, mode: str, guards: Sequence[str] = ()) -> Tally:
+def run_chunk(
+    start: int, seeds: int, store: StoreName, mode: str, guards: Sequence[str] = (), kinds: Kinds = "mixed"
+) -> Tally:
     if store == "both":
-        return _compare_chunk(start, seeds, mode, guards)
+        return _compare_chunk(start, seeds, mode, guards, kinds)
     tally = Tally()
     with stage(store, guards) as books:
         for seed in range(start, start + seeds):
-            history = simulate(seed, books, mode)
+            history = simulate(seed, books, mode, kinds)
             tally.add(seed, history, check(history))
     return tally
 
 
-def _compare_chunk(start: int, seeds: int, mode: str, guards: Sequence[str]) -> Tally:
+def _compare_chunk(start: int, seeds: int, mode: str, guards: Sequence[str], kinds: Kinds) -> Tally:
     """The same seeds on both ledgers: every entry of the history and every last row must be the same."""
     tally, told = Tally(), {}
     with stage("dict", guards) as books:
         for seed in range(start, start + seeds):
-            told[seed] = _told(seed, books, mode)[1]
+            told[seed] = _told(seed, books, mode, kinds)[1]
     with stage("sqlite", guards) as books:
         # Lists of invoices take their whole way here, page by page: the short cut of the others is compared with it.
         books.fast = False
         for seed in range(start, start + seeds):
-            history, story = _told(seed, books, mode)
+            history, story = _told(seed, books, mode, kinds)
             verdict = check(history)
             if found := difference(told[seed], story):
                 verdict.blame("differs", history.entries[-1].at, found)
@@ -117,8 +119,8 @@ def _compare_chunk(start: int, seeds: int, mode: str, guards: Sequence[str]) -> 
     return tally
 
 
-def _told(seed: int, books: Any, mode: str) -> tuple[History, list[str]]:
-    simulation = Simulation(seed, books, mode)
+def _told(seed: int, books: Any, mode: str, kinds: Kinds) -> tuple[History, list[str]]:
+    simulation = Simulation(seed, books, mode, kinds)
     history = simulation.run()
     return history, comparable(history, simulation.seconds)
 
@@ -131,12 +133,14 @@ def run(
     store: StoreName = "dict",
     mode: str = "safety",
     guards: Sequence[str] = (),
+    kinds: Kinds = "mixed",
     tells: bool = False,
 ) -> Tally:
     """Run so many seeds from `start` on; `tells`: say on stderr now and then how far it is."""
     size = CHUNKS[store]
     chunks = (
-        (first, min(size, start + seeds - first), store, mode, guards) for first in range(start, start + seeds, size)
+        (first, min(size, start + seeds - first), store, mode, guards, kinds)
+        for first in range(start, start + seeds, size)
     )
     found = (run_chunk(*each) for each in chunks) if jobs == 1 else _spread(chunks, jobs)
     total, progress = Tally(), Progress(seeds, tells=tells)
@@ -174,20 +178,22 @@ class Progress:
         print(far, file=sys.stderr, flush=True)
 
 
-def first_caught(guards: Sequence[str], seeds: int, start: int = 1) -> tuple[int, Violation] | None:
+def first_caught(
+    guards: Sequence[str], seeds: int, start: int = 1, kinds: Kinds = "mixed"
+) -> tuple[int, Violation] | None:
     """The first seed on which the checker sees that these guards are gone."""
     with stage("dict", guards) as books:
         for seed in range(start, start + seeds):
-            verdict = check(simulate(seed, books))
+            verdict = check(simulate(seed, books, kinds=kinds))
             if verdict.violations:
                 return seed, verdict.violations[0]
     return None
 
 
-def kept() -> list[tuple[str, int]]:
-    """Every (mode, seed) that ever failed."""
+def kept() -> list[tuple[str, int, Kinds]]:
+    """Every (mode, seed, kinds) that ever failed; a line without kinds is of a time that knew legacy invoices alone."""
     lines = (line.partition("#")[0].split() for line in KEPT.read_text(encoding="utf-8").splitlines())
-    return [(words[0], int(words[1])) for words in lines if words]
+    return [(words[0], int(words[1]), cast("Kinds", (*words, "legacy")[2])) for words in lines if words]
 
 
 def commit() -> str:

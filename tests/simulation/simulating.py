@@ -19,7 +19,9 @@ from tests.simulation import people, portal, product
 from tests.simulation.attempts import Attempt
 from tests.simulation.bank import FIELDS, SOURCE, Bank
 from tests.simulation.client import Client
-from tests.simulation.history import Delivered, History
+from tests.simulation.funnels import WISHES
+from tests.simulation.history import Delivered, History, Key
+from tests.simulation.offices import Kinds
 from tests.simulation.timeline import Timeline
 from tests.simulation.wire import Crash, Wire
 from tests.simulation.worlds import TODAY, Deed, Faults, World, draw
@@ -38,8 +40,10 @@ LONG = 3600.0
 class Simulation:
     """Everything of one seed. `books` makes the ledger: in a dictionary or on SQLite."""
 
-    def __init__(self, seed: int, books: Any, mode: str = "safety", world: World | None = None) -> None:
-        self.world = world or draw(seed, mode)
+    def __init__(
+        self, seed: int, books: Any, mode: str = "safety", kinds: Kinds = "mixed", world: World | None = None
+    ) -> None:
+        self.world = world or draw(seed, mode, kinds)
         self.rng = Random(f"run:{mode}:{seed}")
         self.faults = self.world.faults
         self.timeline = Timeline()
@@ -52,19 +56,43 @@ class Simulation:
         self.ledger_begins = begins + timedelta(seconds=self.world.skew_s)
         kind = portal_seed.BILL_SYSTEM if self.faults.idle else portal_seed.REST_SYSTEM
         self.pay_system = PaySystem(kind)
-        self.portal = portal.Portal(self.timeline, self.history, begins, self.happened)
+        office = self.world.office
+        self.portal = portal.Portal(
+            self.timeline,
+            self.history,
+            begins,
+            self.happened,
+            kinds=office.kinds,
+            is_hidden=office.is_hidden,
+            also_paid=office.also_paid,
+        )
         self.wire = Wire(self.portal, self.rng, self.faults)
         self.client = Client(self, fast=books.fast)
         self.bank = Bank(self.timeline, self.rng, self.world.transfers)
         self.books = books
         self.store = books.open(self)
-        self.desk = Desk(self.store, self.client, books.portal_id, Unpaced(), PATIENCE, self.sleep, self.now_s, "legacy")  # type: ignore[arg-type]
         self.counts: Counter[str] = Counter()
         self.sudden: dict[tuple[str, int], list[Deed]] = {}
         self.made = 0
         self.left = self.world.attempts
         self.calm = False
         self.calm_runs = CALM_RUNS
+
+    @property
+    def desk(self) -> Desk:
+        """What a process has at hand; each begins without knowing anything of the portal."""
+        office = self.world.office
+        return Desk(
+            self.store,
+            self.client,  # type: ignore[arg-type]
+            self.books.portal_id,
+            Unpaced(),
+            PATIENCE,
+            self.sleep,
+            self.now_s,
+            office.invoice_type,
+            WISHES[bool(office.also_paid)],
+        )
 
     # What the product may ask for
 
@@ -102,8 +130,7 @@ class Simulation:
         history.idle, history.fault_rate = self.faults.idle, self.faults.rate
         history.limits = {**LIMITS, "lag_s": self.faults.lag_s}
         for each in self.world.bills:
-            born = portal.bill(each.id, each.number, each.minor, each.currency, each.billed_on, each.company)
-            self.portal.born(born)
+            self.portal.born(each)
         for when in self.world.runs:
             self.timeline.at(when, self.run_dag)
         for deed in self.world.deeds:
@@ -176,7 +203,7 @@ class Simulation:
     def _sweep(self) -> list[dict[str, int]]:
         """Look after what has ended; what dead runs left begun is finished, whoever asked for it."""
         sweeping.sweep(self.desk)
-        return settlements.due(self.store, self.desk.portal_id, 500, begun=True)
+        return settlements.due(self.store, self.books.portal_id, 500, begun=True)
 
     def sweep_alone(self) -> None:
         """A run of the sweep's own DAG."""
@@ -190,19 +217,21 @@ class Simulation:
         self.actor = actor
 
     def _due(self) -> list[dict[str, int]]:
-        return settlements.due(self.store, self.desk.portal_id, 500)
+        return settlements.due(self.store, self.books.portal_id, 500)
 
-    def begin(self, settlement: int | None, invoice: int, delay: float | None = None, tries: int = 0) -> None:
+    def begin(
+        self, settlement: int | None, invoice: int, kind: str = "", delay: float | None = None, tries: int = 0
+    ) -> None:
         """Start an attempt soon; sometimes a second one beside it, because the first was declared dead."""
         if self.left <= 0:
             return
         self.left -= 1
         self.made += 1
-        attempt = Attempt(self, self.made, settlement, invoice, tries)
+        attempt = Attempt(self, self.made, settlement, invoice, tries, kind)
         self.timeline.after(self.rng.random() if delay is None else delay, attempt.start)
         twice = self.faults.twice
         if twice and self.rng.random() < twice:
-            self.begin(settlement, invoice, self.rng.choice((0.05, 0.3, 1.0, 5.0, 30.0, 186.0)), tries)
+            self.begin(settlement, invoice, kind, self.rng.choice((0.05, 0.3, 1.0, 5.0, 30.0, 186.0)), tries)
 
     def attempt_ended(self, attempt: Attempt, settled: Settled | None, trouble: str) -> None:
         """Airflow's retries: soon after a crash, when the error says so, else after its backoff."""
@@ -214,16 +243,16 @@ class Simulation:
             delay = self.rng.choice((5.0, 30.0, 60.0, 300.0))
         if self.calm and delay > 4 * LIMITS["quiet_s"]:
             return
-        self.begin(attempt.asked, attempt.invoice, delay, attempt.tries + 1)
+        self.begin(attempt.asked, attempt.invoice, attempt.kind, delay, attempt.tries + 1)
 
     # What others may ask for
 
-    def price_of(self, invoice: int) -> str:
+    def price_of(self, invoice: Key) -> str:
         """What the invoice cost when it was sent to the customer."""
-        minor = next(each.minor for each in self.world.bills if each.id == invoice)
+        minor = next(each.minor for each in self.world.bills if each.key == invoice)
         return f"{minor // 100}.{minor % 100:02d}"
 
-    def document_of(self, invoice: int) -> str:
+    def document_of(self, invoice: Key) -> str:
         """The document number of a payment that was meant for the invoice."""
         meant = [each for each in self.history.meant.values() if any(place == invoice for place, _ in each.invoices)]
         return meant[0].document if meant else "17"

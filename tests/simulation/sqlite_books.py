@@ -25,6 +25,7 @@ HOST = "portal.example"
 TABLES = ("settlement", "payment", "allocation", "raw", "outcome", "case", "event")
 WATCHED = (
     "id",
+    "kind",
     "invoice_id",
     "origin",
     "state",
@@ -147,13 +148,13 @@ class SqliteBooks:
 
 
 def changed(now: float, actor: str, before: str | None, after: tuple[Any, ...], seconds: Any) -> Changed:
-    settlement, invoice, origin, state, *rest, in_flight, answered, quiet_until = after
+    settlement, kind, invoice, origin, state, *rest, in_flight, answered, quiet_until = after
     # Names of states, whichever type the ledger has for them.
     return Changed(
         now,
         actor,
         settlement,
-        invoice,
+        (kind, invoice),
         origin,
         before and str(before),
         str(state),

@@ -12,7 +12,22 @@ import pytest
 from tests.simulation import checker, rules_executed, rules_money, rules_paths, rules_paying
 from tests.simulation.checker import check
 from tests.simulation.history import Act, Delivered
-from tests.simulation.planted import BACK, EXECUTED, HAND, PLANTED, REVIEW, add, ends, happy
+from tests.simulation.planted import (
+    BACK,
+    BORN,
+    EXECUTED,
+    HAND,
+    LEGACY_ALONE,
+    ONE,
+    PAYMENT,
+    PLANTED,
+    PLANTED_SMART,
+    REVIEW,
+    add,
+    as_smart,
+    ends,
+    happy,
+)
 
 RULES = (rules_paths, rules_paying, rules_executed, rules_money)
 
@@ -20,7 +35,7 @@ RULES = (rules_paths, rules_paying, rules_executed, rules_money)
 def test_a_history_in_which_all_went_well_has_nothing_wrong() -> None:
     verdict = check(happy())
     assert verdict.violations == []
-    assert (verdict.provable, verdict.avoidable, verdict.executed) == (1, 0, 1)
+    assert (verdict.provable, verdict.avoidable, verdict.executed) == (1, 0, {"legacy": 1})
     assert not verdict.residuals
 
 
@@ -29,6 +44,47 @@ def test_a_planted_wrong_is_found_by_its_rule(rule: str) -> None:
     history = happy()
     PLANTED[rule](history)
     assert rule in {violation.rule for violation in check(history).violations}
+
+
+@pytest.mark.parametrize("rule", [rule for rule in PLANTED if rule not in LEGACY_ALONE])
+def test_the_same_wrong_is_found_with_a_smart_invoice(rule: str) -> None:
+    history = happy()
+    PLANTED[rule](history)
+    if rule != "misdirected":
+        as_smart(history)
+    assert rule in {violation.rule for violation in check(history).violations}
+
+
+@pytest.mark.parametrize(("plant", "rule"), PLANTED_SMART.values(), ids=PLANTED_SMART)
+def test_a_wrong_that_only_a_smart_invoice_can_show_is_found(plant: Any, rule: str) -> None:
+    history = happy()
+    plant(history)
+    assert rule in {violation.rule for violation in check(history).violations}
+
+
+def test_a_smart_invoice_that_goes_well_has_nothing_wrong_though_a_call_came_twice() -> None:
+    history = as_smart(happy())
+    assert check(history).violations == []
+    add(EXECUTED._replace(at=5.3, invoice=("smart", 1), was_paid=True, moved=False))(history)
+    # It moved nothing, and is one call more than was promised.
+    assert {violation.rule for violation in check(history).violations} == {"executions"}
+    assert check(history).executed == {"smart": 1, "smart, in vain": 1}
+
+
+def test_a_smart_invoice_that_a_person_gives_up_after_our_read_is_paid_all_the_same_and_counted() -> None:
+    history = happy()
+    add(BORN._replace(at=5.15, by="person", what="cancel", cancelled=True))(history)
+    verdict = check(as_smart(history))
+    assert (verdict.violations, dict(verdict.residuals)) == ([], {"lost_meanwhile": 1})
+
+
+def test_money_may_go_to_the_copy_of_an_invoice_that_is_gone() -> None:
+    for gone, expected in ((True, set()), (False, {"wrong"})):
+        history = as_smart(happy())
+        copied = PAYMENT._replace(invoices=((ONE, 11800),), copies=((ONE, ("smart", 1)),))
+        history.meant["B1"] = copied
+        add(BORN, BORN._replace(at=1.5, by="person", what="delete", gone=gone))(history)
+        assert {violation.rule for violation in check(history).violations} == expected
 
 
 def test_every_rule_has_a_planted_wrong() -> None:

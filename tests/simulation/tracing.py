@@ -14,6 +14,7 @@ from tests.simulation.history import (
     Ended,
     Executed,
     History,
+    Key,
     Left,
     Moved,
     Read,
@@ -31,26 +32,34 @@ def trace(history: History) -> Iterator[str]:
             history.calm_since = float("inf")
         yield f"{entry.at:10.3f}  {_told(entry)}"
     for row in history.settlements:
-        yield f"{'':12}settlement {row['id']} of invoice {row['invoice_id']}: {row['state']} {row['how'] or row['reason'] or ''}"
+        yield f"{'':12}settlement {row['id']} of {row['kind']} invoice {row['invoice_id']}: {row['state']} {row['how'] or row['reason'] or ''}"
     for case in history.cases:
         yield f"{'':12}case {case['kind']} on settlement {case['settlement_id']}, closed {case['closed_at']}"
+
+
+def _named(invoice: Key) -> str:
+    return f"{invoice[0]} invoice {invoice[1]}"
 
 
 def _told(entry: Any) -> str:
     match entry:
         case Shown():
             state = "gone" if entry.gone else "paid" if entry.paid else "cancelled" if entry.cancelled else "unpaid"
-            return f"portal     {entry.by} {entry.what}: invoice {entry.invoice} {state} {entry.price} {entry.currency}"
+            state += f" (moved by {entry.mover})" if entry.mover else ""
+            return f"portal     {entry.by} {entry.what}: {_named(entry.invoice)} {state} {entry.price} {entry.currency}"
         case Left():
             late = " TOO LATE" if entry.at >= entry.send_before else ""
-            return f"wire       attempt {entry.attempt} pays invoice {entry.invoice}, fence {entry.fence}{late}"
+            return f"wire       attempt {entry.attempt} pays {_named(entry.invoice)}, fence {entry.fence}{late}"
         case Executed():
-            return f"portal     EXECUTED pay of invoice {entry.invoice}, attempt {entry.attempt} fence {entry.fence}"
+            vain = "" if entry.moved else ", which moved nothing"
+            return (
+                f"portal     EXECUTED pay of {_named(entry.invoice)}, attempt {entry.attempt} fence {entry.fence}{vain}"
+            )
         case Answered():
             return f"portal     true, and {'paid' if entry.paid else 'unpaid'}"
         case Read():
             said = "paid" if entry.paid else "unpaid"
-            return f"{entry.actor:10} read invoice {entry.invoice}: {said}, as of {entry.of:.3f}"
+            return f"{entry.actor:10} read {_named(entry.invoice)}: {said}, as of {entry.of:.3f}"
         case Changed():
             extra = " ".join(str(each) for each in (entry.how, entry.reason, entry.hold) if each)
             return f"{entry.actor:10} settlement {entry.settlement}: {entry.before} -> {entry.after} fence {entry.fence} {extra}"

@@ -10,7 +10,8 @@ from airflow_b24.bitrix.errors import BitrixError
 from airflow_b24.bitrix.protocol import Lost, Request, Response, read, read_envelope
 from airflow_b24.sandbox.wire import RestError
 from tests.simulation.history import Left, Read
-from tests.simulation.portal import GET, PAY, Portal
+from tests.simulation.portal import Portal
+from tests.simulation.sides import GETS, PAYS, asked_for
 from tests.simulation.worlds import Faults
 
 # What the product promises to wait for: no request runs later than the client's deadline and the longest server run.
@@ -68,7 +69,7 @@ class Wire:
 
     def send(self, request: Request, who: Any, reply: Callable[[Response | BitrixError], None]) -> None:
         """Send one request of an attempt; `reply` is called with what comes of it, if anything ever does."""
-        if request.method == PAY:
+        if request.method in PAYS:
             self._send_pay(request, who, reply)
         else:
             self._send_read(request, who, reply)
@@ -96,7 +97,8 @@ class Wire:
         left_at, rng, timeline = self.timeline.now, self.rng, self.timeline
         who.sent.add(who.fence)
         window = request.send_before if request.send_before is not None else float("inf")
-        self.entries.append(Left(left_at, who.number, who.settlement, who.invoice, who.fence, window))
+        key = asked_for(PAYS, request.method, request.arguments)
+        self.entries.append(Left(left_at, who.number, who.settlement, key, who.fence, window))
         context = (left_at, window)
         patience = DEADLINE_S if rng.random() < 0.5 else DEADLINE_S * rng.random()
         gone = read(request, Lost("lost", "the connection was cut")) if fate[:4] in {"lost", "late"} else None
@@ -130,7 +132,8 @@ class Wire:
         ids = {"attempt": who.number, "settlement": who.settlement, "fence": who.fence}
         outcome: Response | BitrixError
         try:
-            told = self.portal.pay(request.arguments, **ids, left_at=left_at, send_before=send_before, unpaid=unpaid)
+            sent = {"left_at": left_at, "send_before": send_before, "unpaid": unpaid}
+            told = self.portal.pay(request.method, request.arguments, **ids, **sent)
             outcome = Response(told)
         except RestError as error:
             outcome = read_envelope(request, error.document(), status=error.status)
@@ -160,14 +163,12 @@ class Wire:
             self.timeline.after(self.latency(), reply, self._refusal(request, fate))
 
     def _serve(self, request: Request, who: Any, fate: str, began: float, reply: Callable[[Any], None]) -> None:
-        outcome, of = self._answer(request)
+        outcome, of, paid = self._answer(request)
         back = self.latency() if fate == "ok" else 20.0 * self.rng.random()
-        if request.method == GET and isinstance(outcome, Response):
-            paid = outcome.result["PAYED"] == "Y"
+        if paid is not None:
             at = self.timeline.now + back
-            self.timeline.at(
-                at, self._arrive, Read(at, who.name, int(outcome.result["ID"]), began, of, paid), reply, outcome
-            )
+            key = asked_for(GETS, request.method, request.arguments)
+            self.timeline.at(at, self._arrive, Read(at, who.name, key, began, of, paid), reply, outcome)
         else:
             self.timeline.after(back, reply, outcome)
 
@@ -175,14 +176,15 @@ class Wire:
         self.entries.append(entry)
         reply(outcome)
 
-    def _answer(self, request: Request) -> tuple[Response | BitrixError, float]:
+    def _answer(self, request: Request) -> tuple[Response | BitrixError, float, bool | None]:
+        """What comes back, of which moment it is, and whether it shows an invoice paid."""
         of = self.timeline.now - self.lag()
-        if request.method == GET:
-            row = self.portal.shows(int(request.arguments["id"]), of)
-            if row is not None:
-                return Response(row), of
+        if request.method in GETS:
+            version = self.portal.shows(asked_for(GETS, request.method, request.arguments), of)
+            if version is not None:
+                return Response(version.answer), of, version.truth.paid
         try:
             result = self.portal.call(request.method, request.arguments)
         except RestError as error:
-            return read_envelope(request, error.document(), status=error.status), of
-        return Response(result.value, result.next, result.total), of
+            return read_envelope(request, error.document(), status=error.status), of, None
+        return Response(result.value, result.next, result.total), of, None

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
 
-from tests.simulation import payers
+from tests.simulation import offices, payers
+from tests.simulation.history import Key
+from tests.simulation.offices import LEGACY, Kinds, Office
 from tests.simulation.payers import PAYERS, TODAY, Bill, Transfer
 
 # Alike in every way that a hurried payer, or a loose rule, may mix up.
@@ -42,7 +44,7 @@ class Deed:
     """
 
     what: str
-    target: int
+    target: Key
     when: str
     count: int
     delay: float
@@ -74,10 +76,15 @@ class World:
     attempts: int
     begins_h: float
     skew_s: float
+    office: Office = LEGACY
 
 
-def draw(seed: int, mode: str = "safety") -> World:
-    """The world of a seed, the same for ever."""
+def draw(seed: int, mode: str = "safety", kinds: Kinds = "mixed") -> World:
+    """The world of a seed, the same for ever: what happens in it is the same whatever its invoices are."""
+    return with_kinds(_draw(seed, mode), Random(f"smart:{mode}:{seed}"), kinds)
+
+
+def _draw(seed: int, mode: str) -> World:
     rng = Random(f"{mode}:{seed}")
     bills = _bills(rng)
     transfers = payers.transfers(rng, bills)
@@ -102,6 +109,26 @@ def draw(seed: int, mode: str = "safety") -> World:
     return World(
         bills, transfers, deeds, faults, tuple(runs), rng.randint(2, 6), begins_h, rng.choice((0.0, 0.0, -7200.0, 40.0))
     )
+
+
+def with_kinds(world: World, rng: Random, kinds: Kinds) -> World:
+    """The same world, whose portal has invoices of other kinds; a stream of its own draws them."""
+    office, drawn = offices.draw(rng, world.bills, kinds)
+    if office.kinds == ("legacy",):
+        return world
+    deeds = tuple(replace(deed, target=drawn.keys[deed.target]) for deed in world.deeds)
+    deeds = tuple(_as_smart(deed) if deed.target[0] == "smart" else deed for deed in deeds)
+    for bill in drawn.bills:
+        if bill.lacks and world.deeds and rng.random() < 0.7:
+            # Somebody sees what is asked for, fills it in, and has it tried again.
+            deeds += (Deed("fill", bill.key, "review", 1, 20.0), Deed("retry", bill.key, "review", 1, 60.0))
+    transfers = tuple(drawn.transfer(each) for each in world.transfers)
+    return replace(world, bills=drawn.bills, transfers=transfers, deeds=deeds, office=office)
+
+
+def _as_smart(deed: Deed) -> Deed:
+    # They have no pay system, but fields that may have to be filled in.
+    return replace(deed, what="fill") if deed.what == "pay_system" else deed
 
 
 def _faults(rng: Random, rates: tuple[float, ...]) -> Faults:
@@ -132,7 +159,7 @@ def _bills(rng: Random) -> tuple[Bill, ...]:
 
 def _scene(rng: Random, bills: tuple[Bill, ...], sent: tuple[Transfer, ...]) -> tuple[Deed, ...]:
     # Where money is on its way.
-    target = next((invoice for transfer in sent for invoice, _ in transfer.meant.invoices), bills[0].id)
+    target = next((invoice for transfer in sent for invoice, _ in transfer.meant.invoices), bills[0].key)
     return tuple(Deed(what, target, when, count, delay) for what, when, count, delay in rng.choice(SCENES))
 
 
@@ -192,7 +219,7 @@ LEDGER_MOMENTS = {
 
 
 def _deed(rng: Random, bills: tuple[Bill, ...], until: float) -> Deed:
-    target = rng.choice(bills).id
+    target = rng.choice(bills).key
     if rng.random() < 0.35:
         what = rng.choice(IN_THE_LEDGER)
         moments, delays = LEDGER_MOMENTS[what]
