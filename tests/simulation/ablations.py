@@ -10,14 +10,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
+from airflow_b24.bitrix import legacy_invoices, smart_invoice
+from airflow_b24.bitrix.stages import Stages
 from airflow_b24.ledger import decide, settlement
 from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.states import State
 from airflow_b24.payments import matching as payments_matching
 from airflow_b24.payments import payable
 from airflow_b24.reconcile import paying, releasing, sweeping
+from airflow_b24.reconcile.paying import ByStage
+from airflow_b24.reconcile.portal import PortalInvoices
 from tests.simulation import books_of_money, simulating
 from tests.simulation.books_of_money import DictBooks
+from tests.simulation.funnels import PLAIN
 from tests.simulation.removing import (
     FAR,
     Hasty,
@@ -25,16 +30,20 @@ from tests.simulation.removing import (
     any_amount,
     any_paid_is_ours,
     any_way,
+    as_a_legacy_one,
     before_sending,
     committing,
     deciding_after,
     deciding_before,
     identify_without,
+    live_by_id,
+    moved_on_by_anybody,
     never_parted,
     no_case_at_paid,
     no_intent,
     no_unique,
     no_window,
+    not_told_whose,
     nothing,
     one_is_enough,
     patience,
@@ -199,6 +208,34 @@ GUARDS: dict[str, Guard] = {
             patch.object(books_of_money, "TRANSITIONS", dict.fromkeys(State, frozenset(State))),
         ],
     ),
+    "own_space": Guard("a smart id is paid in its own space", lambda: [patch.object(ByStage, "order", as_a_legacy_one)]),
+    "own_read": Guard(
+        "an invoice is read in its own space",
+        lambda: [
+            patch.object(PortalInvoices, "look", lambda self, key: lambda: legacy_invoices.look(key[1])),
+        ],
+    ),
+    "own_settlement": Guard("a settlement is of a kind and an id", lambda: [patch.object(DictBooks, "live", live_by_id)]),
+    "named_kind": Guard(
+        "an id that may be of either kind is not paid",
+        lambda: [
+            patch.object(PortalInvoices, "only_kind", property(lambda self: self.kinds[0])),
+        ],
+    ),
+    "own_funnel": Guard(
+        "paid is a stage of the invoice's own funnel",
+        lambda: [
+            patch.object(Stages, "paid_stage", lambda self, category_id: f"DT31_{PLAIN}:P"),
+        ],
+    ),
+    "whose_move": Guard("what a person moved is not ours", not_told_whose),
+    "robot": Guard(
+        "what a robot moved on from a stage of success is paid",
+        lambda: [
+            patch.object(smart_invoice, "_moved_on", lambda *_: False),
+        ],
+    ),
+    "robot_alone": Guard("what a person moved on from there is not", moved_on_by_anybody),
     "sweep": Guard("ended invoices are read again", lambda: [patch.object(sweeping, "sweep", nothing)]),
 }
 

@@ -87,7 +87,8 @@ class Attempt:
         # A process of its own: what it must know of the portal it asks itself.
         self.desk = self.simulation.desk
         if self.asked is None:
-            self.desk = replace(self.desk, invoice_type=self.kind)  # type: ignore[arg-type]
+            if self.kind:
+                self.desk = replace(self.desk, invoice_type=self.kind)  # type: ignore[arg-type]
             return settling.settle_plain(self.desk, self.invoice, through)
         return settling.settle_matched(self.desk, self.asked, self.invoice, through)
 

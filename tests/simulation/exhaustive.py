@@ -18,10 +18,11 @@ from typing import Any
 
 from airflow_b24.ledger.facts import Answered
 from airflow_b24.ledger.states import State
-from tests.simulation.model import ACTS, BEGIN, GUARDS, KNOWN, NOTHING, OVER, QUIET_TICKS, World, waits_for
+from tests.simulation.model import ACTS, BEGIN, BEGIN_SMART, GUARDS, KNOWN, NOTHING, OVER, QUIET_TICKS, World, waits_for
 from tests.simulation.model_steps import following, step
 
 MOST_LINES = 60
+BEGINS = {"legacy": BEGIN, "smart": BEGIN_SMART}
 
 
 def explore(begin: World, known: dict[World, World | None] | None = None) -> Iterator[World]:
@@ -147,11 +148,12 @@ def main() -> int:
     """Print what the search found; 0 when nothing was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.exhaustive", description=__doc__)
     parser.add_argument("--acts", type=int, default=2, help=f"so many of {', '.join(sorted(ACTS))}, each at most once")
+    parser.add_argument("--kind", choices=sorted(BEGINS), default="legacy", help="of the invoice")
     parser.add_argument("--without", default="", help=f"take a guard away: {', '.join(sorted(GUARDS))}")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = search(BEGIN._replace(acts=options.acts, guards=GUARDS - set(options.without.split("+"))))
-    told = _summary(found, options.acts)
+    found = search(BEGINS[options.kind]._replace(acts=options.acts, guards=GUARDS - set(options.without.split("+"))))
+    told = {"kind": options.kind, **_summary(found, options.acts)}
     print(json.dumps(told, indent=2) if options.json else _text(told))
     return 1 if found.wrong else 0
 
@@ -169,7 +171,7 @@ def _summary(found: Found, acts: int) -> dict[str, Any]:
 
 
 def _text(told: dict[str, Any]) -> str:
-    lines = [f"{told['worlds']:,} worlds with up to {told['outside_actions']} outside actions in {told['seconds']} s"]
+    lines = [f"{told['kind']}: {told['worlds']:,} worlds with up to {told['outside_actions']} outside actions in {told['seconds']} s"]
     lines += [f"{name}: {told[name]}" for name in ("ends", "residuals", "violations")]
     for what, steps in told["ways"].items():
         lines += [f"{what}:", *(f"  {step}" for step in steps)]

@@ -151,12 +151,13 @@ class Delivered(NamedTuple):
 
 
 class Act(NamedTuple):
-    """A person did something in the ledger, or tried to."""
+    """A person did something in the ledger, or tried to; `invoice` is what was to be paid at once."""
 
     at: float
     what: str
     settlement: int
     done: bool
+    invoice: Key | None = None
 
 
 Entry = Shown | Left | Executed | Answered | Read | Changed | Moved | Began | Ended | Delivered | Act

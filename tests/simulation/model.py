@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from airflow_b24.ledger.facts import Row, Seen
+from airflow_b24.ledger.facts import Kind, Row, Seen
 from airflow_b24.ledger.settlement import Patience, Pause, Reserve, settle
 from airflow_b24.ledger.states import State
 
@@ -72,6 +73,7 @@ class World(NamedTuple):
     done: frozenset[int] = frozenset()
     retried: bool = False
     hand_paid_at: int = -1
+    kind: Kind = "legacy"
 
     def row(self, place: int) -> Row | None:
         found = self.numbers[place]
@@ -86,9 +88,16 @@ class World(NamedTuple):
         return NOON + self.clock * TICK
 
     def see(self) -> Seen:
-        marks = Marks(PRICE=str(self.price), DATE_STATUS=str(self.status), PAY_SYSTEM_ID="31" if self.bound else "6")
         paid_on = date(2026, 11, 22) if self.paid else None
-        return Seen(bool(self.paid), cancelled=False, amount=self.price, currency="RUB", paid_on=paid_on, marks=marks)
+        shown = Seen(bool(self.paid), cancelled=False, amount=self.price, currency="RUB", paid_on=paid_on)
+        if self.kind == "smart":
+            # It tells who moved it, for sure.
+            by_us = self.paid == "us" if self.paid else None
+            return replace(shown, marks=Marks(opportunity=str(self.price), movedTime=str(self.status)), paid_by_us=by_us)
+        bound = "31" if self.bound else "6"
+        return replace(
+            shown, marks=Marks(PRICE=str(self.price), DATE_STATUS=str(self.status), PAY_SYSTEM_ID=bound)
+        )
 
     def blame(self, what: str) -> World:
         return self._replace(wrong=self.wrong | {what})
@@ -108,6 +117,10 @@ class World(NamedTuple):
         """Our pay runs on the portal."""
         row = self.row(flight.settlement - 1)
         world = self
+        if self.kind == "smart" and self.paid:
+            # It is in that stage already: nothing moves, whoever moved it.
+            is_released = row is not None and row.state is State.RELEASED
+            return self.blame("landed after its release") if is_released else self
         if self.paid == "us":
             world = world.blame("double")
         if row is not None and row.state is State.RELEASED:
@@ -120,18 +133,18 @@ class World(NamedTuple):
             world = seen if crossed else world.blame("over a reversal")
         # The pay system is bound anew each time, the status moves once.
         status = self.status if self.paid else self.status + 1
-        return world._replace(paid="us", status=status, bound=True, done=self.done | {flight.settlement})
+        return world._replace(paid="us", status=status, bound=self.kind == "legacy", done=self.done | {flight.settlement})
 
 
 def at(items: tuple[Any, ...], place: int, item: Any) -> tuple[Any, ...]:
     return (*items[:place], item, *items[place + 1 :])
 
 
-def settlement(settlement_id: int) -> Row:
+def settlement(settlement_id: int, kind: Kind = "legacy") -> Row:
     return Row(
         id=settlement_id,
         portal_id=1,
-        kind="legacy",
+        kind=kind,
         invoice_id=2,
         invoice_number="2026/2",
         origin="match",
@@ -148,6 +161,7 @@ def settlement(settlement_id: int) -> Row:
 
 OVER = (number(DEAD),)
 BEGIN = World((number(settlement(1)), None))
+BEGIN_SMART = World((number(settlement(1, "smart")), None), kind="smart")
 
 
 @cache

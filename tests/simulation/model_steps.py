@@ -28,6 +28,9 @@ from tests.simulation.model import (
 )
 
 OTHER_PRICE = 11900
+# What moves with each change of being paid, and what a call goes through.
+STATUS = {"legacy": "DATE_STATUS", "smart": "movedTime"}
+THROUGH = {"legacy": "31", "smart": "stage:DT31_5:P"}
 LOST, TOLD_TRUE = number(Unknown("lost")), number(Answered())
 
 
@@ -70,7 +73,7 @@ def _act(world: World, act: str) -> Iterator[World]:
     elif act == "hold" and row.state not in {State.PAID, State.RELEASED}:
         yield world.put(replace(row, hold="amended"))
     elif act == "second" and world.numbers[1] is None and row.state is State.RELEASED:
-        yield world.put(settlement(2))
+        yield world.put(settlement(2, world.kind))
     elif act == "release":
         yield from _release(world, row)
     elif act in {"sweep", "retry"} and row.state is State.REVIEW:
@@ -97,7 +100,7 @@ def _reopen(world: World, row: Row, act: str) -> Iterator[World]:
         decision = retried(row, world.see()) if quiet and not world.paid else None
     if decision is not None and decision.state is not State.REVIEW:
         moved = world.put(replace(row, **_hashable(applied(row, decision))))
-        yield _believed(moved._replace(retried=world.retried or act == "retry"), decision)
+        yield _believed(moved._replace(retried=world.retried or act == "retry"), row, decision)
 
 
 def step(world: World, who: int, effect: Any, place: int) -> Iterator[World]:
@@ -145,11 +148,11 @@ def _commit(world: World, who: int, effect: Commit, row: Row) -> World:
         world = world.blame("no way through the table")
     changes = _hashable(applied(effect.row, effect.decision))
     if sending:
-        changes |= {"quiet_until": world.now + QUIET_TICKS * TICK, "pay_system": "31"}
+        changes |= {"quiet_until": world.now + QUIET_TICKS * TICK, "pay_system": THROUGH[world.kind]}
     moved = replace(row, **changes, claimed_at=world.now)
     if held:
         world = world.blame("sent while held")
-    return _believed(world.put(moved), effect.decision).reply(who, Committed(moved, send_before=float(world.clock)))
+    return _believed(world.put(moved), row, effect.decision).reply(who, Committed(moved, send_before=float(world.clock)))
 
 
 def _hashable(changes: dict[str, Any]) -> dict[str, Any]:
@@ -157,8 +160,11 @@ def _hashable(changes: dict[str, Any]) -> dict[str, Any]:
     return {name: Marks(value) if name == "snapshot" else value for name, value in changes.items()}
 
 
-def _believed(world: World, decision: Decision) -> World:
-    """`paid` must be what the portal showed: paid, at the expected price, and by us only if we ever sent."""
+def _believed(world: World, row: Row, decision: Decision) -> World:
+    """`paid` must be what the portal showed: paid, at the expected price, and by us only if we ever sent.
+
+    Where the portal tells who it was, that is believed too; only what sent nothing may take our user for a person.
+    """
     if decision.state is not State.PAID:
         return world
     shown = decision.evidence or {}
@@ -166,6 +172,10 @@ def _believed(world: World, decision: Decision) -> World:
         return world.blame("believed without proof")
     if decision.how == "sent" and not any(row and row.sends for row in world.rows):
         return world.blame("called ours, and nothing was sent")
+    if decision.how == "sent" and shown.get("paid_by_us") is False:
+        return world.blame("called ours, and a person did it")
+    if decision.how == "by_hand" and shown.get("paid_by_us") and row.in_flight:
+        return world.blame("called a person's, and we did it")
     return world
 
 
@@ -177,7 +187,7 @@ def _send(world: World, who: int, effect: Exchange, row: Row) -> Iterator[World]
         return
     refusal = Refused("QUERY_LIMIT_EXCEEDED", "", repeatable=True, wait_s=0.0)
     yield world.reply(who, Exchanged(refusal, Unknown("not read"), began=float(world.clock)))
-    flight = Flight(row.id, world.clock, int(dict(effect.row.snapshot or {})["DATE_STATUS"]))
+    flight = Flight(row.id, world.clock, int(dict(effect.row.snapshot or {})[STATUS[world.kind]]))
     for told in (LOST, TOLD_TRUE):
         landed = world.land(flight)
         yield landed._replace(told=at(landed.told, who, told))

@@ -88,8 +88,10 @@ def _pay(simulation: Simulation, days: int = 0, **fields: Any) -> dict[str, Any]
 
 def _in_the_ledger(simulation: Simulation, deed: Deed) -> None:
     if deed.what == "plain_pay":
-        simulation.entries.append(Act(simulation.timeline.now, deed.what, 0, True))
-        simulation.begin(None, *deed.target[::-1])
+        simulation.entries.append(Act(simulation.timeline.now, deed.what, 0, True, deed.target))
+        # Where an id may be of either kind, some give the id alone: nothing may come of that.
+        vague = len(simulation.world.office.kinds) > 1 and simulation.rng.random() < 0.5
+        simulation.begin(None, deed.target[1], "" if vague else deed.target[0])
         return
     if deed.what == "sweep":
         # Somebody starts its DAG by hand.

@@ -215,6 +215,7 @@ PLANTED: dict[str, Callable[[History], None]] = {
     "resend_after_true": resent(300.0, answered=True),
     "resend_unread": resent(300.0, Read(299.5, "attempt 2", ONE, 299.0, 299.2, True)),
     "resend_early": resent(100.0),
+    "unasked": swap(Changed, 0, origin="manual"),
     "misdirected": swap(Left, 0, invoice=("smart", 1)),
     "attribution": moved_by_a_person,
     "executions": add(EXECUTED._replace(at=5.3)),

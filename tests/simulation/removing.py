@@ -7,6 +7,9 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from airflow_b24.bitrix import smart_invoice
+from airflow_b24.bitrix.invoice import InvoiceKey
+from airflow_b24.bitrix.legacy_invoice import PayInvoice
 from airflow_b24.ledger import decide, settlement
 from airflow_b24.ledger.facts import Answered, Decision, Row, Seen
 from airflow_b24.ledger.settlement import Claim, Commit, Committed, Exchange, Exchanged, Patience
@@ -15,6 +18,8 @@ from airflow_b24.payments import matching as payments_matching
 from airflow_b24.payments import payable
 from airflow_b24.payments.matching import Proven, Unproven
 from airflow_b24.reconcile import sweeping
+from airflow_b24.reconcile.paying import ByStage
+from airflow_b24.sandbox import seed as portal_seed
 from tests.simulation import attempts, books_of_settlements, simulating
 from tests.simulation.attempts import Attempt
 from tests.simulation.books_of_money import DictBooks
@@ -135,7 +140,8 @@ def no_intent() -> Sequence[Any]:
     def commits(self: Attempt, effect: Any, asked_at: float) -> None:
         if isinstance(effect, Commit) and effect.decision.state is State.SENDING:
             marks = (effect.decision.evidence or {}).get("marks")
-            row = replace(effect.row, state=State.SENDING, sends=effect.row.sends + 1, in_flight=True, snapshot=marks)
+            sent = {"sends": effect.row.sends + 1, "pay_system": self.way.through(marks), "snapshot": marks}
+            row = replace(effect.row, state=State.SENDING, in_flight=True, **sent)
             return self.step(Committed(row, send_before=asked_at + 5.0))
         return real(self, effect, asked_at)
 
@@ -230,3 +236,51 @@ def unavailable_unless_paid() -> Any:
         return None if found and found[0] == "already_paid" else found
 
     return unavailable
+
+
+class Astray(PayInvoice):
+    """A pay of the legacy invoice that happens to have a smart one's id."""
+
+    @property
+    def key(self) -> InvoiceKey:
+        return InvoiceKey("smart", self.invoice_id)
+
+
+def as_a_legacy_one(self: ByStage, row: Row) -> PayInvoice:
+    return Astray(row.invoice_id, portal_seed.REST_SYSTEM)
+
+
+def live_by_id(self: DictBooks, portal_id: int, kind: str, invoice_id: int) -> int | None:
+    mine = (row for row in self.settlement.values() if row["invoice_id"] == invoice_id and row["state"] != "released")
+    return next((row["id"] for row in mine), None)
+
+
+def not_told_whose() -> Sequence[Any]:
+    """Decide without knowing who moved the invoice, as with a legacy one."""
+
+    def blind(seen: Any) -> Any:
+        return replace(seen, paid_by_us=None) if isinstance(seen, Seen) else seen
+
+    def before(row: Row, seen: Seen, now: Any, beside: Any = None) -> Decision:
+        return before_sending(row, blind(seen), now, beside)
+
+    def after(row: Row, answer: Any, seen: Any) -> Decision:
+        return after_sending(row, answer, blind(seen))
+
+    def reviews(row: Row, seen: Seen, beside: Any = None) -> Decision | None:
+        return reviewed(row, blind(seen), beside)
+
+    return [
+        patch.object(settlement, "before_sending", before),
+        patch.object(settlement, "after_sending", after),
+        patch.object(sweeping, "reviewed", reviews),
+    ]
+
+
+def moved_on_by_anybody() -> Sequence[Any]:
+    real = smart_invoice._moved_on
+
+    def moved_on(row: Any, stage_id: str, stages: Any, moved_by: int | None, we: int | None) -> bool:
+        return real(row, stage_id, stages, None, we)
+
+    return [patch.object(smart_invoice, "_moved_on", moved_on)]

@@ -51,6 +51,15 @@ def the_path_lies_in_the_table(story: Story, verdict: Verdict) -> None:
                 verdict.blame("table", change.at, f"{change}: only a person may do this")
 
 
+def what_a_person_asks_for_is_what_is_paid(story: Story, verdict: Verdict) -> None:
+    """A settlement without a payment is of an invoice that somebody named, and of its kind."""
+    asked = [(act.at, act.invoice) for act in story.acts if act.invoice is not None]
+    for changes in story.changes.values():
+        made = changes[0]
+        if made.origin == "manual" and not any(at <= made.at and key == made.invoice for at, key in asked):
+            verdict.blame("unasked", made.at, f"{made}: nobody asked for this")
+
+
 def fences_only_rise(story: Story, verdict: Verdict) -> None:
     for changes in story.changes.values():
         for before, after in itertools.pairwise(changes):
@@ -216,6 +225,7 @@ def attempts_report_what_is_so(story: Story, verdict: Verdict) -> None:
 
 RULES = (
     the_path_lies_in_the_table,
+    what_a_person_asks_for_is_what_is_paid,
     fences_only_rise,
     every_paid_was_read,
     every_reason_is_true,
