@@ -208,14 +208,18 @@ GUARDS: dict[str, Guard] = {
             patch.object(books_of_money, "TRANSITIONS", dict.fromkeys(State, frozenset(State))),
         ],
     ),
-    "own_space": Guard("a smart id is paid in its own space", lambda: [patch.object(ByStage, "order", as_a_legacy_one)]),
+    "own_space": Guard(
+        "a smart id is paid in its own space", lambda: [patch.object(ByStage, "order", as_a_legacy_one)]
+    ),
     "own_read": Guard(
         "an invoice is read in its own space",
         lambda: [
             patch.object(PortalInvoices, "look", lambda self, key: lambda: legacy_invoices.look(key[1])),
         ],
     ),
-    "own_settlement": Guard("a settlement is of a kind and an id", lambda: [patch.object(DictBooks, "live", live_by_id)]),
+    "own_settlement": Guard(
+        "a settlement is of a kind and an id", lambda: [patch.object(DictBooks, "live", live_by_id)]
+    ),
     "named_kind": Guard(
         "an id that may be of either kind is not paid",
         lambda: [

@@ -171,7 +171,9 @@ def _summary(found: Found, acts: int) -> dict[str, Any]:
 
 
 def _text(told: dict[str, Any]) -> str:
-    lines = [f"{told['kind']}: {told['worlds']:,} worlds with up to {told['outside_actions']} outside actions in {told['seconds']} s"]
+    lines = [
+        f"{told['kind']}: {told['worlds']:,} worlds with up to {told['outside_actions']} outside actions in {told['seconds']} s"
+    ]
     lines += [f"{name}: {told[name]}" for name in ("ends", "residuals", "violations")]
     for what, steps in told["ways"].items():
         lines += [f"{what}:", *(f"  {step}" for step in steps)]

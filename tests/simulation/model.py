@@ -93,11 +93,11 @@ class World(NamedTuple):
         if self.kind == "smart":
             # It tells who moved it, for sure.
             by_us = self.paid == "us" if self.paid else None
-            return replace(shown, marks=Marks(opportunity=str(self.price), movedTime=str(self.status)), paid_by_us=by_us)
+            return replace(
+                shown, marks=Marks(opportunity=str(self.price), movedTime=str(self.status)), paid_by_us=by_us
+            )
         bound = "31" if self.bound else "6"
-        return replace(
-            shown, marks=Marks(PRICE=str(self.price), DATE_STATUS=str(self.status), PAY_SYSTEM_ID=bound)
-        )
+        return replace(shown, marks=Marks(PRICE=str(self.price), DATE_STATUS=str(self.status), PAY_SYSTEM_ID=bound))
 
     def blame(self, what: str) -> World:
         return self._replace(wrong=self.wrong | {what})
@@ -133,7 +133,9 @@ class World(NamedTuple):
             world = seen if crossed else world.blame("over a reversal")
         # The pay system is bound anew each time, the status moves once.
         status = self.status if self.paid else self.status + 1
-        return world._replace(paid="us", status=status, bound=self.kind == "legacy", done=self.done | {flight.settlement})
+        return world._replace(
+            paid="us", status=status, bound=self.kind == "legacy", done=self.done | {flight.settlement}
+        )
 
 
 def at(items: tuple[Any, ...], place: int, item: Any) -> tuple[Any, ...]:

@@ -152,7 +152,9 @@ def _commit(world: World, who: int, effect: Commit, row: Row) -> World:
     moved = replace(row, **changes, claimed_at=world.now)
     if held:
         world = world.blame("sent while held")
-    return _believed(world.put(moved), row, effect.decision).reply(who, Committed(moved, send_before=float(world.clock)))
+    return _believed(world.put(moved), row, effect.decision).reply(
+        who, Committed(moved, send_before=float(world.clock))
+    )
 
 
 def _hashable(changes: dict[str, Any]) -> dict[str, Any]:
