@@ -26,5 +26,8 @@ class Invoices(Protocol):
     def paid_since(self, day: date) -> Flow[list[Invoice]]:
         """Read all invoices paid on or after a day of the portal's calendar, in order of id."""
 
+    def moved_since(self, day: date) -> Flow[list[Invoice]]:
+        """Read all invoices whose state changed on or after a day of the portal's, whatever it is now, in order of id."""
+
     def by_id(self, ids: Sequence[int]) -> Flow[list[Invoice]]:
         """Read these invoices, in order of id, 50 to a request; those that are gone are left out."""

@@ -25,6 +25,7 @@ __all__ = [
     "invoice_listing",
     "list_invoices",
     "look",
+    "moved_since",
     "open_invoices",
     "paid_since",
     "pay_invoice",
@@ -148,6 +149,11 @@ def paid_since(day: date) -> Flow[list[Invoice]]:
     """Read all invoices paid on or after a day of the portal's calendar, in order of id."""
     filter_by = {"=PAYED": "Y", ">=DATE_PAYED": day}
     return invoice_listing(filter_by, parse=lambda row: _expect(parse_invoice(row), paid=True)).all()
+
+
+def moved_since(day: date) -> Flow[list[Invoice]]:
+    """Read all invoices whose status changed on or after a day of the portal's, whatever it is now, in order of id."""
+    return list_invoices({">=DATE_STATUS": day})
 
 
 def by_id(ids: Sequence[int]) -> Flow[list[Invoice]]:

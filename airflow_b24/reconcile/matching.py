@@ -25,6 +25,8 @@ Mode = Literal["shadow", "pay"]
 
 # Invoices paid so lately may have been paid by hand for a payment that only arrives now.
 PAID_LATELY = timedelta(days=45)
+# Two days hold this run's beginning, whatever the clocks and zones.
+MOVED_LATELY = timedelta(days=2)
 
 
 # Looks at invoices as they are listed, before anything is promised; raises LedgerError.
@@ -47,7 +49,7 @@ def match_payments(desk: Desk, mode: Mode, today: date, witness: Witness | None 
             # What is ready from an earlier run will be sent all the same.
             witness(paid_since(desk, today - PAID_LATELY))
         return {"payments": 0, "proven": 0, "review": 0, "promised": 0}
-    known, identities = portal_invoices(desk, today - PAID_LATELY, taken, witness)
+    known, identities = portal_invoices(desk, today, taken, witness)
     # An invoice whose own account is not known may be told by being the only company's; not when portals share money.
     asked = [_payment(row, parted.get(row["id"], frozenset())) for row in waiting]
     words = match(asked, known, held=[_payment(row) for row in held], trust_unknown_accounts=alone)
@@ -78,14 +80,15 @@ def _taken(connection: Connection, portal_id: int) -> Taken:
 
 
 def portal_invoices(
-    desk: Desk, since: date, taken: Taken, witness: Witness | None = None
+    desk: Desk, today: date, taken: Taken, witness: Witness | None = None
 ) -> tuple[list[Invoice], dict[Key, dict[str, str]]]:
     """Every open or lately paid invoice, with its payer's tax ids and the accounts of our own company.
 
     Beside them, by kind and id, what tells an invoice from one that a person has given to somebody else since.
     """
-    found = [*_open(desk), *paid_since(desk, since)]
-    # An invoice paid between the two lists stands in both: the later word counts.
+    # What is un-paid between the first two lists stands in neither, and would leave its number to another invoice.
+    found = [*_open(desk), *paid_since(desk, today - PAID_LATELY), *_moved_since(desk, today - MOVED_LATELY)]
+    # What moves between the lists may stand in several: the later word counts.
     rows = list({invoice.key: invoice for invoice in found}.values())
     if witness is not None:
         witness(rows)
@@ -102,6 +105,10 @@ def paid_since(desk: Desk, day: date) -> list[PortalInvoice]:
 
 def _open(desk: Desk) -> list[PortalInvoice]:
     return [row for kind in desk.invoices.kinds for row in desk.client.run(desk.invoices.of(kind).open_invoices())]
+
+
+def _moved_since(desk: Desk, day: date) -> list[PortalInvoice]:
+    return [row for kind in desk.invoices.kinds for row in desk.client.run(desk.invoices.of(kind).moved_since(day))]
 
 
 def _ids(found: Iterable[int | None]) -> list[int]:

@@ -13,6 +13,7 @@ from airflow_b24.bitrix.legacy_invoices import (
     get_invoice,
     invoice_listing,
     list_invoices,
+    moved_since,
     open_invoices,
     paid_since,
     pay_invoice,
@@ -90,6 +91,12 @@ def test_a_portal_that_ignores_the_range_cannot_loop_for_ever(talk: Talk) -> Non
 def test_a_row_that_the_filter_should_have_kept_out_is_an_error(talk: Talk, flow: Callable[[], Any]) -> None:
     with pytest.raises(ResponseError, match="the filter was ignored for invoice"):
         talk(flow(), Response([row(1, "N"), row(2, "Y")]))
+
+
+def test_invoices_whose_status_moved_lately_are_asked_for_paid_or_not(talk: Talk) -> None:
+    effects, invoices = talk(moved_since(date(2026, 11, 1)), Response([row(3, "Y"), row(4, "N")]), Response([]))
+    assert effects[0].arguments["filter"] == {">=DATE_STATUS": "2026-11-01", ">ID": 0}
+    assert [invoice.paid for invoice in invoices] == [True, False]
 
 
 def test_paid_invoices_are_asked_for_by_day(talk: Talk) -> None:

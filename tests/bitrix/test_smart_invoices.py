@@ -153,6 +153,11 @@ def test_ended_invoices_are_listed_from_a_day_on(talk: Talk) -> None:
     }
 
 
+def test_invoices_that_moved_lately_are_listed_whatever_their_stage(talk: Talk) -> None:
+    effects, _ = talk(SMART.moved_since(date(2026, 10, 9)), Response({"items": []}))
+    assert effects[0].arguments["filter"] == {">=movedTime": "2026-10-09", ">id": 0}
+
+
 def test_invoices_are_read_by_ids_in_chunks(talk: Talk) -> None:
     effects, found = talk(SMART.by_id(list(range(1, 52))), *[Response({"items": []})] * 2)
     assert [len(effect.arguments["filter"]["@id"]) for effect in effects] == [50, 1]
@@ -167,7 +172,7 @@ def test_a_list_that_is_none_is_an_error(talk: Talk, result: object) -> None:
 
 def test_a_portal_without_stages_is_asked_for_nothing(talk: Talk) -> None:
     none = SmartInvoices(Stages({}))
-    for flow in (none.open_invoices(), none.paid_since(date(2026, 10, 9))):
+    for flow in (none.open_invoices(), none.paid_since(date(2026, 10, 9)), none.moved_since(date(2026, 10, 9))):
         assert talk(flow) == ([], [])
 
 

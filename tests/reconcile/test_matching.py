@@ -8,10 +8,12 @@ import pytest
 from sqlalchemy import text
 
 from airflow_b24.ledger import adoptions, settlements, statuses
+from airflow_b24.reconcile import matching
 from airflow_b24.reconcile.releasing import release
 from airflow_b24.reconcile.reporting import lines
 from airflow_b24.reconcile.settling import settle_matched
 from airflow_b24.reconcile.witnessing import as_found, paid_lately
+from airflow_b24.sandbox.seed import SmartBill, add_smart_invoice
 
 
 def counts(office: Any, table: str) -> int:
@@ -45,6 +47,22 @@ def test_pay_matches_afresh_after_shadow_and_makes_it_ready_once(office: Any) ->
 def test_nothing_waiting_asks_the_portal_nothing(office: Any) -> None:
     office.match()
     assert not office.state.journal
+
+
+def test_an_invoice_un_paid_while_the_lists_are_read_keeps_its_number(office: Any, monkeypatch: Any) -> None:
+    office.bill()
+    office.person(2, "P")
+    add_smart_invoice(office.state, SmartBill(7, "2026/2", "118.00", 21, 9), office.today)
+    office.receive()
+    paid_since = matching.paid_since
+
+    def reversed_meanwhile(*arguments: Any) -> Any:
+        office.person(2, "N")
+        return paid_since(*arguments)
+
+    monkeypatch.setattr(matching, "paid_since", reversed_meanwhile)
+    assert office.match()["promised"] == 0
+    assert reasons(office) == ["ambiguous"]
 
 
 def test_every_ready_settlement_is_due_and_not_only_those_of_this_run(office: Any) -> None:

@@ -75,10 +75,14 @@ class Client:
         if lister.method == "crm.invoice.list":
             paid, since = lister.filter.get("=PAYED"), lister.filter.get(">=DATE_PAYED", "")
             rows = [each.row for each in portal.listed("legacy", of)]
-            return [parsed(row) for row in rows if row["PAYED"] == paid and (not since or row["DATE_PAYED"] >= since)]
-        stages, moved = lister.filter["@stageId"], lister.filter.get(">=movedTime", "")
+            moved = lister.filter.get(">=DATE_STATUS", "")
+            rows = [row for row in rows if row["DATE_STATUS"] >= moved and (not since or row["DATE_PAYED"] >= since)]
+            return [parsed(row) for row in rows if paid in (None, row["PAYED"])]
+        stages, moved = lister.filter.get("@stageId"), lister.filter.get(">=movedTime", "")
         rows = [each.row for each in portal.listed("smart", of)]
-        return [lister.parse(row) for row in rows if row["stageId"] in stages and row["movedTime"] >= moved]
+        return [
+            lister.parse(row) for row in rows if row["movedTime"] >= moved and (not stages or row["stageId"] in stages)
+        ]
 
     def _settled(self, flow: Generator[Any, Any, Any], of: float) -> Any:
         place = (flow.__name__, flow.gi_frame.f_locals.get("wishes"))  # type: ignore[attr-defined]

@@ -97,7 +97,7 @@ def test_lists_and_reads_are_the_sandboxs_and_paid_is_what_the_product_reads(see
             for kind in ("legacy", "smart"):
                 ids = [key[1] for key in stand.keys if key[0] == kind]
                 day = stand.portal.now.date()
-                for how, *asked in (("open_invoices",), ("paid_since", day), ("by_id", ids)):
+                for how, *asked in (("open_invoices",), ("paid_since", day), ("moved_since", day), ("by_id", ids)):
                     fast, slow = stand.ask(kind, how, *asked)
                     assert fast == slow
                 for invoice in slow:
