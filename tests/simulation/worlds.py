@@ -123,6 +123,15 @@ def with_kinds(world: World, rng: Random, kinds: Kinds) -> World:
             # Somebody sees what is asked for, fills it in, and has it tried again.
             deeds += (Deed("fill", bill.key, "review", 1, 20.0), Deed("retry", bill.key, "review", 1, 60.0))
     transfers = tuple(drawn.transfer(each) for each in world.transfers)
+    for twin in drawn.twins:
+        if world.deeds and rng.random() < 0.4:
+            # Paid by hand, and taken back while a run reads its lists: which of the two was meant is open all the same.
+            original = next(bill.key for bill in drawn.bills if bill.number == twin.number)
+            run = rng.choice(world.runs)
+            deeds += (
+                Deed("pay", original, "begin", 1, run - 4.0),
+                Deed("reverse", original, "begin", 1, run + 2 * rng.random()),
+            )
     return replace(world, bills=drawn.bills, transfers=transfers, deeds=deeds, office=office)
 
 
