@@ -60,7 +60,7 @@ class SmartInvoices:
 
     def moved_since(self, day: date) -> Flow[list[Invoice]]:
         """Read all invoices whose stage changed on or after a day of the portal's, whatever it is now, in order of id."""
-        return self._listed({">=movedTime": day.isoformat()}) if self.stages.by_id else _nothing()
+        return self._listing({">=movedTime": day.isoformat()}).all() if self.stages.by_id else _nothing()
 
     def by_id(self, ids: Sequence[int]) -> Flow[list[Invoice]]:
         """Read these invoices, in order of id, 50 to a request; those that are gone are left out."""

@@ -48,7 +48,7 @@ class Wishes:
     also_paid: tuple[str, ...] = ()
     mark_with: MarkWith = "stage"
     partial_stage: tuple[str, ...] = ()
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
