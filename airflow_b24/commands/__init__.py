@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
 
 DEFAULT_CONNECTION: Final = "bitrix24_default"
-STATUSES: Final = ("paid", "by_hand", "review", "waiting", "would_pay", "ignored")
+STATUSES: Final = ("paid", "by_hand", "review", "waiting", "would_pay", "ignored", "dismissed")
 
 
 def airflow_commands() -> list[CLICommand]:
@@ -84,6 +84,10 @@ def _decisions() -> tuple[CLICommand, ...]:
         ),
         _action("deciding.run_confirm", "The invoice is paid, and it was with this money", settlement, *shared),
         _action("deciding.run_accept", "A payment the bank changed stands as it was first delivered", payment, *shared),
+        _action(
+            "deciding.run_dismiss", "A payment is dealt with elsewhere: paid back, say, or not ours", payment, *shared
+        ),
+        _action("deciding.run_reopen", "Take a dismissal back: the payment is matched again", payment, *shared),
         _action("deciding.run_close", "A case is dealt with", case, *shared),
     )
 

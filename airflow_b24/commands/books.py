@@ -113,8 +113,8 @@ def _unpinned(store: Store) -> Iterator[Violation]:
 def _check_lines(ledger: Ledger, checked: Checked, found: list[Violation]) -> Iterator[str]:
     yield f"Ledger {ledger.name}"
     for each in checked.turnovers:
-        came_in, paid, waiting, review = _sums(each).values()
-        yield f"{one_line(each.account)}: in {came_in} = paid {paid} + waiting {waiting} + review {review}"
+        came_in, *became = _sums(each).items()
+        yield f"{one_line(each.account)}: in {came_in[1]} = {' + '.join(f'{name} {money}' for name, money in became)}"
     at = checked.checkpoint
     yield f"Checkpoint of the events before {at.before} (UTC): {at.events}, SHA-256 {at.sha256}"
     for each_found in found:
@@ -134,8 +134,8 @@ def _plain(ledger: Ledger, checked: Checked, found: list[Violation]) -> dict[str
 
 
 def _sums(each: Turnover) -> dict[str, str]:
-    sums = {"in": each.came_in, "paid": each.paid, "waiting": each.waiting, "review": each.review}
-    return {name: _money(minor, each.currency) for name, minor in sums.items()}
+    became = {"paid": each.paid, "waiting": each.waiting, "review": each.review, "dismissed": each.dismissed}
+    return {name: _money(minor, each.currency) for name, minor in {"in": each.came_in, **became}.items()}
 
 
 def _money(minor: int, currency: str) -> str:

@@ -1,10 +1,11 @@
-"""`airflow b24 ledger release|retry|confirm|accept|close`: a person's word on a settlement, a payment or a case."""
+"""`airflow b24 ledger release|retry|confirm|accept|dismiss|reopen|close`: a person's word on a settlement, a payment or a case."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from getpass import getuser
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,12 +15,14 @@ from airflow_b24.commands.lookup import look_up
 from airflow_b24.commands.printing import (
     accepted_line,
     confirmed_line,
+    dismissed_line,
     one_line,
     released_line,
+    reopened_line,
     retried_line,
 )
 from airflow_b24.hooks import Bitrix24Hook
-from airflow_b24.ledger import settlements, statuses
+from airflow_b24.ledger import dismissals, settlements, statuses
 from airflow_b24.ledger.cases import close_one, open_cases
 from airflow_b24.ledger.facts import Row, Sibling
 from airflow_b24.ledger.releases import accept
@@ -64,6 +67,30 @@ def run_accept(args: Namespace) -> None:
     with _decided(args, _payment(args.payment_id), asked) as (hook, _):
         was_held = accept(hook.ledger, args.payment_id)
         tell([accepted_line(args.payment_id, was_held=was_held)])
+
+
+def run_dismiss(args: Namespace) -> None:
+    """Take a payment out of matching, after a person has said that they have dealt with it elsewhere."""
+    asked = "I have dealt with this payment elsewhere: it is paid back, put to an invoice by hand, or not ours."
+    with _decided(args, _unpromised(args.payment_id), asked) as (hook, _):
+        is_new = dismissals.dismiss(hook.ledger, args.payment_id, _person())
+        tell([dismissed_line(args.payment_id, is_new=is_new)])
+
+
+def run_reopen(args: Namespace) -> None:
+    """Take a dismissal back."""
+    asked = "I have looked: this payment is to be matched again."
+    with _decided(args, _payment(args.payment_id), asked) as (hook, _):
+        was_dismissed = dismissals.reopen(hook.ledger, args.payment_id, _person())
+        tell([reopened_line(args.payment_id, was_dismissed=was_dismissed)])
+
+
+def _person() -> str:
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        # A container's user may have no name.
+        return "a person"
 
 
 def run_close(args: Namespace) -> None:
@@ -113,6 +140,15 @@ def _payment(payment_id: int) -> About:
         with store.snapshot() as connection:
             found = statuses.payment_of(connection, payment_id)
         return None, [_told(found, found["amount"])]
+
+    return about
+
+
+def _unpromised(payment_id: int) -> About:
+    def about(store: Store) -> Shown:
+        with store.snapshot() as connection:
+            dismissals.refuse_promised(connection, payment_id)
+        return _payment(payment_id)(store)
 
     return about
 

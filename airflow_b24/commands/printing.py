@@ -7,16 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from airflow_b24.commands.ways import advice, ways_on
 from airflow_b24.ledger.facts import Row
-from airflow_b24.ledger.states import REASONS as SETTLEMENT_REASONS
 from airflow_b24.preparing.findings import Finding
 from airflow_b24.preparing.setup import Prepared
-from airflow_b24.reconcile.reporting import PART_OVERDUE, Line, page
+from airflow_b24.reconcile.reporting import Line, page
 
-# Reviews of an invoice that may be paid, and with this money.
-CONFIRMABLE: Final = frozenset(
-    {"already_paid", "gave_up", "invoice_changed", "landed_then_changed", "paid_other_amount", "restored"}
-)
 _SYMBOLS: Final = {"ok": "ok", "problem": "!!", "warning": " !", "not checkable": "??"}
 
 
@@ -69,9 +65,14 @@ def report_lines(shown: Sequence[Line], totals: Mapping[str, Any], proven: int) 
     waiting = f"{totals['waiting']} waiting" + (f" ({proven} of them would be paid)" if proven else "")
     yield (
         f"{_plural(totals['payments'], 'payment')}: {totals['paid']} paid ({totals['by_hand']} of them by hand), "
-        f"{totals['review']} for review, {waiting}, {totals['ignored']} ignored."
+        f"{totals['review']} for review, {waiting}, {totals['ignored']} ignored"
+        f"{_beside(totals['dismissed'], 'dismissed')}."
     )
     yield from (f"Received on {one_line(account)}: {money}" for account, money in totals["received"].items())
+
+
+def _beside(count: int, what: str) -> str:
+    return f", {count} {what}" if count else ""
 
 
 def released_line(row: Row) -> str:
@@ -99,6 +100,20 @@ def accepted_line(payment_id: int, *, was_held: bool) -> str:
     return f"Payment {payment_id} stands as it was first delivered; what it was held for goes on with the next sweep."
 
 
+def dismissed_line(payment_id: int, *, is_new: bool) -> str:
+    """Say what dismissing a payment has done."""
+    if not is_new:
+        return f"Payment {payment_id} is dismissed already; nothing has changed."
+    return f"Payment {payment_id} is dismissed: it is matched no more. `airflow b24 ledger reopen` takes that back."
+
+
+def reopened_line(payment_id: int, *, was_dismissed: bool) -> str:
+    """Say what taking a dismissal back has done."""
+    if not was_dismissed:
+        return f"Payment {payment_id} is not dismissed; nothing has changed."
+    return f"Payment {payment_id} is open again: the next matching run looks at it."
+
+
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
@@ -117,28 +132,12 @@ def review_lines(waiting: Sequence[Line]) -> Iterator[str]:
             yield f"    invoices  {one_line(line.invoices)}"
         if line.remittance:
             yield _cut(f"    text      {one_line(line.remittance)}", width)
-        yield from (f"    {word:<8}  airflow b24 ledger {word} {number}" for word, number in _ways_on(line))
+        if advice(line):
+            yield f"    do        {advice(line)}"
+        yield from (
+            f"    {word:<8}  airflow b24 ledger {word} {number}   {when}" for word, number, when in ways_on(line)
+        )
     yield f"{len(waiting)} {'waits' if len(waiting) == 1 else 'wait'} for a person."
-
-
-def _ways_on(line: Line) -> Iterator[tuple[str, int]]:
-    """The commands by which a person can decide, each with its number."""
-    if line.case_id is not None:
-        yield "close", line.case_id
-    elif line.reason == "amended" and line.payment_id is not None:
-        yield "accept", line.payment_id
-    if line.settlement_id is not None and line.reason in {
-        *SETTLEMENT_REASONS,
-        "amended",
-        "reversed",
-        "overtaken",
-        PART_OVERDUE,
-    }:
-        yield "release", line.settlement_id
-        if line.reason in SETTLEMENT_REASONS:
-            yield "retry", line.settlement_id
-        if line.reason in CONFIRMABLE:
-            yield "confirm", line.settlement_id
 
 
 def one_line(text: str) -> str:

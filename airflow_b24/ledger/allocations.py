@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 from sqlalchemy import case as either
 
-from airflow_b24.ledger import events
+from airflow_b24.ledger import dismissals, events
 from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.facts import Key, Kind, Sibling
 from airflow_b24.ledger.schema import allocation, payment, settlement
@@ -129,6 +129,9 @@ def _take_money(connection: Connection, promise: Promise) -> None:
     )
     if connection.execute(free).first() is None:
         raise InvariantError(f"payment {promise.payment_id} has not {together} {promise.currency} free, or has changed")
+    # Asked with the payment's row in hand, as a person who dismisses it has it.
+    if dismissals.is_dismissed(connection, promise.payment_id):
+        raise InvariantError(f"a person has dismissed payment {promise.payment_id}")
 
 
 def settled_by(connection: Connection, settlement_id: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select, text
 
-from airflow_b24.ledger import turnover
+from airflow_b24.ledger import dismissals, turnover
 from airflow_b24.ledger.schema import allocation, event, payment, raw, settlement
 from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, utc_now
@@ -87,6 +87,8 @@ def _promises() -> Iterator[Question]:
     yield "I1", "payment {id}", "{given} of its {amount} is promised", promised.having(given > payment.c.amount)
     said = "{given} of it is promised, but {allocated} is noted"
     yield "I1", "payment {id}", said, promised.having(given != payment.c.allocated)
+    dismissed = promised.where(payment.c.id.in_(select(dismissals.latest().c.payment_id)))
+    yield "I1", "payment {id}", "it is dismissed, yet {given} of it is promised", dismissed.having(given > 0)
     pair = (
         select(allocation.c.id, payment.c.currency, settlement.c.currency.label("other"))
         .join(payment, payment.c.id == allocation.c.payment_id)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping, select, update
 
-from airflow_b24.ledger import settlements
+from airflow_b24.ledger import dismissals, settlements
 from airflow_b24.ledger.schema import payment
 from airflow_b24.ledger.store import utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
@@ -90,9 +90,14 @@ def _hold(connection: Connection, payment_id: int) -> None:
     connection.execute(update(payment).where(payment.c.id == payment_id).values(held=True))
     # The veto goes onto the settlements in this same transaction: a sender sees it in its own row, never too late.
     settlements.hold_for_payment(connection, payment_id, "amended")
+    dismissals.reopen_changed(connection, payment_id)
 
 
 def unallocated(connection: Connection, *, held: bool = False) -> list[dict[str, Any]]:
-    """Payments of which nothing has been promised to an invoice yet, oldest booking first; or those of them held."""
-    query = select(payment).where(payment.c.allocated == 0, payment.c.held.is_(held))
+    """Payments of which nothing has been promised to an invoice yet, oldest booking first; or those of them held.
+
+    One that a person has dismissed is in neither list.
+    """
+    open_ = payment.c.id.not_in(select(dismissals.latest().c.payment_id))
+    query = select(payment).where(payment.c.allocated == 0, payment.c.held.is_(held), open_)
     return [dict(row) for row in connection.execute(query.order_by(payment.c.booked_on, payment.c.id)).mappings()]

@@ -85,7 +85,9 @@ def accept(store: Store, payment_id: int) -> bool:
         query = select(payment.c.held).where(payment.c.id == payment_id).with_for_update()
         held = connection.execute(query).scalar_one_or_none()
         if held is None:
-            raise InvariantError(f"payment {payment_id} is not in this ledger")
+            raise InvariantError(
+                f"PAYMENT_ID: {payment_id} is not in this ledger; `airflow b24 review` shows the numbers"
+            )
         if held:
             connection.execute(update(payment).where(payment.c.id == payment_id).values(held=False))
             _lift_vetoes(connection, payment_id)

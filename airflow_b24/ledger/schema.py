@@ -210,6 +210,17 @@ outcome = _table(
     CheckConstraint("verdict IN ('proven', 'part', 'review')", name="verdict"),
 )
 
+# A person has dealt with a payment elsewhere, or takes that word back; rows are only added, the newest counts.
+dismissal = _table(
+    "dismissal",
+    Column("id", Id, primary_key=True),
+    Column("payment_id", Id, ForeignKey("b24_payment.id"), nullable=False, index=True),
+    Column("what", String(16), nullable=False),
+    Column("said_by", String(255), nullable=False),
+    Column("said_at", UtcDateTime, nullable=False),
+    CheckConstraint("what IN ('dismissed', 'reopened')", name="what"),
+)
+
 event = _table(
     "event",
     Column("id", Id, primary_key=True),

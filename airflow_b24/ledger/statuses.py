@@ -1,4 +1,4 @@
-"""What became of each payment: derived from allocations, settlements and outcomes, never stored."""
+"""What became of each payment: derived from allocations, settlements, outcomes and dismissals, never stored."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from airflow_b24.ledger import outcomes
+from airflow_b24.ledger import dismissals, outcomes
 from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.schema import allocation, payment, settlement
 from airflow_b24.ledger.states import State
 
 
 def payments(connection: Connection) -> list[dict[str, Any]]:
-    """Every payment with its live `settlements`, and matching's newest word on it, in order of booking."""
-    said = outcomes.latest()
+    """Every payment with its live `settlements`, and the newest word of matching, and of a person, on it, in order of booking."""
+    said, dismissed = outcomes.latest(), dismissals.latest()
     query = (
         select(
             payment,
@@ -22,8 +22,11 @@ def payments(connection: Connection) -> list[dict[str, Any]]:
             said.c.reason.label("outcome_reason"),
             said.c.invoices,
             said.c.evidence.label("outcome_evidence"),
+            dismissed.c.said_at.label("dismissed_at"),
+            dismissed.c.said_by.label("dismissed_by"),
         )
         .outerjoin(said, said.c.payment_id == payment.c.id)
+        .outerjoin(dismissed, dismissed.c.payment_id == payment.c.id)
         .order_by(payment.c.booked_on, payment.c.id)
     )
     live = _live(connection)
@@ -74,7 +77,7 @@ def payment_of(connection: Connection, payment_id: int) -> dict[str, Any]:
     """One payment. Raises InvariantError when it is not in this ledger."""
     found = connection.execute(select(payment).where(payment.c.id == payment_id)).mappings().first()
     if found is None:
-        raise InvariantError(f"payment {payment_id} is not in this ledger")
+        raise InvariantError(f"PAYMENT_ID: {payment_id} is not in this ledger; `airflow b24 review` shows the numbers")
     return dict(found)
 
 

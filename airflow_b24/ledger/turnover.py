@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Select, func, or_, select, union_all
 from sqlalchemy import case as either
 
-from airflow_b24.ledger import outcomes
+from airflow_b24.ledger import dismissals, outcomes
 from airflow_b24.ledger.schema import allocation, payment, raw, settlement
 from airflow_b24.ledger.states import State
 
 
 @dataclass(slots=True)
 class Turnover:
-    """One account and currency; `paid`, `waiting` and `review` are what the payments' money is doing now."""
+    """One account and currency; the rest is what the payments' money is doing now."""
 
     account: str
     currency: str
@@ -26,10 +26,11 @@ class Turnover:
     paid: int = 0
     waiting: int = 0
     review: int = 0
+    dismissed: int = 0
 
     @property
     def accounted_for(self) -> int:
-        return self.paid + self.waiting + self.review
+        return self.paid + self.waiting + self.review + self.dismissed
 
 
 def turnovers(connection: Connection) -> list[Turnover]:
@@ -78,7 +79,7 @@ def _promised() -> Select[tuple[str, str, str, int]]:
 
 
 def _free() -> Select[tuple[str, str, str, int]]:
-    """Money that nothing is promised of: in review when matching or the bank has said so."""
+    """Money that nothing is promised of: in review when matching or the bank has said so, unless a person has dismissed it."""
     live = (
         select(allocation.c.payment_id, func.sum(allocation.c.amount).label("amount"))
         .join(settlement, settlement.c.id == allocation.c.settlement_id)
@@ -86,14 +87,16 @@ def _free() -> Select[tuple[str, str, str, int]]:
         .group_by(allocation.c.payment_id)
         .subquery("live")
     )
-    said = outcomes.latest()
+    said, dismissed = outcomes.latest(), dismissals.latest()
     rest = payment.c.amount - func.coalesce(live.c.amount, 0)
     # What a release has left over of a payment is nobody's until a person looks at it.
     left_over = live.c.amount > 0
-    doing = either((or_(payment.c.held.is_(True), said.c.verdict == "review", left_over), "review"), else_="waiting")
+    doubtful = or_(payment.c.held.is_(True), said.c.verdict == "review", left_over)
+    doing = either((dismissed.c.id.is_not(None), "dismissed"), (doubtful, "review"), else_="waiting")
     return (
         select(payment.c.account, payment.c.currency, doing.label("doing"), rest.label("amount"))
         .outerjoin(live, live.c.payment_id == payment.c.id)
         .outerjoin(said, said.c.payment_id == payment.c.id)
+        .outerjoin(dismissed, dismissed.c.payment_id == payment.c.id)
         .where(rest != 0)
     )

@@ -1,4 +1,4 @@
-"""The words of a match: why a pair is proven, and why a payment goes to a person instead."""
+"""The words of a match: why a pair is proven, and why a payment goes to a person instead, and what they can do."""
 
 from __future__ import annotations
 
@@ -35,5 +35,47 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "date_mismatch": "The date beside the invoice number is not the date of the invoice.",
         "one_identifier": "Only the invoice number fits; neither a tax id nor the invoice's date confirms it.",
         "competing_payments": "More than one payment proves the same invoice.",
+    }
+)
+
+_BY_HAND = "Mark the right invoice paid in Bitrix24 by hand, then dismiss the payment."
+_TAX_ID = (
+    "If the payer's tax id is missing or wrong in the company's requisites in Bitrix24, mend it there: the next run matches "
+    "again. Else mark the right invoice paid by hand, then dismiss the payment."
+)
+_ACCOUNT = "Write this bank account into the requisites of your own company in Bitrix24: the next run matches again."
+_SUM = (
+    "Correct the invoice's price in Bitrix24, and the next run matches again; or mark it paid by hand or pay the money back, "
+    "then dismiss the payment."
+)
+_SAME = "Dismiss the payment that is the same money twice, or not for this invoice: the next run matches the other."
+_TAKEN = (
+    "If it is the money for that invoice, nothing else is to do; else pay it back or find its invoice. Then dismiss it."
+)
+
+# For each of REASONS what a person can do, so that the next run can go on, or that nobody has to look again.
+ADVICE: Mapping[str, str] = MappingProxyType(
+    {
+        "suspicious_text": _BY_HAND,
+        "no_reference": _BY_HAND,
+        "unknown_reference": _BY_HAND,
+        "several_invoices": _BY_HAND,
+        "replaced": _BY_HAND,
+        "ambiguous": _BY_HAND,
+        "cancelled": "If the invoice is to be paid after all, take the cancellation back, and the next run matches again.",
+        "already_settled": _TAKEN,
+        "already_paid": _TAKEN,
+        "price_not_exact": _SUM,
+        "wrong_currency": _BY_HAND,
+        "overpaid": _SUM,
+        "underpaid": _TAX_ID,
+        "alike_payments": _SAME,
+        "released_before": _BY_HAND,
+        "payee_mismatch": _ACCOUNT,
+        "payee_unknown": _ACCOUNT,
+        "payer_mismatch": _TAX_ID,
+        "date_mismatch": _BY_HAND,
+        "one_identifier": _TAX_ID,
+        "competing_payments": _SAME,
     }
 )

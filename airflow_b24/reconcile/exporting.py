@@ -103,6 +103,7 @@ def _payment(
         "why": line.why,
         "paid_on": ", ".join(dict.fromkeys(paid[each] for each in mine if each in paid)),
         "cases": ", ".join(trouble for each in mine for trouble in troubles.get(each, ())),
+        "closed_on": row["dismissed_at"].date().isoformat() if row["dismissed_at"] else "",
         "id": line.payment,
     }
 

@@ -30,7 +30,7 @@ PATIENCE = timedelta(days=10)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One payment's fate; `status` is paid, by_hand, review, waiting or ignored; `amount` is None when unreadable.
+    """One payment's fate; `status` is paid, by_hand, review, waiting, dismissed or ignored; no `amount`: unreadable.
 
     `kinds` are those of the invoices it is put to: legacy, smart.
     """
@@ -54,7 +54,8 @@ class Line:
 def report(store: Store) -> dict[str, Any]:
     """Totals of everything in the ledger: counts by status, and sums in by account and currency (as texts).
 
-    `payments` = distinct payments delivered = `paid` + `review` + `waiting` + `ignored`; `paid` includes `by_hand`.
+    `payments` = distinct payments delivered = `paid` + `review` + `waiting` + `ignored` + `dismissed` (a person has dealt
+    with them elsewhere); `paid` includes `by_hand`.
     """
     return totals(lines(store))
 
@@ -74,6 +75,7 @@ def totals(found: list[Line]) -> dict[str, Any]:
         "review": counts["review"],
         "waiting": counts["waiting"],
         "ignored": counts["ignored"],
+        "dismissed": counts["dismissed"],
         "received": {key: str(money) for key, money in sorted(sums.items())},
     }
 
@@ -167,6 +169,9 @@ Fate = tuple[str, str, str, int | None]
 
 def _fate(row: dict[str, Any], overdue_before: datetime) -> Fate:
     """Status, reason code and sentence of one payment, and the settlement they are about."""
+    if row["dismissed_at"] is not None:
+        by, day = row["dismissed_by"], row["dismissed_at"].date()
+        return "dismissed", "dismissed", f"{by} has dealt with it elsewhere, as said on {day}.", None
     fates = [_settlement_fate(each, row["outcome_reason"] or "", overdue_before) for each in row["settlements"]]
     first = min(fates, key=lambda fate: URGENCY.index(fate[0]), default=None)
     if row["held"]:

@@ -52,6 +52,7 @@ def test_the_demo_ends_well_and_its_last_line_says_so_to_a_program(finished: Any
         "review": ends["review"],
         "waiting": 0,
         "ignored": ends["ignored"],
+        "dismissed": 0,
         "double_paid": 0,
         "agrees": True,
     }

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, text
 
-from airflow_b24.ledger import allocations, payments, records, releases, settlements
+from airflow_b24.ledger import allocations, dismissals, payments, records, releases, settlements
 from airflow_b24.ledger.allocations import Promise
 from airflow_b24.ledger.checking import check, examine
 from airflow_b24.ledger.facts import Decision
@@ -60,6 +60,16 @@ def test_a_ledger_in_good_order_has_no_violation_and_its_sums_agree(books: Store
     assert (sums.account, sums.currency, sums.came_in) == ("40702", "RUB", 6 * 11800)
     # Ready and collecting wait; so does what was released and what was never matched.
     assert (sums.paid, sums.waiting, sums.review) == (11800, 4 * 11800, 11800)
+
+
+def test_dismissed_money_is_accounted_for_apart(books: Store) -> None:
+    dismissals.dismiss(books, 6, "anna")
+    checked = check(books)
+    assert checked.violations == []
+    (sums,) = checked.turnovers
+    assert (sums.came_in, sums.waiting, sums.dismissed) == (6 * 11800, 3 * 11800, 11800)
+    dismissals.reopen(books, 6, "anna")
+    assert check(books).turnovers[0].dismissed == 0
 
 
 def test_an_empty_ledger_is_in_good_order(store: Store) -> None:
@@ -157,6 +167,10 @@ PLANTED = [
     ),
     ("UPDATE b24_settlement SET exponent = 3 WHERE id = 2", "I1", "allocation 2", "RUB is promised"),
     ("UPDATE b24_allocation SET amount = 0 WHERE id = 2", "I1", "allocation 2", "it is of nothing"),
+    (
+        "INSERT INTO b24_dismissal (payment_id, what, said_by, said_at) VALUES (2, 'dismissed', '', '2026-11-22 12:00:00')",
+        *("I1", "payment 2", "it is dismissed, yet 11800 of it is promised"),
+    ),
     (
         "UPDATE b24_settlement SET invoice_id = 1 WHERE id = 2",
         "I2",

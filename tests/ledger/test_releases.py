@@ -129,5 +129,5 @@ def test_a_settlement_stays_held_while_another_of_its_payments_is(
 
 
 def test_accepting_a_payment_that_is_not_there_is_refused(store: Store) -> None:
-    with pytest.raises(InvariantError, match="payment 7 is not in this ledger"):
+    with pytest.raises(InvariantError, match="PAYMENT_ID: 7 is not in this ledger"):
         releases.accept(store, 7)

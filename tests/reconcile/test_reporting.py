@@ -25,6 +25,7 @@ def test_an_empty_ledger_reports_nothing(office: Any) -> None:
         "review": 0,
         "waiting": 0,
         "ignored": 0,
+        "dismissed": 0,
         "received": {},
     }
 
@@ -53,7 +54,7 @@ def test_each_payment_has_one_fate_and_they_add_up(office: Any) -> None:
     }
     found = reporting.report(office.store)
     assert found.pop("received") == {f"{OWN_ACCOUNT} RUB": "472.57 RUB"}
-    assert found == {"payments": 8, "paid": 2, "by_hand": 1, "review": 3, "waiting": 2, "ignored": 1}
+    assert found == {"payments": 8, "paid": 2, "by_hand": 1, "review": 3, "waiting": 2, "ignored": 1, "dismissed": 0}
     assert found["payments"] == sum(found[name] for name in ("paid", "review", "waiting", "ignored"))
 
 

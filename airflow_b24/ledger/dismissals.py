@@ -1,0 +1,84 @@
+"""Dismissals: a person has dealt with a payment elsewhere. Every word of theirs stays; the newest counts."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, insert, select
+
+from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.schema import allocation, dismissal, payment, settlement
+from airflow_b24.ledger.states import State
+from airflow_b24.ledger.store import Store, utc_now
+
+DISMISSED: Final = "dismissed"
+REOPENED: Final = "reopened"
+BANK: Final = "the bank"
+
+
+def dismiss(store: Store, payment_id: int, by: str) -> bool:
+    """Take a payment out of matching and review, on the word of the person `by`. False when it is out already.
+
+    Raises ValueError while any of it is put to an invoice, InvariantError for an unknown id. Repeating is safe.
+    """
+    with store.transaction() as connection:
+        # A match that is promising it beside us takes this row too: whoever comes second sees what the first has done.
+        _lock(connection, payment_id)
+        refuse_promised(connection, payment_id)
+        return _say(connection, payment_id, DISMISSED, by)
+
+
+def reopen(store: Store, payment_id: int, by: str) -> bool:
+    """Take a dismissal back: the payment is matched again. False when it is not dismissed. Repeating is safe.
+
+    Raises InvariantError for an unknown id.
+    """
+    with store.transaction() as connection:
+        _lock(connection, payment_id)
+        return _say(connection, payment_id, REOPENED, by)
+
+
+def reopen_changed(connection: Connection, payment_id: int) -> None:
+    """Take a dismissal back because the bank has changed the payment: what the person dealt with was another."""
+    _say(connection, payment_id, REOPENED, BANK)
+
+
+def refuse_promised(connection: Connection, payment_id: int) -> None:
+    """Raise ValueError, with the way on, when any of the payment is put to an invoice."""
+    query = (
+        select(settlement.c.id, settlement.c.invoice_number)
+        .join(allocation, allocation.c.settlement_id == settlement.c.id)
+        .where(allocation.c.payment_id == payment_id, settlement.c.state != State.RELEASED)
+    )
+    found = connection.execute(query.order_by(settlement.c.id)).first()
+    if found is not None:
+        raise ValueError(
+            f"PAYMENT_ID: {payment_id} is put to invoice {found.invoice_number}: first "
+            f"`airflow b24 ledger release {found.id}`, then dismiss the payment"
+        )
+
+
+def is_dismissed(connection: Connection, payment_id: int) -> bool:
+    """Say whether the newest word on the payment is that it is dealt with."""
+    said = latest()
+    return connection.execute(select(said.c.id).where(said.c.payment_id == payment_id)).first() is not None
+
+
+def latest() -> Any:
+    """A subquery with one row for each payment that is dismissed now: {payment_id, said_by, said_at}."""
+    newest = select(func.max(dismissal.c.id)).group_by(dismissal.c.payment_id)
+    return select(dismissal).where(dismissal.c.id.in_(newest), dismissal.c.what == DISMISSED).subquery("dismissed")
+
+
+def _lock(connection: Connection, payment_id: int) -> None:
+    query = select(payment.c.id).where(payment.c.id == payment_id).with_for_update()
+    if connection.execute(query).first() is None:
+        raise InvariantError(f"PAYMENT_ID: {payment_id} is not in this ledger; `airflow b24 review` shows the numbers")
+
+
+def _say(connection: Connection, payment_id: int, what: str, by: str) -> bool:
+    if is_dismissed(connection, payment_id) == (what == DISMISSED):
+        return False
+    row = {"payment_id": payment_id, "what": what, "said_by": by[:255], "said_at": utc_now(connection)}
+    connection.execute(insert(dismissal).values(row))
+    return True

@@ -1,0 +1,112 @@
+"""`airflow b24 ledger dismiss|reopen`, and what `review` says of payments without a settlement, run in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from getpass import getuser
+from typing import Any
+
+import pytest
+
+from airflow_b24.ledger.payments import NewPayment
+from airflow_b24.ledger.records import Record, ingest
+from airflow_b24.operators import MatchPaymentsOperator
+
+Run = Callable[..., tuple[int, str, str]]
+TODAY = datetime.now(UTC).date()
+ACCOUNT = "40702810900000000001"
+
+
+def receive(world: Any, number: str = "7", **changed: Any) -> None:
+    texts = {"payer_name": "ООО «Северный ветер»", "payer_tax_id": "7711000219", "payer_account": ""}
+    money = {"amount": 11800, "currency": "RUB", "exponent": 2, "booked_on": TODAY, "document_number": "17"}
+    words = {"remittance": f"Оплата по счету № 2026/{number}", **texts, **money, **changed}
+    new = NewPayment(account=ACCOUNT, key=f"id:B{number}", occurrence=0, **words)
+    record = Record(json.dumps(words, default=str), "payment", payment=new, account=new.account, key=new.key)
+    ingest(world.store(), "bank", [record], None)
+
+
+def match() -> list[dict[str, int]]:
+    found: list[dict[str, int]] = MatchPaymentsOperator(task_id="match", mode="pay").execute({})
+    return found
+
+
+@pytest.fixture
+def overpaid(world: Any) -> Any:
+    """A ledger that pays, with one payment that is too much for its invoice."""
+    world.bill(7)
+    receive(world, amount=11900)
+    assert match() == []
+    return world
+
+
+def shown(run: Run, *words: str) -> list[tuple[str, str]]:
+    told = json.loads(run("report", "--json", *words)[1])
+    return [(each["payment"], each["status"]) for each in told["payments"]]
+
+
+def test_review_says_what_to_do_with_a_payment_without_a_settlement(overpaid: Any, run: Run) -> None:
+    _, out, _ = run("review")
+    lines = out.splitlines()
+    assert lines[2] == "    why       The payment is more than what is still to be paid of the invoice."
+    assert any(
+        line.startswith("    do        Correct the invoice's price in Bitrix24, and the next run") for line in lines
+    )
+    assert any(line.startswith("    dismiss   airflow b24 ledger dismiss 1   when it is dealt with") for line in lines)
+
+
+def test_a_dismissed_payment_waits_for_nobody_and_is_matched_no_more(overpaid: Any, run: Run) -> None:
+    code, out, err = run("ledger", "dismiss", "1", person="yes\n")
+    assert (code, out.startswith("Payment 1 is dismissed")) == (0, True)
+    assert "Payment 1: B7, 119.00 RUB, booked" in err
+    assert "I have dealt with this payment elsewhere" in err
+    assert "Nothing waits for a person." in run("review")[1]
+    overpaid.state.invoices[7].price += 1
+    assert match() == []
+    assert shown(run, "--status", "dismissed") == [("B7", "dismissed")]
+    _, out, _ = run("report")
+    assert f"{getuser()} has dealt with it" in " ".join(out.split())
+    assert "0 waiting, 0 ignored, 1 dismissed." in out
+
+
+def test_dismissed_money_has_a_place_in_the_books_and_its_day_in_the_export(overpaid: Any, run: Run) -> None:
+    run("ledger", "dismiss", "1", "--yes")
+    code, out, _ = run("ledger", "check")
+    zeros = "paid 0.00 RUB + waiting 0.00 RUB + review 0.00 RUB"
+    assert (code, f"{ACCOUNT}: in 119.00 RUB = {zeros} + dismissed 119.00 RUB" in out) == (0, True)
+    row = json.loads(run("ledger", "export", "--format", "json")[1])[0]
+    assert (row["status"], row["closed_on"]) == ("dismissed", TODAY.isoformat())
+
+
+def test_a_reopened_payment_is_matched_again(overpaid: Any, run: Run) -> None:
+    run("ledger", "dismiss", "1", "--yes")
+    overpaid.state.invoices[7].price += 1
+    code, out, _ = run("ledger", "reopen", "1", person="yes\n")
+    assert (code, out) == (0, "Payment 1 is open again: the next matching run looks at it.\n")
+    assert [each["invoice_id"] for each in match()] == [7]
+
+
+def test_a_word_said_twice_changes_nothing(overpaid: Any, run: Run) -> None:
+    assert run("ledger", "reopen", "1", "--yes")[1] == "Payment 1 is not dismissed; nothing has changed.\n"
+    run("ledger", "dismiss", "1", "--yes")
+    assert run("ledger", "dismiss", "1", "--yes")[1] == "Payment 1 is dismissed already; nothing has changed.\n"
+
+
+def test_a_payment_put_to_an_invoice_is_not_dismissed_and_the_way_on_is_named(overpaid: Any, run: Run) -> None:
+    overpaid.state.invoices[7].price += 1
+    match()
+    code, out, err = run("ledger", "dismiss", "1", "--yes")
+    assert (code, out) == (2, "")
+    assert err == (
+        "PAYMENT_ID: 1 is put to invoice 2026/7: first `airflow b24 ledger release 1`, then dismiss the payment\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["dismiss", "reopen"])
+def test_a_ledger_that_does_not_pay_keeps_no_word_of_a_person(overpaid: Any, run: Run, command: str) -> None:
+    (key,) = overpaid.api.variables
+    overpaid.api.variables[key] = json.dumps({"ledger": "another", "mark": 1})
+    code, out, err = run("ledger", command, "1", "--yes")
+    assert (code, out, "is paid from ledger another" in err) == (2, "", True)

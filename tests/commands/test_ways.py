@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_b24.commands.ways import WHEN, advice, ways_on
+from airflow_b24.ledger.states import REASONS as SETTLEMENT_REASONS
+from airflow_b24.payments.reasons import ADVICE, REASONS
+from airflow_b24.reconcile.reporting import PART_OVERDUE, Line
+
+
+def words(reason: str, **ids: int) -> list[str]:
+    return [word for word, _, _ in ways_on(Line("review", "", reason, "B1", **ids))]
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+def test_a_payment_without_a_settlement_can_always_be_dismissed_and_what_to_do_is_said(reason: str) -> None:
+    assert words(reason, payment_id=4) == ["dismiss"]
+    assert advice(Line("review", "", reason, "B1")) == ADVICE[reason]
+
+
+@pytest.mark.parametrize("reason", sorted(SETTLEMENT_REASONS.keys() - {"held"}))
+def test_a_settlement_in_review_can_be_confirmed_whatever_was_read_of_its_invoice(reason: str) -> None:
+    assert words(reason, payment_id=4, settlement_id=1) == ["release", "retry", "confirm"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "ids", "expected"),
+    [
+        ("held", {"settlement_id": 1}, ["release", "retry"]),
+        ("amended", {"payment_id": 4}, ["accept", "dismiss"]),
+        ("amended", {"payment_id": 4, "settlement_id": 1}, ["accept", "release"]),
+        ("reversed", {"case_id": 3, "settlement_id": 1}, ["close", "release"]),
+        ("late_effect", {"case_id": 3, "settlement_id": 1}, ["close"]),
+        (PART_OVERDUE, {"payment_id": 4, "settlement_id": 1}, ["release"]),
+        ("unknown", {"settlement_id": 1}, []),
+        ("quarantined", {}, []),
+    ],
+)
+def test_each_kind_of_trouble_has_its_commands(reason: str, ids: dict[str, int], expected: list[str]) -> None:
+    assert words(reason, **ids) == expected
+
+
+def test_each_way_says_when_it_fits() -> None:
+    assert [(number, when) for _, number, when in ways_on(Line("review", "", "overpaid", "B1", payment_id=4))] == [
+        (4, WHEN["dismiss"])
+    ]

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from airflow_b24.ledger import allocations, dismissals, payments, releases, settlements, statuses
+from airflow_b24.ledger.allocations import Promise
+from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.schema import dismissal
+from airflow_b24.ledger.store import Store
+
+Receive = Callable[..., int]
+Make = Callable[..., Promise]
+
+
+def open_payments(store: Store) -> list[int]:
+    with store.snapshot() as connection:
+        return [row["id"] for held in (False, True) for row in payments.unallocated(connection, held=held)]
+
+
+def words(store: Store) -> list[tuple[str, str]]:
+    with store.snapshot() as connection:
+        rows = connection.execute(select(dismissal.c.what, dismissal.c.said_by).order_by(dismissal.c.id))
+        return [(row.what, row.said_by) for row in rows]
+
+
+def test_a_dismissed_payment_is_matched_no_more_until_it_is_reopened(store: Store, receive: Receive) -> None:
+    one, other = receive(store), receive(store, "id:B2")
+    assert dismissals.dismiss(store, one, "anna")
+    assert open_payments(store) == [other]
+    assert dismissals.reopen(store, one, "boris")
+    assert open_payments(store) == [one, other]
+
+
+def test_every_word_stays_with_who_said_it_and_the_newest_counts(store: Store, receive: Receive) -> None:
+    one = receive(store)
+    said = [
+        dismissals.dismiss(store, one, "anna"),
+        dismissals.dismiss(store, one, "boris"),
+        dismissals.reopen(store, one, "boris"),
+        dismissals.reopen(store, one, "anna"),
+        dismissals.dismiss(store, one, "anna"),
+    ]
+    assert said == [True, False, True, False, True]
+    assert words(store) == [("dismissed", "anna"), ("reopened", "boris"), ("dismissed", "anna")]
+    with store.snapshot() as connection:
+        [row] = statuses.payments(connection)
+    assert (row["dismissed_by"], row["dismissed_at"].tzinfo is not None) == ("anna", True)
+
+
+def test_a_payment_that_is_put_to_an_invoice_is_released_first(store: Store, receive: Receive, promise: Make) -> None:
+    one = receive(store)
+    (settlement_id,) = allocations.allocate(store, promise(store, one))
+    with pytest.raises(ValueError, match=f"PAYMENT_ID: {one} .* first `airflow b24 ledger release {settlement_id}`"):
+        dismissals.dismiss(store, one, "anna")
+    assert words(store) == []
+    releases.release(store, settlements.look(store, settlement_id))
+    assert dismissals.dismiss(store, one, "anna")
+
+
+def test_nothing_is_promised_of_a_payment_that_was_dismissed_meanwhile(
+    store: Store, receive: Receive, promise: Make
+) -> None:
+    one = receive(store)
+    made = promise(store, one)
+    dismissals.dismiss(store, one, "anna")
+    assert allocations.allocate(store, made) == ()
+    with store.snapshot() as connection:
+        assert settlements.live_invoices(connection, 1) == set()
+
+
+def test_of_a_match_and_a_person_at_the_same_time_one_comes_first(
+    postgres_store: Store, receive: Receive, promise: Make
+) -> None:
+    for number in range(1, 9):
+        one = receive(postgres_store, f"id:B{number}")
+        made = promise(postgres_store, one, invoice_id=number)
+
+        def dismissed(one: int = one) -> bool:
+            try:
+                return dismissals.dismiss(postgres_store, one, "anna")
+            except ValueError:
+                return False
+
+        with ThreadPoolExecutor(2) as pool:
+            by_person, by_match = pool.submit(dismissed), pool.submit(allocations.allocate, postgres_store, made)
+        assert by_person.result() != bool(by_match.result())
+
+
+def test_a_payment_that_the_bank_changes_is_open_again(store: Store, payment: Callable[..., Any]) -> None:
+    with store.transaction() as connection:
+        one, _ = payments.record(connection, payment())
+    dismissals.dismiss(store, one, "anna")
+    with store.transaction() as connection:
+        assert payments.record(connection, payment(amount=1)) == (one, "amended")
+    assert open_payments(store) == [one]
+    assert words(store) == [("dismissed", "anna"), ("reopened", "the bank")]
+    assert dismissals.dismiss(store, one, "anna")
+    assert open_payments(store) == []
+
+
+@pytest.mark.parametrize("say", [dismissals.dismiss, dismissals.reopen])
+def test_a_payment_that_is_not_there_is_named(store: Store, say: Callable[..., bool]) -> None:
+    with pytest.raises(InvariantError, match="PAYMENT_ID: 7 is not in this ledger"):
+        say(store, 7, "anna")
