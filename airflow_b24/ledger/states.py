@@ -58,21 +58,22 @@ PASSING = frozenset(
     }
 )
 
+# What was seen then: the portal may show something else by now, so that each must be true at any time.
 REASONS: Mapping[str, str] = {
     "already_paid": "The invoice was already paid, and not provably with this money: confirm it if it was.",
-    "amount_changed": "The invoice's amount or currency is not what the payment was matched with.",
-    "cancelled": "The invoice is cancelled.",
+    "amount_changed": "The invoice's amount or currency was not what the payment was matched with.",
+    "cancelled": "The invoice was cancelled when it was read.",
     "gave_up": "Too many attempts came to no end: look at the invoice in Bitrix24, then retry.",
     "held": "The bank changed or took back the payment.",
-    "invoice_changed": "The invoice's number, customer or own company is not what the payment was matched with.",
-    "invoice_not_found": "The portal does not know the invoice.",
+    "invoice_changed": "The invoice's number, customer or own company was not what the payment was matched with.",
+    "invoice_not_found": "The portal did not know the invoice when it was asked.",
     "landed_then_changed": "Our call may have landed and somebody changed the invoice since.",
-    "no_payment_document": "The invoice has not exactly one payment document of its whole sum: add or correct it.",
-    "paid_other_amount": "The invoice is paid, but for another amount or currency than expected.",
+    "no_payment_document": "The invoice had not exactly one payment document of its whole sum: add or correct it.",
+    "paid_other_amount": "The invoice was paid, but for another amount or currency than expected.",
     "portal_refused": "The portal refused to pay the invoice.",
-    "required_field": "The stage of paid invoices asks for a field that is empty: fill it in there, then retry.",
+    "required_field": "The stage of paid invoices asked for a field that was empty: fill it in there, then retry.",
     RESTORED: "The ledger went on from a copy while this was under way: look whether it was paid since, then retry.",
-    "sibling_changed": "The same payment is for other invoices too, and one of them is not what it was matched with.",
-    "stage_says_paid": "The invoice stands in a stage of success, yet its payment document is unpaid: look which is right.",
-    "true_but_unpaid": "The portal answered true, yet the invoice stays unpaid: check the pay system.",
+    "sibling_changed": "The same payment is for other invoices too, and one of them was not what it was matched with.",
+    "stage_says_paid": "The invoice stood in a stage of success, yet its payment document was unpaid: look which is right.",
+    "true_but_unpaid": "The portal answered true, yet the invoice stayed unpaid when it was read: check the pay system.",
 }

@@ -172,7 +172,7 @@ def test_a_review_that_was_mended_is_retried_and_paid(office: Any) -> None:
     ("spoil", "problem"),
     [
         (lambda office: office.person(2, "P"), "is paid; if it was with this money, confirm it"),
-        (lambda office: office.person(2, "D"), "The invoice is cancelled"),
+        (lambda office: office.person(2, "D"), "The invoice was cancelled"),
         (lambda office: office.bill(price="119.00"), r"\(amount_changed\)"),
         (lambda office: office.bill(number="2026/9"), r"\(invoice_changed\)"),
         (lambda office: office.receive(amount=1), "The bank changed or took back the payment"),

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_b24.commands.ways import ways_on
 from airflow_b24.ledger import records
 from airflow_b24.ledger.records import Record
 from airflow_b24.reconcile import reporting
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
+from airflow_b24.reconcile.sweeping import sweep
 from airflow_b24.sandbox.bank import OWN_ACCOUNT
 
 
@@ -79,7 +81,24 @@ def test_each_settlement_in_review_says_why_in_words(office: Any) -> None:
     office.person(2, "D")
     settle(office, 2)
     [line] = reporting.lines(office.store)
-    assert (line.status, line.reason, line.why) == ("review", "cancelled", "The invoice is cancelled.")
+    assert (line.status, line.reason, line.why) == (
+        "review",
+        "cancelled",
+        "The invoice was cancelled when it was read.",
+    )
+
+
+def test_what_is_said_of_a_review_stays_true_when_the_portal_shows_something_else_by_now(office: Any) -> None:
+    office.ready()
+    office.fault("unpaid", match={"INVOICE_ID": "2"})
+    settle(office, 2)
+    # By hand, with another voucher's number: nothing proves that it was with this money, so the sweep leaves it.
+    office.state.invoices[2].voucher_number = "99"
+    office.person(2, "P")
+    assert sweep(office.desk)["closed"] == 0
+    [line] = reporting.reviews(office.store)
+    assert (line.reason, "stayed unpaid when it was read" in line.why) == ("true_but_unpaid", True)
+    assert (line.settlement_id, "confirm") in [(number, word) for word, number, _ in ways_on(line)]
 
 
 def reviews(office: Any) -> list[tuple[Any, ...]]:
@@ -114,7 +133,11 @@ def test_a_plain_pay_in_review_says_why(office: Any) -> None:
     office.person(2, "D")
     row = settle_plain(office.desk, 2, office.pay_system).row
     [line] = reporting.reviews(office.store)
-    assert (line.reason, line.why, line.settlement_id) == ("cancelled", "The invoice is cancelled.", row.id)
+    assert (line.reason, line.why, line.settlement_id) == (
+        "cancelled",
+        "The invoice was cancelled when it was read.",
+        row.id,
+    )
 
 
 def test_trouble_after_the_end_waits_for_a_person_and_is_no_payment(office: Any) -> None:
