@@ -14,7 +14,7 @@ from airflow_b24.bitrix.invoice import Invoice
 from airflow_b24.commands.answering import PROBLEM, as_json, confirmed, hooked, note, settings, tell
 from airflow_b24.commands.lookup import Ledger, look_up
 from airflow_b24.commands.printing import one_line
-from airflow_b24.ledger import adoptions, portals
+from airflow_b24.ledger import adoptions
 from airflow_b24.ledger.checking import Checked, check
 from airflow_b24.ledger.store import Store
 from airflow_b24.ledger.turnover import Turnover
@@ -24,7 +24,7 @@ from airflow_b24.payments.money import Money
 from airflow_b24.pins import VariablePins
 from airflow_b24.reconcile.desk import Desk
 from airflow_b24.reconcile.exporting import export
-from airflow_b24.reconcile.guarding import Standing, compare, pin
+from airflow_b24.reconcile.guarding import Standing, compare, pin, standings
 from airflow_b24.reconcile.witnessing import as_found, paid_lately, unknown_pays
 
 _ASKED: Final = "I have looked: no other ledger pays on this portal, and the invoices above were paid. This ledger goes on from here."
@@ -102,10 +102,7 @@ def _there(ledger: Ledger) -> Store:
 
 def _unpinned(store: Store) -> Iterator[Violation]:
     """What would stop paying at once: see `reconcile.guarding`."""
-    with store.snapshot() as connection:
-        known = portals.every(connection)
-    for portal_id in known:
-        standing = compare(store, VariablePins(), portal_id)
+    for standing in standings(store, VariablePins()):
         if standing.trouble is not None:
             yield Violation("I5", f"portal {standing.name}", f"{standing.trouble}; see `airflow b24 ledger adopt`")
 

@@ -19,6 +19,7 @@ from airflow_b24.commands.answering import PROBLEM, as_json, hooked, tell
 from airflow_b24.commands.answering import settings as read_connection
 from airflow_b24.commands.bank import bank_answers
 from airflow_b24.commands.lookup import open_ledger
+from airflow_b24.commands.pinning import ledger_pays
 from airflow_b24.commands.printing import finding_lines, setup_lines
 from airflow_b24.connection import OAUTH, Settings, read_settings
 from airflow_b24.hooks import Bitrix24Hook
@@ -56,6 +57,7 @@ def run_doctor(args: Namespace) -> None:
         # The tokens of an application are renewed in the ledger alone.
         with hook.get_conn() if settings.application else _client(settings) as client:
             found = examine(client, pay_system, lambda: open_ledger(hook), settings.invoice_type, settings.wishes)
+        found.append(ledger_pays(hook))
         if args.http_conn_id:
             found.append(bank_answers(args.http_conn_id, args.http_endpoint))
         tell(as_json([asdict(each) for each in found]) if args.json else finding_lines(found))

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_b24.commands.answering import as_json, hooked, tell
 from airflow_b24.commands.lookup import Ledger, look_up
+from airflow_b24.commands.pinning import warn_of_another
 from airflow_b24.commands.printing import report_lines, review_lines
 from airflow_b24.reconcile import reporting
 from airflow_b24.reconcile.reporting import Line
@@ -19,6 +20,7 @@ def run_report(args: Namespace) -> None:
     """Print every payment and what became or would become of it, then totals of all of them."""
     with hooked(args) as hook:
         ledger = look_up(hook)
+        warn_of_another(hook, ledger.store)
         every = reporting.lines(ledger.store) if ledger.store else []
         shown = [line for line in every if args.status is None or _has_status(line, args.status)]
         totals = reporting.totals(every)
@@ -32,6 +34,7 @@ def run_review(args: Namespace) -> None:
     """Print what waits for a person, newest first."""
     with hooked(args) as hook:
         ledger = look_up(hook)
+        warn_of_another(hook, ledger.store)
         waiting = reporting.reviews(ledger.store) if ledger.store else []
         if args.json:
             tell(as_json([_plain(line) for line in waiting]))

@@ -52,14 +52,14 @@ class Standing:
     def trouble(self) -> str | None:
         """What is wrong with it in words, None when it may pay."""
         if not self.pins and not self.is_new:
-            return f"nothing is pinned for {self.name}, yet this ledger has settlements: is it a copy?"
+            return f"nothing is pinned for {self.name}, yet this ledger has settlements, as a copy has"
         for pin in self.pins:
             if pin.id != self.ledger.id:
                 return f"this is ledger {self.ledger.id}, but {self.name} is paid from ledger {pin.id}"
             if pin.mark > self.ledger.mark:
                 ends = f"its story ends at event {self.ledger.mark}, while event {pin.mark} has been seen"
                 return (
-                    f"this ledger is older than what was paid from it on {self.name} ({ends}): is it a restored backup?"
+                    f"this ledger is older than what was paid from it on {self.name} ({ends}), as a restored backup is"
                 )
         return None
 
@@ -83,6 +83,20 @@ def compare(store: Store, pins: Pins, portal_id: int) -> Standing:
     with store.snapshot() as connection:
         # After the pin, which others may be raising while we look.
         return Standing(identity.read(connection), pinned, is_new)
+
+
+def standings(store: Store, pins: Pins, host: str = "") -> list[Standing]:
+    """Lay the ledger beside the pins of every portal it serves, and of `host`, which it may not know yet; reads only.
+
+    Raises LedgerError when either cannot be read.
+    """
+    with store.snapshot() as connection:
+        known = portals.every(connection)
+        ours = identity.read(connection)
+    found = [compare(store, pins, portal_id) for portal_id in known]
+    if host and not any(host in each.pinned for each in found):
+        found.append(Standing(ours, {host: pins.get(host)}, is_new=True))
+    return found
 
 
 def refuse_foreign_ledger(

@@ -123,8 +123,8 @@ def test_doctor_finds_a_prepared_portal_well(world: Any, run: Run) -> None:
     code, out, _ = run("doctor")
 
     assert code == 0
-    assert [line[:2] for line in out.splitlines()[:-1]] == ["ok"] * 12
-    assert out.splitlines()[-1] == "12 ok"
+    assert [line[:2] for line in out.splitlines()[:-1]] == ["ok"] * 13
+    assert out.splitlines()[-1] == "13 ok"
 
 
 def test_doctor_says_how_to_mend_a_problem_and_exits_with_1(world: Any, run: Run) -> None:

@@ -134,7 +134,7 @@ def test_a_restored_backup_is_refused_by_its_mark(office: Any, board: Board, tmp
     pay(office, board, 3)
     refuse_foreign_ledger(office.desk, board, OURS)
     assert "older than what was paid from it on portal.example" in refused(backup, board)
-    assert "is it a restored backup?" in refused(backup, board)
+    assert "as a restored backup is" in refused(backup, board)
     refuse_foreign_ledger(office.desk, board, OURS)
 
 
