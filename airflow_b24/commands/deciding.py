@@ -22,13 +22,14 @@ from airflow_b24.commands.printing import (
     retried_line,
 )
 from airflow_b24.hooks import Bitrix24Hook
-from airflow_b24.ledger import dismissals, settlements, statuses
+from airflow_b24.ledger import dismissals, revisions, settlements, statuses
 from airflow_b24.ledger.cases import close_one, open_cases
 from airflow_b24.ledger.facts import Row, Sibling
 from airflow_b24.ledger.releases import accept
 from airflow_b24.ledger.store import Store
 from airflow_b24.payments.money import Money
 from airflow_b24.pins import VariablePins
+from airflow_b24.reconcile.differing import changes
 from airflow_b24.reconcile.guarding import refuse_foreign_ledger
 from airflow_b24.reconcile.releasing import confirm, release, retry
 
@@ -64,7 +65,7 @@ def run_confirm(args: Namespace) -> None:
 def run_accept(args: Namespace) -> None:
     """Let a payment that the bank changed or took back stand as it was first delivered."""
     asked = "I have looked: this payment stands as it was first delivered, as written above."
-    with _decided(args, _payment(args.payment_id), asked) as (hook, _):
+    with _decided(args, _amended(args.payment_id), asked) as (hook, _):
         was_held = accept(hook.ledger, args.payment_id)
         tell([accepted_line(args.payment_id, was_held=was_held)])
 
@@ -140,6 +141,17 @@ def _payment(payment_id: int) -> About:
         with store.snapshot() as connection:
             found = statuses.payment_of(connection, payment_id)
         return None, [_told(found, found["amount"])]
+
+    return about
+
+
+def _amended(payment_id: int) -> About:
+    def about(store: Store) -> Shown:
+        row, told = _payment(payment_id)(store)
+        with store.snapshot() as connection:
+            revision = revisions.of_held(connection).get(payment_id)
+        changed = changes(revision.before, revision.now) if revision else ""
+        return row, [*told, f"The bank has changed {changed}"] if changed else told
 
     return about
 

@@ -14,6 +14,8 @@ from airflow_b24.ledger.upsert import insert_if_absent
 REVERSED = "reversed"
 LATE_EFFECT = "late_effect"
 OVERTAKEN = "overtaken"
+# The bank has changed or taken back a payment after its invoice was paid.
+AMENDED = "amended"
 
 
 def open_case(connection: Connection, settlement_id: int, kind: str, evidence: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping, select, update
 
-from airflow_b24.ledger import dismissals, settlements
+from airflow_b24.ledger import cases, dismissals, settlements
 from airflow_b24.ledger.schema import payment
 from airflow_b24.ledger.store import utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
@@ -89,7 +89,7 @@ def _hold(connection: Connection, payment_id: int) -> None:
     # The payment first: a promise that is being made beside us has locked it, and is only seen once it is committed.
     connection.execute(update(payment).where(payment.c.id == payment_id).values(held=True))
     # The veto goes onto the settlements in this same transaction: a sender sees it in its own row, never too late.
-    settlements.hold_for_payment(connection, payment_id, "amended")
+    settlements.hold_for_payment(connection, payment_id, cases.AMENDED)
     dismissals.reopen_changed(connection, payment_id)
 
 

@@ -102,7 +102,7 @@ def _lift_vetoes(connection: Connection, payment_id: int) -> None:
         if found["state"] == State.RELEASED or _is_held(connection, settlement_id):
             continue
         write(connection, settlement_id, {"hold": None})
-        cases.close(connection, settlement_id, "amended")
+        cases.close(connection, settlement_id, cases.AMENDED)
         now = utc_now(connection)
         events.append(connection, settlement_id, "accepted", state=found["state"], fence=found["fence"], at=now)
 

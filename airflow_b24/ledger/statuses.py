@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from airflow_b24.ledger import dismissals, outcomes
+from airflow_b24.ledger import dismissals, outcomes, revisions
 from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.schema import allocation, payment, settlement
 from airflow_b24.ledger.states import State
 
 
 def payments(connection: Connection) -> list[dict[str, Any]]:
-    """Every payment with its live `settlements`, and the newest word of matching, and of a person, on it, in order of booking."""
+    """Every payment with its live `settlements`, what the bank changed (`revision`), and the newest word of matching, and of a person, on it, in order of booking."""
     said, dismissed = outcomes.latest(), dismissals.latest()
     query = (
         select(
@@ -29,8 +29,9 @@ def payments(connection: Connection) -> list[dict[str, Any]]:
         .outerjoin(dismissed, dismissed.c.payment_id == payment.c.id)
         .order_by(payment.c.booked_on, payment.c.id)
     )
-    live = _live(connection)
-    return [{**row, "settlements": live.get(row["id"], [])} for row in connection.execute(query).mappings()]
+    live, revised = _live(connection), revisions.of_held(connection)
+    rows = connection.execute(query).mappings()
+    return [{**row, "settlements": live.get(row["id"], []), "revision": revised.get(row["id"])} for row in rows]
 
 
 def _live(connection: Connection) -> dict[int, list[dict[str, Any]]]:

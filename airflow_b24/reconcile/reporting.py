@@ -14,6 +14,7 @@ from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.payments.money import Money
 from airflow_b24.payments.reasons import REASONS, RULES
+from airflow_b24.reconcile.differing import changes
 from airflow_b24.reconcile.table import table
 
 CASES: Mapping[str, str] = {
@@ -112,7 +113,8 @@ def reviews(store: Store) -> list[Line]:
     """Everything that waits for a person, newest first: also invoices paid by their id, and trouble after the end."""
     with store.snapshot() as connection:
         plain = [_plain(row) for row in statuses.plain_open(connection)]
-        trouble = [_case(row) for row in cases.open_cases(connection)]
+        # A payment that the bank has changed is shown as such, with its case.
+        trouble = [_case(row) for row in cases.open_cases(connection) if row["kind"] != cases.AMENDED]
     waiting = [line for line in lines(store) if line.status == "review"] + plain + trouble
     return sorted(waiting, key=lambda line: line.booked_on, reverse=True)
 
@@ -175,11 +177,18 @@ def _fate(row: dict[str, Any], overdue_before: datetime) -> Fate:
     fates = [_settlement_fate(each, row["outcome_reason"] or "", overdue_before) for each in row["settlements"]]
     first = min(fates, key=lambda fate: URGENCY.index(fate[0]), default=None)
     if row["held"]:
-        return "review", "amended", "The bank sent this payment again with other content.", first and first[3]
+        return "review", "amended", _amended(row, first), first and first[3]
     if first and row["allocated"] < row["amount"]:
         free = Money(row["amount"] - row["allocated"], row["currency"])
         return "review", REST_FREE, f"{free} of it is put to no invoice any more.", first[3]
     return first or (*_outcome_fate(row), None)
+
+
+def _amended(row: dict[str, Any], first: Fate | None) -> str:
+    is_paid = first is not None and first[0] in {"paid", "by_hand"}
+    said = CASES["amended"] if is_paid else "The bank sent this payment again with other content."
+    changed = changes(row["revision"].before, row["revision"].now) if row["revision"] else ""
+    return f"{said} Changed: {changed}." if changed else said
 
 
 def _settlement_fate(each: dict[str, Any], rule: str, overdue_before: datetime) -> Fate:

@@ -110,3 +110,15 @@ def test_a_ledger_that_does_not_pay_keeps_no_word_of_a_person(overpaid: Any, run
     overpaid.api.variables[key] = json.dumps({"ledger": "another", "mark": 1})
     code, out, err = run("ledger", command, "1", "--yes")
     assert (code, out, "is paid from ledger another" in err) == (2, "", True)
+
+
+def test_accept_shows_what_the_bank_has_changed_and_so_do_review_and_export(overpaid: Any, run: Run) -> None:
+    receive(overpaid, amount=100)
+    changed = "amount: 11900 -> 100"
+    _, out, _ = run("review")
+    assert f"with other content. Changed: {changed}." in out
+    assert "    accept    airflow b24 ledger accept 1" in out
+    code, _, err = run("ledger", "accept", "1", "--yes")
+    assert (code, err.splitlines()[1]) == (0, f"The bank has changed {changed}")
+    receive(overpaid, amount=200)
+    assert "11900 -> 200" in json.loads(run("ledger", "export", "--format", "json")[1])[0]["why"]

@@ -83,12 +83,15 @@ class Office:
     def fault(self, kind: str, times: int = 1, method: str = PAY, **details: Any) -> None:
         self.state.faults.rules.append(Rule(kind, method, times=times, **details))
 
-    def receive(self, invoice_id: int = 2, key: str = "", amount: int = 11800, **changed: Any) -> int:
+    def new_payment(self, invoice_id: int = 2, key: str = "", amount: int = 11800, **changed: Any) -> NewPayment:
         words = f"Оплата по счету № 2026/{invoice_id} от {BILLED:%d.%m.%Y}"
         payer = {"payer_name": "ООО «Северный ветер»", "payer_tax_id": "7711000219", "payer_account": ""}
         money = {"amount": amount, "currency": "RUB", "exponent": 2, "booked_on": TODAY - timedelta(days=2)}
         fixed = {"account": OWN_ACCOUNT, "key": key or f"id:B{invoice_id}", "occurrence": 0, "remittance": words}
-        new = NewPayment(**{**fixed, **payer, **money, "document_number": "17", **changed})
+        return NewPayment(**{**fixed, **payer, **money, "document_number": "17", **changed})
+
+    def receive(self, invoice_id: int = 2, key: str = "", amount: int = 11800, **changed: Any) -> int:
+        new = self.new_payment(invoice_id, key, amount, **changed)
         with self.store.transaction() as connection:
             return payments.record(connection, new)[0]
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 from airflow_b24.commands.ways import ways_on
@@ -149,12 +151,23 @@ def test_trouble_after_the_end_waits_for_a_person_and_is_no_payment(office: Any)
     assert (reporting.report(office.store)["payments"], reporting.report(office.store)["review"]) == (1, 0)
 
 
-def test_an_amendment_of_a_paid_payment_is_shown_as_the_payment_and_as_the_case(office: Any) -> None:
+def test_an_amendment_of_a_paid_payment_is_shown_once(office: Any) -> None:
     settlement_id = office.ready()
     settle(office, 2)
     office.receive(amount=1)
-    assert reviews(office) == [("amended", "2026/2", "118.00 RUB", settlement_id)] * 2
-    assert {line.why for line in reporting.reviews(office.store)} == {
-        "The invoice is paid, and the bank has since sent the payment again with other content.",
-        "The bank sent this payment again with other content.",
-    }
+    assert reviews(office) == [("amended", "2026/2", "118.00 RUB", settlement_id)]
+    [line] = reporting.reviews(office.store)
+    assert line.why == "The invoice is paid, and the bank has since sent the payment again with other content."
+
+
+def test_what_the_bank_changed_is_said(office: Any) -> None:
+    told = {"purpose": "2026/2", "amount": {"number": "118.00"}, "status": "booked"}
+    since = {**told, "amount": {"number": "1.00"}}
+    payment_id = office.receive()
+    for body, changed in ((told, {}), (since, {"amount": 100})):
+        new = replace(office.new_payment(2), **changed)
+        record = Record(json.dumps(body), "payment", payment=new, account=new.account, key=new.key)
+        records.ingest(office.store, "bank", [record], None)
+    [line] = reporting.reviews(office.store)
+    assert (line.payment_id, line.reason) == (payment_id, "amended")
+    assert line.why == "The bank sent this payment again with other content. Changed: amount: 118.00 -> 1.00."

@@ -1,0 +1,34 @@
+"""Revisions: of a payment that the bank has changed, the record it was read from and the newest that says otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from airflow_b24.ledger.records import AMENDED
+from airflow_b24.ledger.schema import payment, raw
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The two records' texts, as they were delivered."""
+
+    before: str
+    now: str
+
+
+def of_held(connection: Connection) -> dict[int, Revision]:
+    """By payment that is held, what the bank changed in it; one whose records are not there is left out."""
+    columns = (raw.c.payment_id, raw.c.source, raw.c.rule, raw.c.verdict, raw.c.body)
+    query = select(*columns).join(payment, payment.c.id == raw.c.payment_id).where(payment.c.held.is_(True))
+    first: dict[tuple[int, str], str] = {}
+    newest: dict[int, tuple[str, str]] = {}
+    for payment_id, source, rule, verdict, body in connection.execute(query.order_by(raw.c.id)):
+        if verdict == "payment":
+            # Any source's record will do where the one that changed it has none of its own.
+            first[payment_id, source] = first[payment_id, ""] = body
+        elif rule == AMENDED["rule"]:
+            newest[payment_id] = source, body
+    found = {each: (first.get((each, source)) or first.get((each, "")), now) for each, (source, now) in newest.items()}
+    return {each: Revision(before, now) for each, (before, now) in found.items() if before is not None}
