@@ -38,8 +38,9 @@ class Invoice:
     """An open or lately closed item of a portal; `kind` and `id` identify it within that portal.
 
     `amount` is None when the portal's price is not exact in minor units. `own_accounts` is None when the receiving
-    accounts are not known. `settled` says that the ledger already has a live settlement on it, `collected` which payments
-    it has for it so far while their sum is smaller than `amount`.
+    accounts are not known. `settled` says that the ledger already has a live settlement on it, `by_id` that
+    no payment stands behind that one, `collected` which payments it has for it so far while their sum is smaller than
+    `amount`.
     """
 
     kind: InvoiceKind
@@ -55,6 +56,7 @@ class Invoice:
     cancelled: bool
     voucher_number: str
     settled: bool = False
+    by_id: bool = False
     collected: tuple[Payment, ...] = ()
 
     @property

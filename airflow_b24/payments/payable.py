@@ -19,6 +19,8 @@ def unavailable(payment: Payment, invoice: Invoice) -> tuple[str, Evidence] | No
     """Say why the invoice takes no money (any more)."""
     if invoice.cancelled:
         return "cancelled", {"invoice": "cancelled"}
+    if invoice.settled and invoice.by_id:
+        return "paid_by_id", {"invoice": "marked paid by its id"}
     if invoice.settled:
         return "already_settled", {"invoice": "settled by another payment"}
     if invoice.paid and not _is_paid_by(payment, invoice):

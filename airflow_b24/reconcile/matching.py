@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from airflow_b24.bitrix import companies
 from airflow_b24.bitrix.invoice import Invoice as PortalInvoice
-from airflow_b24.ledger import adoptions, allocations, outcomes, payments, portals, releases, settlements
+from airflow_b24.ledger import adoptions, allocations, outcomes, payments, plain, portals, releases, settlements
 from airflow_b24.ledger.allocations import Part, Promise
 from airflow_b24.ledger.facts import Key
 from airflow_b24.ledger.outcomes import Outcome
@@ -69,6 +69,8 @@ class Taken:
     collected: Mapping[Key, Sequence[Mapping[str, Any]]]
     # Paid, as a person has told; the payment that did it may still come in. With price and currency.
     adopted: Mapping[Key, tuple[int, str]] = field(default_factory=dict)
+    # Settled without a payment, because somebody named the invoice.
+    by_id: frozenset[Key] = frozenset()
 
 
 def _taken(connection: Connection, portal_id: int) -> Taken:
@@ -76,7 +78,8 @@ def _taken(connection: Connection, portal_id: int) -> Taken:
     collected = allocations.collected(connection, portal_id)
     open_ = {key: rows for key, rows in collected.items() if all(row["hold"] is None for row in rows)}
     live = frozenset(settlements.live_invoices(connection, portal_id))
-    return Taken(live - open_.keys(), open_, adoptions.unfunded(connection, portal_id))
+    by_id = frozenset(plain.asked_for(connection, portal_id))
+    return Taken(live - open_.keys(), open_, adoptions.unfunded(connection, portal_id), by_id)
 
 
 def portal_invoices(
@@ -141,6 +144,7 @@ def _invoice(
         cancelled=row.cancelled,
         voucher_number=row.voucher_number,
         settled=is_funded or is_another,
+        by_id=key in taken.by_id,
         collected=tuple(_payment(each) for each in collected),
     )
 

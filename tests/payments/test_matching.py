@@ -75,6 +75,7 @@ DOUBTS = [
     ("replaced", payment("счет 45 отменен"), invoice()),
     ("cancelled", payment(), invoice(cancelled=True)),
     ("already_settled", payment(), invoice(settled=True)),
+    ("paid_by_id", payment(), invoice(settled=True, by_id=True)),
     ("already_settled", payment(), invoice(**PAID, settled=True)),
     ("already_paid", payment(), invoice(paid=True)),
     ("already_paid", payment(), invoice(paid=True, paid_on=date(2026, 3, 19))),

@@ -32,6 +32,7 @@ UNAVAILABLE: dict[str, tuple[dict[str, Any], Words]] = {
     "cancelled": ({"cancelled": True}, ("cancelled", {"invoice": "cancelled"})),
     "cancelled, whatever else it is": ({**PAID, "cancelled": True, "settled": True}, ("cancelled", {"invoice": "cancelled"})),
     "another payment's": ({"settled": True}, ("already_settled", {"invoice": "settled by another payment"})),
+    "marked paid by its id": ({**PAID, "settled": True, "by_id": True}, ("paid_by_id", {"invoice": "marked paid by its id"})),
     "another payment's, and paid": ({**PAID, "settled": True}, ("already_settled", {"invoice": "settled by another payment"})),
     "paid on the day of booking": (PAID, None),
     "paid after the booking": ({**PAID, "paid_on": date(2026, 3, 21)}, None),

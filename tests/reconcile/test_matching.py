@@ -11,7 +11,7 @@ from airflow_b24.ledger import adoptions, settlements, statuses
 from airflow_b24.reconcile import matching
 from airflow_b24.reconcile.releasing import release
 from airflow_b24.reconcile.reporting import lines
-from airflow_b24.reconcile.settling import settle_matched
+from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.reconcile.witnessing import as_found, paid_lately
 from airflow_b24.sandbox.seed import SmartBill, add_smart_invoice
 
@@ -107,8 +107,8 @@ def dearer(office: Any) -> None:
 @pytest.mark.parametrize(
     ("then", "reason"),
     [
-        (lambda office: office.person(2, "S"), "already_settled"),
-        (dearer, "already_settled"),
+        (lambda office: office.person(2, "S"), "paid_by_id"),
+        (dearer, "paid_by_id"),
         (lambda office: None, "already_paid"),
     ],
     ids=["taken back since", "another price since", "paid before the booking"],
@@ -302,3 +302,13 @@ def test_a_payment_that_a_person_parted_from_its_invoice_is_not_put_to_it_again(
     release(office.desk, settlement_id)
     assert office.match() == {"payments": 1, "proven": 0, "review": 1, "promised": 0}
     assert reasons(office) == ["released_before"]
+
+
+def test_a_payment_for_an_invoice_that_was_paid_by_its_id_is_told_so(office: Any) -> None:
+    office.bill()
+    settle_plain(office.desk, 2, office.pay_system)
+    office.receive()
+    assert office.match()["review"] == 1
+    [line] = lines(office.store)
+    assert (line.status, line.reason, line.settlement_id) == ("review", "paid_by_id", None)
+    assert "without a payment" in line.why

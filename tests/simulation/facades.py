@@ -43,7 +43,7 @@ STANDS_IN: dict[Any, dict[str, str]] = {
     cursors: {},
     outcomes: {"record": "record_outcome"},
     payments: {"unallocated": "unallocated"},
-    plain: {"open_plain": "open_plain", "reopen_plain": "reopen_plain"},
+    plain: {"open_plain": "open_plain", "reopen_plain": "reopen_plain", "asked_for": "asked_for"},
     portals: {},
     records: {"ingest": "ingest"},
     releases: {"parted": "parted", "release": "release", "accept": "accept"},
