@@ -82,9 +82,9 @@ def payment_of(connection: Connection, payment_id: int) -> dict[str, Any]:
     return dict(found)
 
 
-def plain_open(connection: Connection) -> list[dict[str, Any]]:
-    """Settlements without an end that no payment stands behind: invoices paid by their id."""
+def plain(connection: Connection) -> list[dict[str, Any]]:
+    """Live settlements that no payment stands behind: invoices paid by their id, or adopted."""
     query = select(settlement).where(
-        settlement.c.origin == "manual", settlement.c.state.not_in([State.PAID, State.RELEASED])
+        settlement.c.origin == "manual", settlement.c.allocated == 0, settlement.c.state != State.RELEASED
     )
     return [dict(row) for row in connection.execute(query.order_by(settlement.c.id)).mappings()]

@@ -31,8 +31,8 @@ OURS: Final = frozenset({"record", "booked_on", "status", "settlement", "how", "
 def export(store: Store, form: Format, since: date | None = None) -> Iterator[str]:
     """Lines, without their ends, of the whole ledger in one snapshot; `since` leaves out what was booked before.
 
-    A row is a `payment`, a `record` that is none (quarantined or ignored, by the day it arrived), a `case`, or the
-    `checkpoint`. All values are texts; amounts are decimals in major units. Reads only.
+    A row is a `payment`, a `record` that is none (quarantined or ignored, by the day it arrived), a `plain` pay without
+    a payment (by the day it was asked for), a `case`, or the `checkpoint`. All values are texts; amounts are decimals in major units. Reads only.
     """
     with store.snapshot() as connection:
         rows = _rows(connection, since.isoformat() if since else "")
@@ -76,6 +76,9 @@ def _rows(connection: Connection, since: str) -> Iterator[Row]:
     for row in records.set_aside(connection):
         if row["received_at"].date().isoformat() >= since:
             yield _record(row)
+    for row in statuses.plain(connection):
+        if row["created_at"].date().isoformat() >= since:
+            yield _plain(row, paid, troubles)
     yield from (_case(row) for row in cases if row["opened_at"].date().isoformat() >= since)
     yield _checkpoint(connection)
 
@@ -105,6 +108,26 @@ def _payment(
         "cases": ", ".join(trouble for each in mine for trouble in troubles.get(each, ())),
         "closed_on": row["dismissed_at"].date().isoformat() if row["dismissed_at"] else "",
         "id": line.payment,
+    }
+
+
+def _plain(row: Mapping[str, Any], paid: Mapping[int, str], troubles: Mapping[int, Sequence[str]]) -> Row:
+    line = reporting.plain_line(dict(row))
+    amount, _, currency = str(line.amount).partition(" ")
+    return {
+        "record": "plain",
+        "amount": amount,
+        "currency": currency,
+        "status": line.status,
+        "invoices": line.invoices,
+        "settlement": str(row["id"]),
+        "how": row["how"] or "",
+        "reason": line.reason,
+        "why": line.why,
+        "paid_on": paid.get(row["id"], ""),
+        "cases": ", ".join(troubles.get(row["id"], ())),
+        "opened_on": row["created_at"].date().isoformat(),
+        "id": str(row["id"]),
     }
 
 

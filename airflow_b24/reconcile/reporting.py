@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_b24.ledger import cases, records, statuses
+from airflow_b24.ledger.states import ADOPTED, State
 from airflow_b24.ledger.states import REASONS as SETTLEMENT_REASONS
-from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.payments.money import Money
 from airflow_b24.payments.reasons import REASONS, RULES
@@ -23,6 +23,8 @@ CASES: Mapping[str, str] = {
     "overtaken": "A part came in for this invoice, which is paid, cancelled or changed on the portal since.",
     "late_effect": "A person released the invoice, and it is paid since: perhaps by a call of ours that came late.",
 }
+_ADOPTED = "A person has adopted it: it was paid, though not from this ledger."
+_BY_ID = "Somebody named the invoice by its id; no payment stands behind it."
 PART_OVERDUE = "part_overdue"
 REST_FREE = "rest_free"
 # So long a part may wait for the rest before a person should ask the payer.
@@ -112,7 +114,7 @@ def would_pay(line: Line) -> bool:
 def reviews(store: Store) -> list[Line]:
     """Everything that waits for a person, newest first: also invoices paid by their id, and trouble after the end."""
     with store.snapshot() as connection:
-        plain = [_plain(row) for row in statuses.plain_open(connection)]
+        plain = [plain_line(row) for row in statuses.plain(connection) if row["state"] != State.PAID]
         # A payment that the bank has changed is shown as such, with its case.
         trouble = [_case(row) for row in cases.open_cases(connection) if row["kind"] != cases.AMENDED]
     waiting = [line for line in lines(store) if line.status == "review"] + plain + trouble
@@ -127,11 +129,17 @@ def _case(row: dict[str, Any]) -> Line:
     )
 
 
-def _plain(row: dict[str, Any]) -> Line:
-    open_since = f"Asked for by its id; the settlement is {row['state']}: run its task again."
-    why = SETTLEMENT_REASONS.get(row["reason"], open_since)
-    reason = row["reason"] or row["state"]
-    return Line("review", why, reason, f"settlement {row['id']}", _money(row), **_about(row, "updated_at"))
+def plain_line(row: dict[str, Any]) -> Line:
+    """The line of an invoice that somebody named, from a row of `ledger.statuses.plain`."""
+    reason, why = (
+        row["reason"] or row["state"],
+        f"Asked for by its id; the settlement is {row['state']}: run its task again.",
+    )
+    if row["state"] == State.PAID:
+        status, why = ("by_hand" if row["how"] == "by_hand" else "paid"), _ADOPTED if reason == ADOPTED else _BY_ID
+    else:
+        status, why = "review", SETTLEMENT_REASONS.get(row["reason"], why)
+    return Line(status, why, reason, f"settlement {row['id']}", _money(row), **_about(row, "updated_at"))
 
 
 def _money(row: dict[str, Any]) -> Money:
@@ -193,6 +201,8 @@ def _amended(row: dict[str, Any], first: Fate | None) -> str:
 
 def _settlement_fate(each: dict[str, Any], rule: str, overdue_before: datetime) -> Fate:
     state, reason = each["state"], each["reason"]
+    if state == State.PAID and reason == ADOPTED:
+        return "by_hand", ADOPTED, f"{_ADOPTED} {RULES.get(rule, '')}".rstrip(), each["id"]
     if state == State.PAID and each["how"] == "by_hand":
         return "by_hand", rule, "Somebody had marked it paid already. " + RULES.get(rule, ""), each["id"]
     if state == State.PAID:

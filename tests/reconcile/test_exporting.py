@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from airflow_b24.ledger import cases, records
+from airflow_b24.ledger import adoptions, cases, records
 from airflow_b24.ledger.records import Record
 from airflow_b24.reconcile.exporting import COLUMNS, export
 from airflow_b24.reconcile.reporting import lines
-from airflow_b24.reconcile.settling import settle_matched
+from airflow_b24.reconcile.settling import settle_matched, settle_plain
+from airflow_b24.reconcile.witnessing import as_found, paid_lately
 
 
 def as_csv(office: Any, **how: Any) -> list[dict[str, str]]:
@@ -114,3 +115,37 @@ def test_the_checkpoint_stands_at_the_end(books: Any) -> None:
 def test_an_empty_ledger_is_a_table_all_the_same(office: Any) -> None:
     assert [row["record"] for row in as_json(office)] == ["checkpoint"]
     assert [row["record"] for row in as_csv(office)] == ["checkpoint"]
+
+
+def test_an_invoice_paid_by_its_id_is_a_row_of_its_own(office: Any) -> None:
+    office.bill()
+    settle_plain(office.desk, 2, office.pay_system)
+    plain, _ = as_json(office)
+    assert {
+        name: plain[name] for name in ("record", "status", "amount", "invoices", "settlement", "how", "paid_on")
+    } == {
+        "record": "plain",
+        "status": "paid",
+        "amount": "118.00",
+        "invoices": "2026/2",
+        "settlement": "1",
+        "how": "sent",
+        "paid_on": f"{office.today}",
+    }
+    assert [row["record"] for row in as_json(office, since=office.today + timedelta(days=2))] == ["checkpoint"]
+
+
+def test_an_adopted_invoice_reads_adopted_before_its_payment_comes_and_afterwards(office: Any) -> None:
+    office.bill()
+    office.person(2, "P")
+    found = [as_found(invoice) for invoice in paid_lately(office.desk)]
+    adoptions.adopt(office.store, office.desk.portal_id, found)
+    assert [(row["record"], row.get("reason")) for row in as_json(office)] == [
+        ("plain", "adopted"),
+        ("checkpoint", None),
+    ]
+    office.receive()
+    office.match()
+    payment, _ = as_json(office)
+    assert (payment["record"], payment["status"], payment["reason"]) == ("payment", "by_hand", "adopted")
+    assert payment["why"].startswith("A person has adopted it")
