@@ -25,15 +25,26 @@ def test_a_table_without_rows_is_its_header() -> None:
 
 
 def test_the_last_column_wraps_into_the_room_that_is_left() -> None:
-    lines = _lines(["id", "why"], [["7", "word " * 20]], 40)
-    assert all(len(line) <= 40 for line in lines)
+    lines = _lines(["id", "why"], [["7", "word " * 20]], 44)
+    assert all(len(line) <= 44 for line in lines)
     assert " ".join(line.strip("7 ") for line in lines[2:]) == ("word " * 20).strip()
     assert lines[3].startswith("    word")
 
 
-def test_a_narrow_terminal_still_leaves_room_for_the_last_column() -> None:
-    lines = _lines(["first", "why"], [["x" * 30, "some words that do not fit"]], 10)
-    assert max(map(len, lines)) == 30 + 2 + 24
+SENTENCE = "The text names the invoice number and the payer's tax id is the invoice's."
+
+
+@pytest.mark.parametrize("width", [20, 80, 100])
+def test_where_little_room_is_left_the_last_column_stands_below_its_row_and_no_word_is_torn(width: int) -> None:
+    lines = _lines(["payment", "payer", "status", "why"], [["B0001" * 4, "x" * 30, "by_hand", SENTENCE]], width)
+    assert lines[1] == "    why"
+    assert lines[3].split() == ["B0001" * 4, "x" * 30, "by_hand"]
+    assert all(line.startswith("    ") and len(line) <= max(width, 40) for line in lines[4:])
+    assert " ".join(" ".join(lines[4:]).split()) == SENTENCE
+
+
+def test_short_words_stay_beside_their_row_however_little_room_is_left() -> None:
+    assert _lines(["first", "why"], [["x" * 30, "short"]], 40)[2] == f"{'x' * 30}  short"
 
 
 @pytest.mark.parametrize(
