@@ -1,9 +1,10 @@
-"""Does the bank's HTTP connection answer? Any HTTP status will do: this is about the way there, not about the API."""
+"""Does the bank's HTTP connection answer, and with something else than a refusal? What it says is not read."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -15,6 +16,12 @@ from airflow_b24.preparing.findings import Finding
 
 CHECK: Final = "bank"
 TIMEOUT_S: Final = 20
+REFUSALS: Final[Mapping[int, str]] = {
+    401: "The bank does not know the key: correct it in the connection's extra or password.",
+    403: "The key may not do this, or this address may not ask: let the bank allow it.",
+    404: "There is nothing at this address: correct the host, or give what the HttpSource asks for as --http-endpoint.",
+}
+BROKEN: Final = "The bank's server is in trouble: try again later, then ask the bank."
 
 
 def bank_answers(conn_id: str, endpoint: str = "") -> Finding:
@@ -27,7 +34,7 @@ def bank_answers(conn_id: str, endpoint: str = "") -> Finding:
         text = f"--http-conn-id: {conn_id!r} is not defined."
         return Finding(CHECK, "problem", text, "Add it in Airflow (Admin > Connections) with the type HTTP.")
     parts = urlsplit(hook.base_url)
-    where = f"{parts.scheme}://{parts.hostname or ''}"
+    where = _shown(parts)
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         return Finding(CHECK, "problem", f"{where} is asked in clear text.", "Write https:// before the host.")
     if session.verify is False:
@@ -40,9 +47,24 @@ def bank_answers(conn_id: str, endpoint: str = "") -> Finding:
             session,
             session.get(url, timeout=TIMEOUT_S, allow_redirects=False, stream=True, verify=session.verify) as response,
         ):
-            return Finding(CHECK, "ok", f"{where} answers (HTTP {response.status_code}).")
+            return _answered(where, response.status_code)
     except (RequestException, ValueError) as error:
         return _unreached(where, error)
+
+
+def _shown(parts: SplitResult) -> str:
+    """Scheme, host and port alone: the rest may hold a key."""
+    try:
+        port = "" if parts.port is None else f":{parts.port}"
+    except ValueError:
+        port = ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}"
+
+
+def _answered(where: str, status: int) -> Finding:
+    text = f"{where} answers (HTTP {status})."
+    fix = REFUSALS.get(status) or (BROKEN if status >= 500 else "")
+    return Finding(CHECK, "problem" if fix else "ok", text, fix)
 
 
 def _unreached(where: str, error: Exception) -> Finding:

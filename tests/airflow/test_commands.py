@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 import airflow_b24
-from airflow_b24.commands import portal
+from airflow_b24.commands import bank, portal
 from airflow_b24.hooks import Bitrix24Hook
 from airflow_b24.ledger import identity, outcomes, payments, portals, states
 from airflow_b24.ledger.schema import raw, settlement
@@ -23,6 +23,7 @@ from airflow_b24.preparing.setup import HANDLER_CODE
 from airflow_b24.sandbox import seed
 
 ROOT = Path(airflow_b24.__file__).parents[1]
+BANK_KEY = "canary bank/key+0001"
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 Run = Callable[..., tuple[int, str, str]]
 
@@ -484,12 +485,30 @@ def _doctored(run: Run, *words: str) -> tuple[int, dict[str, str]]:
 
 def test_doctor_asks_the_banks_connection_when_it_is_told_which(world: Any, run: Run) -> None:
     world.bill(2)
-    code, found = _doctored(run, "--http-conn-id", "bank")
+    code, found = _doctored(run, "--http-conn-id", "bank", "--http-endpoint", "bank/payments")
     assert (code, found["state"]) == (0, "ok")
-    assert found["text"].endswith("answers (HTTP 200).")
+    assert found["text"] == f"{world.addresses.https} answers (HTTP 200)."
 
-    _, found = _doctored(run, "--http-conn-id", "bank", "--http-endpoint", "bank/nothing/here")
-    assert found["text"].endswith("answers (HTTP 404).")
+
+@pytest.mark.parametrize(
+    ("key", "endpoint", "status"), [(BANK_KEY, "bank/nothing/here", 404), ("wrong", "bank/payments", 401)]
+)
+def test_doctor_takes_a_banks_refusal_for_a_problem_and_says_how_to_mend_it(
+    world: Any, run: Run, key: str, endpoint: str, status: int
+) -> None:
+    world.bill(2)
+    world.connect(bank_key=key)
+    code, found = _doctored(run, "--http-conn-id", "bank", "--http-endpoint", endpoint)
+    assert (code, found["state"], found["fix"]) == (1, "problem", bank.REFUSALS[status])
+    assert found["text"].endswith(f"answers (HTTP {status}).")
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [(200, "ok"), (302, "ok"), (400, "ok"), (403, "problem"), (500, "problem"), (503, "problem")]
+)
+def test_every_answer_but_a_refusal_shows_that_the_way_to_the_bank_is_open(status: int, state: str) -> None:
+    found = bank._answered("https://bank.example", status)
+    assert (found.state, bool(found.fix)) == (state, state == "problem")
 
 
 @pytest.mark.parametrize(
