@@ -35,7 +35,8 @@ PATIENCE = timedelta(days=10)
 class Line:
     """One payment's fate; `status` is paid, by_hand, review, waiting, dismissed or ignored; no `amount`: unreadable.
 
-    `kinds` are those of the invoices it is put to: legacy, smart.
+    `kinds` are those of the invoices it is put to: legacy, smart. `would` is what `pay` mode would do with a payment that
+    shadow mode has proven: pay, by_hand (somebody has marked the invoice paid already) or part.
     """
 
     status: str
@@ -52,6 +53,7 @@ class Line:
     settlement_id: int | None = None
     payment_id: int | None = None
     case_id: int | None = None
+    would: str = ""
 
 
 def report(store: Store) -> dict[str, Any]:
@@ -103,12 +105,12 @@ def page(found: list[Line], width: int | None = None) -> str:
 
 
 def _status(line: Line) -> str:
-    return "would pay" if would_pay(line) else line.status
+    return {"pay": "would pay", "by_hand": "would be by_hand"}.get(line.would, line.status)
 
 
 def would_pay(line: Line) -> bool:
-    """Say whether the payment is proven and nothing is promised: shadow mode looked at it, `pay` would settle it."""
-    return line.status == "waiting" and line.reason in RULES
+    """Say whether the payment is proven and nothing is promised: shadow mode looked at it, `pay` would pay with it."""
+    return line.would == "pay"
 
 
 def reviews(store: Store) -> list[Line]:
@@ -169,6 +171,7 @@ def line_of(row: dict[str, Any], overdue_before: datetime) -> Line:
         kinds=tuple(dict.fromkeys(each["kind"] for each in row["settlements"])),
         settlement_id=settlement_id,
         payment_id=row["id"],
+        would=_would(row) if status == "waiting" and not row["settlements"] else "",
     )
 
 
@@ -227,10 +230,18 @@ def _outcome_fate(row: dict[str, Any]) -> tuple[str, str, str]:
     if row["verdict"] == "review":
         return "review", said, REASONS.get(said, said)
     if row["verdict"] == "proven":
-        return "waiting", said, "Would be paid. " + RULES.get(said, "")
+        would = "Would be paid. " if _would(row) == "pay" else "Would be taken as paid by hand. "
+        return "waiting", said, would + RULES.get(said, "")
     if row["verdict"] == "part":
         return "waiting", "part", "Would be put to its invoice as a part. " + RULES.get(said, "")
     return "waiting", said, "Not matched yet."
+
+
+def _would(row: dict[str, Any]) -> str:
+    if row["verdict"] == "proven":
+        # Matching notes the day where the invoice was marked paid already.
+        return "by_hand" if "paid_on" in (row["outcome_evidence"] or {}) else "pay"
+    return "part" if row["verdict"] == "part" else ""
 
 
 def _apart(row: dict[str, Any]) -> Line:

@@ -69,6 +69,21 @@ def test_shadow_says_what_would_be_paid(office: Any) -> None:
     [line] = reporting.lines(office.store)
     assert (line.status, line.reason, line.invoices) == ("waiting", "number_and_tax_id", "2026/2")
     assert line.why.startswith("Would be paid.")
+    assert (line.would, reporting.would_pay(line)) == ("pay", True)
+
+
+def test_shadow_does_not_promise_to_pay_what_somebody_has_marked_paid(office: Any) -> None:
+    office.bill()
+    office.person(2, "P")
+    office.receive()
+    office.match("shadow")
+    [line] = reporting.lines(office.store)
+    assert (line.status, line.would, reporting.would_pay(line)) == ("waiting", "by_hand", False)
+    assert line.why.startswith("Would be taken as paid by hand.")
+    assert "would be by_hand" in reporting.page([line])
+    office.match()
+    settle(office, 2)
+    assert lines(office) == {"B2": ("by_hand", "number_and_tax_id")}
 
 
 def test_an_amended_payment_is_a_review_whatever_became_of_it(office: Any) -> None:
