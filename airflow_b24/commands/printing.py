@@ -67,8 +67,13 @@ def report_lines(shown: Sequence[Line], totals: Mapping[str, Any], proven: int) 
         f"{_plural(totals['payments'], 'payment')}: {totals['paid']} paid ({totals['by_hand']} of them by hand), "
         f"{totals['review']} for review, {waiting}, {totals['ignored']} ignored"
         f"{_beside(totals['dismissed'], 'dismissed')}."
+        f"{_cases(totals['open_cases'])}"
     )
     yield from (f"Received on {one_line(account)}: {money}" for account, money in totals["received"].items())
+
+
+def _cases(count: int) -> str:
+    return f" {_plural(count, 'open case')}: see `airflow b24 review`." if count else ""
 
 
 def _beside(count: int, what: str) -> str:

@@ -10,7 +10,7 @@ from airflow_b24.commands.answering import as_json, hooked, tell
 from airflow_b24.commands.lookup import Ledger, look_up
 from airflow_b24.commands.pinning import warn_of_another
 from airflow_b24.commands.printing import report_lines, review_lines
-from airflow_b24.reconcile import reporting
+from airflow_b24.reconcile import reporting, reviewing
 from airflow_b24.reconcile.reporting import Line
 
 _NOTHING_YET = "No run has written here yet."
@@ -23,7 +23,7 @@ def run_report(args: Namespace) -> None:
         warn_of_another(hook, ledger.store)
         every = reporting.lines(ledger.store) if ledger.store else []
         shown = [line for line in every if args.status is None or _has_status(line, args.status)]
-        totals = reporting.totals(every)
+        totals = reporting.totals(every, reporting.open_cases(ledger.store) if ledger.store else 0)
         if args.json:
             tell(as_json({"ledger": ledger.name, "totals": totals, "payments": [_plain(line) for line in shown]}))
         elif _told_where(ledger):
@@ -35,7 +35,7 @@ def run_review(args: Namespace) -> None:
     with hooked(args) as hook:
         ledger = look_up(hook)
         warn_of_another(hook, ledger.store)
-        waiting = reporting.reviews(ledger.store) if ledger.store else []
+        waiting = reviewing.reviews(ledger.store) if ledger.store else []
         if args.json:
             tell(as_json([_plain(line) for line in waiting]))
         elif _told_where(ledger):

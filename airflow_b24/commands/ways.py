@@ -24,6 +24,8 @@ WHEN: Final[Mapping[str, str]] = {
 RELEASABLE: Final = frozenset({"amended", "overtaken", "ready", "reversed", PART_OVERDUE, REST_FREE})
 # What is to be done about a settlement is said by its reason, but for these.
 OF_SETTLEMENTS: Final[Mapping[str, str]] = {
+    "reversed": "Mark the invoice paid again in Bitrix24, and the next sweep closes the case by itself.",
+    "late_effect": "Take the payment back in Bitrix24 if it was ours, and the next sweep closes the case by itself.",
     REST_FREE: "Mark the other invoice paid in Bitrix24 by hand, or pay the rest back.",
 }
 

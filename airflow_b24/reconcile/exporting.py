@@ -14,7 +14,7 @@ from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.stories import take_checkpoint
 from airflow_b24.ledger.turnover import turnovers
 from airflow_b24.payments.money import Money
-from airflow_b24.reconcile import cells, reporting
+from airflow_b24.reconcile import cells, reporting, reviewing
 from airflow_b24.reconcile.reporting import CASES, PATIENCE
 
 Format = Literal["csv", "json"]
@@ -112,7 +112,7 @@ def _payment(
 
 
 def _plain(row: Mapping[str, Any], paid: Mapping[int, str], troubles: Mapping[int, Sequence[str]]) -> Row:
-    line = reporting.plain_line(dict(row))
+    line = reviewing.plain_line(row)
     amount, _, currency = str(line.amount).partition(" ")
     return {
         "record": "plain",

@@ -23,8 +23,7 @@ CASES: Mapping[str, str] = {
     "overtaken": "A part came in for this invoice, which is paid, cancelled or changed on the portal since.",
     "late_effect": "A person released the invoice, and it is paid since: perhaps by a call of ours that came late.",
 }
-_ADOPTED = "A person has adopted it: it was paid, though not from this ledger."
-_BY_ID = "Somebody named the invoice by its id; no payment stands behind it."
+ADOPTED_WHY = "A person has adopted it: it was paid, though not from this ledger."
 PART_OVERDUE = "part_overdue"
 REST_FREE = "rest_free"
 # So long a part may wait for the rest before a person should ask the payer.
@@ -62,11 +61,17 @@ def report(store: Store) -> dict[str, Any]:
     `payments` = distinct payments delivered = `paid` + `review` + `waiting` + `ignored` + `dismissed` (a person has dealt
     with them elsewhere); `paid` includes `by_hand`.
     """
-    return totals(lines(store))
+    return totals(lines(store), open_cases(store))
 
 
-def totals(found: list[Line]) -> dict[str, Any]:
-    """Count lines as `report` does."""
+def open_cases(store: Store) -> int:
+    """Count the cases that nobody has closed."""
+    with store.snapshot() as connection:
+        return len(cases.open_cases(connection))
+
+
+def totals(found: list[Line], open_cases: int = 0) -> dict[str, Any]:
+    """Count lines as `report` does; `open_cases` are of trouble after the end, beside what became of the payments."""
     counts = Counter(line.status for line in found)
     sums: dict[str, Money] = {}
     for line in found:
@@ -81,6 +86,7 @@ def totals(found: list[Line]) -> dict[str, Any]:
         "waiting": counts["waiting"],
         "ignored": counts["ignored"],
         "dismissed": counts["dismissed"],
+        "open_cases": open_cases,
         "received": {key: str(money) for key, money in sorted(sums.items())},
     }
 
@@ -111,47 +117,6 @@ def _status(line: Line) -> str:
 def would_pay(line: Line) -> bool:
     """Say whether the payment is proven and nothing is promised: shadow mode looked at it, `pay` would pay with it."""
     return line.would == "pay"
-
-
-def reviews(store: Store) -> list[Line]:
-    """Everything that waits for a person, newest first: also invoices paid by their id, and trouble after the end."""
-    with store.snapshot() as connection:
-        plain = [plain_line(row) for row in statuses.plain(connection) if row["state"] != State.PAID]
-        # A payment that the bank has changed is shown as such, with its case.
-        trouble = [_case(row) for row in cases.open_cases(connection) if row["kind"] != cases.AMENDED]
-    waiting = [line for line in lines(store) if line.status == "review"] + plain + trouble
-    return sorted(waiting, key=lambda line: line.booked_on, reverse=True)
-
-
-def _case(row: dict[str, Any]) -> Line:
-    why = CASES.get(row["kind"], row["kind"])
-    about = _about(row, "opened_at")
-    return Line(
-        "review", why, row["kind"], f"settlement {row['settlement_id']}", _money(row), case_id=row["id"], **about
-    )
-
-
-def plain_line(row: dict[str, Any]) -> Line:
-    """The line of an invoice that somebody named, from a row of `ledger.statuses.plain`."""
-    reason, why = (
-        row["reason"] or row["state"],
-        f"Asked for by its id; the settlement is {row['state']}: run its task again.",
-    )
-    if row["state"] == State.PAID:
-        status, why = ("by_hand" if row["how"] == "by_hand" else "paid"), _ADOPTED if reason == ADOPTED else _BY_ID
-    else:
-        status, why = "review", SETTLEMENT_REASONS.get(row["reason"], why)
-    return Line(status, why, reason, f"settlement {row['id']}", _money(row), **_about(row, "updated_at"))
-
-
-def _money(row: dict[str, Any]) -> Money:
-    return Money(row["expected"], row["currency"])
-
-
-def _about(row: dict[str, Any], when: str) -> dict[str, Any]:
-    settlement_id = row["settlement_id"] if "settlement_id" in row else row["id"]
-    day = row[when].date().isoformat()
-    return {"booked_on": day, "invoices": row["invoice_number"], "settlement_id": settlement_id}
 
 
 def line_of(row: dict[str, Any], overdue_before: datetime) -> Line:
@@ -205,7 +170,7 @@ def _amended(row: dict[str, Any], first: Fate | None) -> str:
 def _settlement_fate(each: dict[str, Any], rule: str, overdue_before: datetime) -> Fate:
     state, reason = each["state"], each["reason"]
     if state == State.PAID and reason == ADOPTED:
-        return "by_hand", ADOPTED, f"{_ADOPTED} {RULES.get(rule, '')}".rstrip(), each["id"]
+        return "by_hand", ADOPTED, f"{ADOPTED_WHY} {RULES.get(rule, '')}".rstrip(), each["id"]
     if state == State.PAID and each["how"] == "by_hand":
         return "by_hand", rule, "Somebody had marked it paid already. " + RULES.get(rule, ""), each["id"]
     if state == State.PAID:

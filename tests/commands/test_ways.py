@@ -32,12 +32,17 @@ def test_a_settlement_in_review_can_be_confirmed_whatever_was_read_of_its_invoic
         ("reversed", {"case_id": 3, "settlement_id": 1}, ["close", "release"]),
         ("late_effect", {"case_id": 3, "settlement_id": 1}, ["close"]),
         (PART_OVERDUE, {"payment_id": 4, "settlement_id": 1}, ["release"]),
+        ("ready", {"settlement_id": 1}, ["release"]),
         ("unknown", {"settlement_id": 1}, []),
         ("quarantined", {}, []),
     ],
 )
 def test_each_kind_of_trouble_has_its_commands(reason: str, ids: dict[str, int], expected: list[str]) -> None:
     assert words(reason, **ids) == expected
+
+
+def test_a_case_that_closes_by_itself_says_when() -> None:
+    assert "closes the case by itself" in advice(Line("review", "", "reversed", "B1", settlement_id=1, case_id=3))
 
 
 def test_each_way_says_when_it_fits() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from airflow_b24.commands.ways import ways_on
 from airflow_b24.ledger import records
 from airflow_b24.ledger.records import Record
-from airflow_b24.reconcile import reporting
+from airflow_b24.reconcile import reporting, reviewing
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.reconcile.sweeping import sweep
 from airflow_b24.sandbox.bank import OWN_ACCOUNT
@@ -30,6 +30,7 @@ def test_an_empty_ledger_reports_nothing(office: Any) -> None:
         "waiting": 0,
         "ignored": 0,
         "dismissed": 0,
+        "open_cases": 0,
         "received": {},
     }
 
@@ -58,7 +59,16 @@ def test_each_payment_has_one_fate_and_they_add_up(office: Any) -> None:
     }
     found = reporting.report(office.store)
     assert found.pop("received") == {f"{OWN_ACCOUNT} RUB": "472.57 RUB"}
-    assert found == {"payments": 8, "paid": 2, "by_hand": 1, "review": 3, "waiting": 2, "ignored": 1, "dismissed": 0}
+    assert found == {
+        "payments": 8,
+        "paid": 2,
+        "by_hand": 1,
+        "review": 3,
+        "waiting": 2,
+        "ignored": 1,
+        "dismissed": 0,
+        "open_cases": 0,
+    }
     assert found["payments"] == sum(found[name] for name in ("paid", "review", "waiting", "ignored"))
 
 
@@ -113,14 +123,14 @@ def test_what_is_said_of_a_review_stays_true_when_the_portal_shows_something_els
     office.state.invoices[2].voucher_number = "99"
     office.person(2, "P")
     assert sweep(office.desk)["closed"] == 0
-    [line] = reporting.reviews(office.store)
+    [line] = reviewing.reviews(office.store)
     assert (line.reason, "stayed unpaid when it was read" in line.why) == ("true_but_unpaid", True)
     assert (line.settlement_id, "confirm") in [(number, word) for word, number, _ in ways_on(line)]
 
 
 def reviews(office: Any) -> list[tuple[Any, ...]]:
     return [
-        (line.reason, line.invoices, str(line.amount), line.settlement_id) for line in reporting.reviews(office.store)
+        (line.reason, line.invoices, str(line.amount), line.settlement_id) for line in reviewing.reviews(office.store)
     ]
 
 
@@ -140,7 +150,7 @@ def test_a_plain_pay_without_an_end_waits_for_a_person_and_one_with_an_end_does_
     office.fault("lost_before")
     lost = settle_plain(office.desk, 3, office.pay_system).row
     assert reviews(office) == [("unknown", "2026/3", "118.00 RUB", lost.id)]
-    [line] = reporting.reviews(office.store)
+    [line] = reviewing.reviews(office.store)
     assert line.why == "Asked for by its id; the settlement is unknown: run its task again."
     assert reporting.report(office.store)["payments"] == 0
 
@@ -149,7 +159,7 @@ def test_a_plain_pay_in_review_says_why(office: Any) -> None:
     office.bill()
     office.person(2, "D")
     row = settle_plain(office.desk, 2, office.pay_system).row
-    [line] = reporting.reviews(office.store)
+    [line] = reviewing.reviews(office.store)
     assert (line.reason, line.why, line.settlement_id) == (
         "cancelled",
         "The invoice was cancelled when it was read.",
@@ -163,7 +173,10 @@ def test_trouble_after_the_end_waits_for_a_person_and_is_no_payment(office: Any)
     office.person(2, "N")
     settle_matched(office.desk, settlement_id, 2, office.pay_system)
     assert reviews(office) == [("reversed", "2026/2", "118.00 RUB", settlement_id)]
-    assert (reporting.report(office.store)["payments"], reporting.report(office.store)["review"]) == (1, 0)
+    [line] = reviewing.reviews(office.store)
+    assert (line.payment, line.payer) == ("B2", "ООО «Северный ветер»")
+    totals = reporting.report(office.store)
+    assert (totals["payments"], totals["review"], totals["open_cases"]) == (1, 0, 1)
 
 
 def test_an_amendment_of_a_paid_payment_is_shown_once(office: Any) -> None:
@@ -171,7 +184,7 @@ def test_an_amendment_of_a_paid_payment_is_shown_once(office: Any) -> None:
     settle(office, 2)
     office.receive(amount=1)
     assert reviews(office) == [("amended", "2026/2", "118.00 RUB", settlement_id)]
-    [line] = reporting.reviews(office.store)
+    [line] = reviewing.reviews(office.store)
     assert line.why == "The invoice is paid, and the bank has since sent the payment again with other content."
 
 
@@ -183,6 +196,6 @@ def test_what_the_bank_changed_is_said(office: Any) -> None:
         new = replace(office.new_payment(2), **changed)
         record = Record(json.dumps(body), "payment", payment=new, account=new.account, key=new.key)
         records.ingest(office.store, "bank", [record], None)
-    [line] = reporting.reviews(office.store)
+    [line] = reviewing.reviews(office.store)
     assert (line.payment_id, line.reason) == (payment_id, "amended")
     assert line.why == "The bank sent this payment again with other content. Changed: amount: 118.00 -> 1.00."

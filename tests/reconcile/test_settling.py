@@ -14,7 +14,7 @@ from airflow_b24.ledger import cases, events, settlements
 from airflow_b24.ledger.facts import Refused, Unknown
 from airflow_b24.ledger.settlement import Patience, Settled
 from airflow_b24.ledger.states import State
-from airflow_b24.reconcile import reporting
+from airflow_b24.reconcile import reviewing
 from airflow_b24.reconcile.desk import PaySystem
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.sandbox import seed
@@ -353,7 +353,7 @@ def test_an_unknown_invoice_is_refused_and_leaves_no_settlement(office: Any) -> 
     with pytest.raises(RequestError) as caught:
         pay(office, 404)
     assert caught.value.code == INVOICE_GONE
-    assert reporting.reviews(office.store) == []
+    assert reviewing.reviews(office.store) == []
 
 
 def test_a_portal_out_of_pace_claims_nothing(office: Any) -> None:

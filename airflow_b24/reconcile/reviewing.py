@@ -1,0 +1,58 @@
+"""Review: what waits for a person, whether a payment, a pay without one, or trouble after the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from airflow_b24.ledger import cases, statuses
+from airflow_b24.ledger.states import ADOPTED, State
+from airflow_b24.ledger.states import REASONS as SETTLEMENT_REASONS
+from airflow_b24.ledger.store import Store
+from airflow_b24.payments.money import Money
+from airflow_b24.reconcile.reporting import ADOPTED_WHY, CASES, Line, lines
+
+_BY_ID = "Somebody named the invoice by its id; no payment stands behind it."
+
+
+def reviews(store: Store) -> list[Line]:
+    """Everything that waits for a person, newest first: also invoices paid by their id, and trouble after the end."""
+    with store.snapshot() as connection:
+        plain = [plain_line(row) for row in statuses.plain(connection) if row["state"] != State.PAID]
+        # A payment that the bank has changed is shown as such, with its case.
+        open_ = [row for row in cases.open_cases(connection) if row["kind"] != cases.AMENDED]
+        trouble = [_case(connection, row) for row in open_]
+    waiting = [line for line in lines(store) if line.status == "review"] + plain + trouble
+    return sorted(waiting, key=lambda line: line.booked_on, reverse=True)
+
+
+def _case(connection: Connection, row: Mapping[str, Any]) -> Line:
+    settlement_id, why = row["settlement_id"], CASES.get(row["kind"], row["kind"])
+    paid_with = statuses.paid_with(connection, settlement_id)
+    named = ", ".join(each["key"].partition(":")[2] for each in paid_with) or f"settlement {settlement_id}"
+    payers = ", ".join(dict.fromkeys(each["payer_name"] for each in paid_with))
+    about = _about(row, "opened_at")
+    return Line(
+        "review", why, row["kind"], named, payer=payers, settlement_id=settlement_id, case_id=row["id"], **about
+    )
+
+
+def plain_line(row: Mapping[str, Any]) -> Line:
+    """The line of an invoice that somebody named, from a row of `ledger.statuses.plain`."""
+    status, why = _fate(row)
+    reason, about = row["reason"] or row["state"], _about(row, "updated_at")
+    return Line(status, why, reason, f"settlement {row['id']}", settlement_id=row["id"], **about)
+
+
+def _fate(row: Mapping[str, Any]) -> tuple[str, str]:
+    if row["state"] == State.PAID:
+        return "by_hand" if row["how"] == "by_hand" else "paid", ADOPTED_WHY if row["reason"] == ADOPTED else _BY_ID
+    open_since = f"Asked for by its id; the settlement is {row['state']}: run its task again."
+    return "review", SETTLEMENT_REASONS.get(row["reason"], open_since)
+
+
+def _about(row: Mapping[str, Any], when: str) -> dict[str, Any]:
+    money = Money(row["expected"], row["currency"])
+    return {"amount": money, "booked_on": row[when].date().isoformat(), "invoices": row["invoice_number"]}
