@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_b24.bitrix.errors import AuthError, RequestError
-from airflow_b24.ledger.errors import ForeignLedgerError
+from airflow_b24.ledger.errors import ForeignLedgerError, UnknownIdError
 from airflow_b24.results import NotPaidError
 
 try:
@@ -16,7 +16,7 @@ try:
 except ImportError:  # Airflow 3.2: the task's own exponential backoff must outlast the quiet time
     RetryPolicy = None  # type: ignore[assignment,misc]
 
-NEVER_AGAIN = (AuthError, RequestError, ForeignLedgerError, NotPaidError, ValueError)
+NEVER_AGAIN = (AuthError, RequestError, ForeignLedgerError, UnknownIdError, NotPaidError, ValueError)
 
 
 def for_airflow(error: Exception) -> Exception:

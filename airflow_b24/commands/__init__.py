@@ -5,6 +5,8 @@ Every `airflow` command loads this module to build its parser: what a command do
 
 from __future__ import annotations
 
+import re
+from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def _decisions() -> tuple[CLICommand, ...]:
     yes = _argument("--yes", help="Do not ask: I have looked", action="store_true")
     shared = (_connection(), _ledger(), yes)
     settlement, payment, case = (
-        _argument(name, help=seen, type=int) for name in ("settlement_id", "payment_id", "case_id")
+        _argument(name, help=seen, type=_number) for name in ("settlement_id", "payment_id", "case_id")
     )
     return (
         _action(
@@ -121,6 +123,13 @@ def _books() -> tuple[CLICommand, ...]:
             *(_connection(), _ledger(), yes),
         ),
     )
+
+
+def _number(text: str) -> int:
+    """Read an id of the ledger's: no longer than its column can hold."""
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise ArgumentTypeError(f"{text[:24]!r} is no number of a row; give one that `airflow b24 review` shows")
+    return int(text)
 
 
 def _action(function: str, about: str, *arguments: Any) -> CLICommand:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, insert, select
 
-from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.errors import UnknownIdError
 from airflow_b24.ledger.schema import allocation, dismissal, payment, settlement
 from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, utc_now
@@ -19,7 +19,7 @@ BANK: Final = "the bank"
 def dismiss(store: Store, payment_id: int, by: str) -> bool:
     """Take a payment out of matching and review, on the word of the person `by`. False when it is out already.
 
-    Raises ValueError while any of it is put to an invoice, InvariantError for an unknown id. Repeating is safe.
+    Raises ValueError while any of it is put to an invoice, UnknownIdError for an unknown id. Repeating is safe.
     """
     with store.transaction() as connection:
         # A match that is promising it beside us takes this row too: whoever comes second sees what the first has done.
@@ -31,7 +31,7 @@ def dismiss(store: Store, payment_id: int, by: str) -> bool:
 def reopen(store: Store, payment_id: int, by: str) -> bool:
     """Take a dismissal back: the payment is matched again. False when it is not dismissed. Repeating is safe.
 
-    Raises InvariantError for an unknown id.
+    Raises UnknownIdError for an unknown id.
     """
     with store.transaction() as connection:
         _lock(connection, payment_id)
@@ -73,7 +73,7 @@ def latest() -> Any:
 def _lock(connection: Connection, payment_id: int) -> None:
     query = select(payment.c.id).where(payment.c.id == payment_id).with_for_update()
     if connection.execute(query).first() is None:
-        raise InvariantError(f"PAYMENT_ID: {payment_id} is not in this ledger; `airflow b24 review` shows the numbers")
+        raise UnknownIdError(f"PAYMENT_ID: {payment_id} is not in this ledger; `airflow b24 review` shows the numbers")
 
 
 def _say(connection: Connection, payment_id: int, what: str, by: str) -> bool:

@@ -2,6 +2,7 @@
 
 LedgerError
 ├─ InvariantError       a row would contradict the ledger's own rules; nothing was written
+│  └─ UnknownIdError    what was named by its id is not in this ledger
 └─ ForeignLedgerError   this ledger is missing, new, or older than the world; nothing is sent until a person has decided
 """
 
@@ -14,6 +15,10 @@ class LedgerError(Exception):
 
 class InvariantError(LedgerError):
     """A change would break an invariant, so it was not made."""
+
+
+class UnknownIdError(InvariantError):
+    """What was named by its id is not in this ledger; trying again does not help."""
 
 
 class ForeignLedgerError(LedgerError):

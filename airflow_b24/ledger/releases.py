@@ -79,7 +79,7 @@ def parted(connection: Connection, portal_id: int) -> dict[int, frozenset[Key]]:
 def accept(store: Store, payment_id: int) -> bool:
     """Let a held payment stand as it was first delivered; a person has looked. False when it is not held.
 
-    Its settlements lose their veto, and the cases that it opened are closed. Raises InvariantError for an unknown id.
+    Its settlements lose their veto, and the cases that it opened are closed. Raises UnknownIdError for an unknown id.
     """
     with store.transaction() as connection:
         query = select(payment.c.held).where(payment.c.id == payment_id).with_for_update()

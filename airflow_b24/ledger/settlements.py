@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, or_, select, update
 
 from airflow_b24.ledger import allocations, cases, events, quiet
-from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.errors import InvariantError, UnknownIdError
 from airflow_b24.ledger.facts import Decision, Key, Kind, Row
 from airflow_b24.ledger.schema import allocation, case, settlement
 from airflow_b24.ledger.settlement import Patience, applied
@@ -37,7 +37,9 @@ def look(store: Store, settlement_id: int) -> Row:
     with store.snapshot() as connection:
         found = connection.execute(select(settlement).where(settlement.c.id == settlement_id)).mappings().first()
         if found is None:
-            raise InvariantError(f"settlement_id={settlement_id} is not in this ledger")
+            raise UnknownIdError(
+                f"settlement_id={settlement_id} is not in this ledger: give one that was matched from it"
+            )
         return row_of(connection, found)
 
 
@@ -176,7 +178,7 @@ def locked(connection: Connection, settlement_id: int) -> RowMapping:
     query = select(settlement).where(settlement.c.id == settlement_id).with_for_update()
     found = connection.execute(query).mappings().first()
     if found is None:
-        raise InvariantError(f"settlement_id={settlement_id} is not in this ledger")
+        raise UnknownIdError(f"settlement_id={settlement_id} is not in this ledger: give one that was matched from it")
     return found
 
 

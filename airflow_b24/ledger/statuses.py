@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from airflow_b24.ledger import dismissals, outcomes, revisions
-from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.errors import UnknownIdError
 from airflow_b24.ledger.schema import allocation, payment, settlement
 from airflow_b24.ledger.states import State
 
@@ -75,10 +75,10 @@ def paid_with(connection: Connection, settlement_id: int) -> list[dict[str, Any]
 
 
 def payment_of(connection: Connection, payment_id: int) -> dict[str, Any]:
-    """One payment. Raises InvariantError when it is not in this ledger."""
+    """One payment. Raises UnknownIdError when it is not in this ledger."""
     found = connection.execute(select(payment).where(payment.c.id == payment_id)).mappings().first()
     if found is None:
-        raise InvariantError(f"PAYMENT_ID: {payment_id} is not in this ledger; `airflow b24 review` shows the numbers")
+        raise UnknownIdError(f"PAYMENT_ID: {payment_id} is not in this ledger; `airflow b24 review` shows the numbers")
     return dict(found)
 
 

@@ -122,3 +122,12 @@ def test_accept_shows_what_the_bank_has_changed_and_so_do_review_and_export(over
     assert (code, err.splitlines()[1]) == (0, f"The bank has changed {changed}")
     receive(overpaid, amount=200)
     assert "11900 -> 200" in json.loads(run("ledger", "export", "--format", "json")[1])[0]["why"]
+
+
+@pytest.mark.parametrize("command", ["release", "retry", "confirm", "accept", "dismiss", "reopen", "close"])
+@pytest.mark.parametrize("number", ["9" * 23, "-1", "1.5", "one", ""])
+def test_a_number_that_is_none_is_told_by_the_arguments_name(run: Run, world: Any, command: str, number: str) -> None:
+    # What begins with a dash is taken for an option: that is told, too.
+    code, out, err = run("ledger", command, *(["--", number] if number else [number]))
+    assert (code, out, "Traceback" in err) == (2, "", False)
+    assert "_id: " in err

@@ -218,6 +218,11 @@ def test_an_invoice_the_portal_does_not_know_fails_for_good(world: Any) -> None:
         _pay(invoice_id=404)
 
 
+def test_a_settlement_that_the_ledger_does_not_know_fails_for_good(world: Any) -> None:
+    with pytest.raises(AirflowFailException, match="settlement_id=404 is not in this ledger"):
+        _pay(invoice_id=5, settlement_id=404)
+
+
 def test_a_lost_answer_is_proved_by_reading(world: Any) -> None:
     world.bill(5)
     world.fault("lost_after", method=PAY)
