@@ -23,7 +23,7 @@ from airflow_b24.links import INVOICE_URL, InvoiceLink
 from airflow_b24.pins import VariablePins
 from airflow_b24.reconcile.collecting import collect
 from airflow_b24.reconcile.commenting import comment
-from airflow_b24.reconcile.desk import Desk
+from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.reconcile.guarding import refuse_foreign_ledger, refuse_unknown_pays, remember
 from airflow_b24.reconcile.matching import Mode, Witness, match_payments
 from airflow_b24.reconcile.progressing import show_parts, show_progress
@@ -156,6 +156,36 @@ class PayInvoiceOperator(_PortalOperator):
             remember(desk, VariablePins())
         except Exception as error:  # noqa: BLE001 - whatever it is, what was settled is settled
             self.log.warning("The pin of the ledger was not moved on (%s); the next run does it", type(error).__name__)
+
+
+class PayPaymentOperator(_PortalOperator):
+    """Marks one payment of an order (of a shop, a deal or a smart invoice) paid, exactly once, and proves it.
+
+    Returns `{"payment_id", "settlement_id", "status", "number", "amount", "currency"}`, with the same `status` as
+    PayInvoiceOperator's plain pay. Repeating is safe by payment.
+
+    :param payment_id: the payment's id, as `crm.item.payment.list` shows it
+    :param pay_system_id: the pay system to pay through, which the payment must be bound to; its own if empty
+    """
+
+    template_fields: Sequence[str] = ("payment_id", "pay_system_id")
+
+    def __init__(self, *, payment_id: int | str, pay_system_id: int | str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.payment_id = payment_id
+        self.pay_system_id = pay_system_id
+
+    def _work(self, context: Context) -> dict[str, Any]:
+        payment_id = check_id(self.payment_id, "payment_id")
+        chosen = check_id(self.pay_system_id, "pay_system_id") if _given(self.pay_system_id) else None
+        pay_system = None if chosen is None else PaySystem(chosen)
+        with self.hook as hook:
+            desk = hook.desk()
+            refuse_foreign_ledger(desk, VariablePins(), hook.own_pay_system)
+            settled = settle_plain(desk, payment_id, pay_system, kind="payment")
+        result = paid_or_raise(settled, matched=False)
+        self.log.info("Payment %s: %s", settled.row.invoice_number, describe(result))
+        return {"payment_id": result.pop("invoice_id"), **result}
 
 
 class CollectPaymentsOperator(_PortalOperator):

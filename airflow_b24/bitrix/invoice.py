@@ -7,11 +7,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
-Kind = Literal["legacy", "smart"]
+# A payment of an order is settled as an invoice is, by its own id.
+Kind = Literal["legacy", "smart", "payment"]
 
 
 class InvoiceKey(NamedTuple):
-    """What names an invoice on its portal: legacy (crm.invoice) and smart (crm.item) ids are two spaces."""
+    """What names an invoice on its portal: legacy (crm.invoice), smart (crm.item) and payments' ids are spaces apart."""
 
     kind: Kind
     id: int

@@ -30,6 +30,7 @@ __all__ = [
     "BATCH",
     "GROUPS",
     "PAY_INVOICE",
+    "PAY_PAYMENT",
     "Answer",
     "ErrorGroup",
     "Lost",
@@ -46,6 +47,7 @@ __all__ = [
 ]
 
 PAY_INVOICE: Final = "sale.paysystem.pay.invoice"
+PAY_PAYMENT: Final = "sale.paysystem.pay.payment"
 BATCH: Final = "batch"
 
 # The largest honest answer, a full batch of full pages, has a tenth of these; each takes up to 250 bytes once read.
@@ -157,7 +159,7 @@ def read_envelope(request: Request, body: Mapping[str, Any], *, status: int, hos
 
 
 # source-derived: there is no code path which answers anything but `true`.
-ANSWERS_TRUE: Final = frozenset({PAY_INVOICE, "sale.paysystem.pay.payment"})
+ANSWERS_TRUE: Final = frozenset({PAY_INVOICE, PAY_PAYMENT})
 
 # RFC 9110: these say to ask elsewhere, docs: before running. A 303 shows what a request has done.
 MOVED: Final = frozenset({301, 302, 307, 308})

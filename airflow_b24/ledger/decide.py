@@ -16,7 +16,7 @@ from airflow_b24.ledger.states import CONFIRMED, PASSING, RESTORED, State
 # So many claims more has a settlement that was given up and can be read again.
 AGAIN = 5
 # What a landed call of ours moves on an invoice, and no edit of it does.
-MARK: Final[Mapping[Kind, str]] = {"legacy": "PAY_SYSTEM_ID", "smart": "movedTime"}
+MARK: Final[Mapping[Kind, str]] = {"legacy": "PAY_SYSTEM_ID", "smart": "movedTime", "payment": "datePaid"}
 
 
 def before_sending(row: Row, seen: Seen, now: datetime, beside: Mapping[Key, Fact] | None = None) -> Decision:

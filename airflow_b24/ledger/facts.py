@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias
 
 from airflow_b24.ledger.states import RESTORED, State
 
-# An invoice of a portal: legacy and smart ids are two spaces.
-Kind: TypeAlias = Literal["legacy", "smart"]
+# An invoice of a portal, or a payment of an order: the ids of each kind are a space of their own.
+Kind: TypeAlias = Literal["legacy", "smart", "payment"]
 Key: TypeAlias = tuple[Kind, int]
 
 

@@ -161,7 +161,7 @@ settlement = _table(
     Column("quiet_clock", String(64)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    CheckConstraint("kind IN ('legacy', 'smart')", name="kind"),
+    CheckConstraint("kind IN ('legacy', 'smart', 'payment')", name="kind"),
     CheckConstraint("origin IN ('match', 'manual')", name="origin"),
     CheckConstraint(
         "state IN ('collecting', 'ready', 'sending', 'paid', 'unknown', 'review', 'released')", name="state"

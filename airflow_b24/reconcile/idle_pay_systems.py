@@ -24,15 +24,19 @@ def refuse_idle(desk: Desk, row: Row, pay_system: PaySystem) -> None:
     One that has not paid yet in this ledger is asked about first: one request more, until its first payment. What is
     `unknown` goes on: it is read before anything else.
     """
+    if row.state is State.READY and not refuse_known_idle(desk, row, pay_system.name):
+        _probe(desk, PayInvoice(row.invoice_id, pay_system.pay_system_id, pay_system.bx_rest_handler), pay_system)
+
+
+def refuse_known_idle(desk: Desk, row: Row, name: str) -> bool:
+    """Raise ValueError when the last ones sent through it stayed unpaid; returns whether it has paid lately."""
     if row.state is not State.READY:
-        return
-    record = settlements.record_of(desk.store, desk.portal_id, pay_system.name, IN_A_ROW)
-    if any(record):
-        return
-    if len(record) == IN_A_ROW:
-        why = f"the last {IN_A_ROW} invoices sent through {pay_system.name} stayed unpaid"
+        return False
+    record = settlements.record_of(desk.store, desk.portal_id, name, IN_A_ROW)
+    if len(record) == IN_A_ROW and not any(record):
+        why = f"the last {IN_A_ROW} invoices sent through {name} stayed unpaid"
         raise ValueError(f"pay_system_id or bx_rest_handler: {why}; {FIX}")
-    _probe(desk, PayInvoice(row.invoice_id, pay_system.pay_system_id, pay_system.bx_rest_handler), pay_system)
+    return any(record)
 
 
 def _probe(desk: Desk, pay: PayInvoice, pay_system: PaySystem) -> None:

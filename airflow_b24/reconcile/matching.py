@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from sqlalchemy import Connection
 
@@ -16,7 +16,7 @@ from airflow_b24.ledger.allocations import Part, Promise
 from airflow_b24.ledger.facts import Key
 from airflow_b24.ledger.outcomes import Outcome
 from airflow_b24.payments.matching import Proven, Unproven, match
-from airflow_b24.payments.model import Invoice, Payment
+from airflow_b24.payments.model import Invoice, InvoiceKind, Payment
 from airflow_b24.payments.money import Money
 from airflow_b24.reconcile.desk import Desk
 from airflow_b24.reconcile.translating import identity, paid_day, price
@@ -131,7 +131,7 @@ def _invoice(
     is_funded = key in taken.settled and not (row.paid and amount and taken.adopted.get(key) == due[:2])
     is_another = any((each["expected"], each["currency"], each["identity"]) != due for each in collected)
     return Invoice(
-        kind=row.kind,
+        kind=cast("InvoiceKind", row.kind),
         id=row.id,
         number=row.number,
         amount=amount,

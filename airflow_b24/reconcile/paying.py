@@ -8,15 +8,17 @@ from typing import Final, Protocol
 
 from airflow_b24.bitrix.exchange import Order
 from airflow_b24.bitrix.legacy_invoice import PayInvoice
+from airflow_b24.bitrix.order_payments import PayPayment
 from airflow_b24.bitrix.payment_documents import PayDocument
 from airflow_b24.bitrix.smart_invoice import MoveInvoice
 from airflow_b24.bitrix.stages import Stages
 from airflow_b24.ledger.facts import Kind, Row
 from airflow_b24.reconcile.desk import Desk, PaySystem
-from airflow_b24.reconcile.idle_pay_systems import refuse_idle
+from airflow_b24.reconcile.idle_pay_systems import refuse_idle, refuse_known_idle
 
 STAGE: Final = "stage:"
 DOCUMENT: Final = "document:"
+ORDER: Final = "order:"
 
 
 class Way(Protocol):
@@ -73,6 +75,26 @@ class ByDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class ByOrderPaySystem:
+    """`sale.paysystem.pay.payment`: through the pay system that the payment is bound to; another one is refused."""
+
+    pay_system_id: int | None = None
+
+    def through(self, marks: Mapping[str, str]) -> str:
+        """Return the pay system. Raises ValueError when none is named and the payment is bound to none."""
+        bound = self.pay_system_id or marks["paySystemId"]
+        if not bound:
+            raise ValueError(
+                "pay_system_id: missing, and the payment is bound to no pay system; choose one in Bitrix24"
+            )
+        return f"{ORDER}{bound}"
+
+    def order(self, row: Row) -> Order:
+        """Return the pay."""
+        return PayPayment(row.invoice_id, int(row.pay_system.removeprefix(ORDER)))
+
+
+@dataclass(frozen=True, slots=True)
 class AsBefore:
     """The very same call as before: what is unknown is sent again in no other way."""
 
@@ -105,6 +127,8 @@ def way_of(desk: Desk, row: Row, pay_system: PaySystem | None) -> Way:
     was_sent = bool(row.sends) and row.is_open_ended
     if row.kind == "smart":
         return _smart_way(desk, row.pay_system if was_sent else "")
+    if row.kind == "payment":
+        return _order_way(desk, row, pay_system, row.pay_system if was_sent else "")
     if was_sent:
         return ByPaySystem(PaySystem.named(row.pay_system))
     check_way(desk, row.kind, pay_system)
@@ -118,3 +142,12 @@ def _smart_way(desk: Desk, before: str) -> Way:
     by_document = before.startswith(DOCUMENT) if before else stages.wishes.mark_with == "payment"
     way = ByDocument() if by_document else ByStage(stages)
     return AsBefore(way, before) if before else way
+
+
+def _order_way(desk: Desk, row: Row, pay_system: PaySystem | None, before: str) -> Way:
+    way = ByOrderPaySystem(pay_system.pay_system_id if pay_system else None)
+    if before:
+        return AsBefore(way, before)
+    if way.pay_system_id is not None:
+        refuse_known_idle(desk, row, f"{ORDER}{way.pay_system_id}")
+    return way

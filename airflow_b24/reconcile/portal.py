@@ -11,6 +11,7 @@ from airflow_b24.bitrix.errors import AuthError, RequestError
 from airflow_b24.bitrix.exchange import Look
 from airflow_b24.bitrix.invoice import Kind
 from airflow_b24.bitrix.kinds import Invoices
+from airflow_b24.bitrix.order_payments import OrderPayments
 from airflow_b24.bitrix.paysystems import invoice_status_types, profile
 from airflow_b24.bitrix.smart_invoices import SmartInvoices
 from airflow_b24.bitrix.stages import Wishes, read_stages
@@ -61,11 +62,22 @@ class PortalInvoices:
     def smart(self) -> SmartInvoices:
         """The smart ones, in three requests. Raises ValueError when a wished stage is not there, BitrixError."""
         stages = self._client.run(read_stages(self._wishes))
-        return SmartInvoices(stages, self._client.run(profile()).id)
+        return SmartInvoices(stages, self._we)
+
+    @cached_property
+    def order_payments(self) -> OrderPayments:
+        """The payments of orders, in one request."""
+        return OrderPayments(self._we)
+
+    @cached_property
+    def _we(self) -> int:
+        return self._client.run(profile()).id
 
     def of(self, kind: Kind) -> Invoices:
         """The invoices of one kind."""
-        return legacy_invoices if kind == "legacy" else self.smart
+        if kind == "legacy":
+            return legacy_invoices
+        return self.smart if kind == "smart" else self.order_payments
 
     def look(self, key: Key) -> Look:
         """How one invoice is read back."""

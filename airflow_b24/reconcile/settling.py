@@ -51,12 +51,12 @@ def _same_portal(desk: Desk, row: Row) -> None:
         )
 
 
-def settle_plain(desk: Desk, invoice_id: int, pay_system: PaySystem | None) -> Settled:
+def settle_plain(desk: Desk, invoice_id: int, pay_system: PaySystem | None, *, kind: Kind | None = None) -> Settled:
     """Pay an invoice that somebody named, at the price it has now; safe to repeat by invoice.
 
-    Raises ValueError where the id could be of a legacy and of a smart invoice.
+    Without a `kind` it is the one that the portal has. Raises ValueError where the id could be of either.
     """
-    kind = desk.invoices.only_kind
+    kind = kind or desk.invoices.only_kind
     check_way(desk, kind, pay_system)
     with desk.store.snapshot() as connection:
         known = settlements.live(connection, desk.portal_id, kind, invoice_id)

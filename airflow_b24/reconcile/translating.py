@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 
 from airflow_b24.bitrix.errors import INVOICE_GONE, AuthError, BitrixError, RefusedError, RequestError
@@ -29,6 +29,7 @@ INVOICE_REFUSALS = {
 IDENTITY: Mapping[Kind, tuple[str, str, str]] = {
     "legacy": ("ACCOUNT_NUMBER", "UF_COMPANY_ID", "UF_MYCOMPANY_ID"),
     "smart": ("accountNumber", "companyId", "mycompanyId"),
+    "payment": ("accountNumber", "companyId", "mycompanyId"),
 }
 
 
@@ -76,7 +77,7 @@ def seen(invoice: Invoice) -> Seen:
         paid_on=paid_day(invoice),
         voucher_number=invoice.voucher_number.strip(),
         identity=identity(invoice),
-        marks=_legacy_marks(invoice) if invoice.kind == "legacy" else _smart_marks(invoice),
+        marks=MARKS[invoice.kind](invoice),
         paid_by_us=invoice.paid_by_us,
         lacks=invoice.lacks,
     )
@@ -103,6 +104,22 @@ def _smart_marks(invoice: Invoice) -> dict[str, str]:
         "movedTime": invoice.status_changed_at,
         "document": str(invoice.document_id or ""),
     }
+
+
+def _payment_marks(payment: Invoice) -> dict[str, str]:
+    return {
+        "sum": str(payment.price),
+        "paid": "Y" if payment.paid else "N",
+        "datePaid": payment.status_changed_at,
+        "paySystemId": str(payment.pay_system_id or ""),
+    }
+
+
+MARKS: Mapping[Kind, Callable[[Invoice], dict[str, str]]] = {
+    "legacy": _legacy_marks,
+    "smart": _smart_marks,
+    "payment": _payment_marks,
+}
 
 
 def fact(read: Invoice | BitrixError | None) -> Fact:

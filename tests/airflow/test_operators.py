@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -17,13 +18,15 @@ from airflow_b24.operators import (
     CollectPaymentsOperator,
     MatchPaymentsOperator,
     PayInvoiceOperator,
+    PayPaymentOperator,
 )
 from airflow_b24.paginators import JSONResponseCursorPaginator
 from airflow_b24.payments.statements.records import RecordFields
 from airflow_b24.sandbox import seed
+from airflow_b24.sandbox.payment_documents import new_document
 from airflow_b24.sources import HttpSource
 
-OURS = (PayInvoiceOperator, CollectPaymentsOperator, MatchPaymentsOperator, Bitrix24Operator)
+OURS = (PayInvoiceOperator, PayPaymentOperator, CollectPaymentsOperator, MatchPaymentsOperator, Bitrix24Operator)
 PAY = "sale.paysystem.pay.invoice"
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 BANK = HttpSource(
@@ -181,6 +184,38 @@ def test_a_smart_invoice_is_paid_by_its_id_and_its_kind(world: Any) -> None:
     result = _pay(invoice_id=5, invoice_type="smart")
     assert (result["status"], result["invoice_type"], result["number"]) == ("paid", "smart", smart.number)
     assert (world.pays(), world.smart_pays()) == ({}, {5: 1})
+
+
+def test_a_payment_of_an_order_is_paid_once_by_its_id(world: Any) -> None:
+    world.smart_bill(5)
+    document = new_document(world.state, 5)
+    document.amount, document.pay_system_id = Decimal("118.00"), seed.ORDER_SYSTEM
+    operator = PayPaymentOperator(task_id="pay", payment_id="{{ params.id }}")
+    first = _run(operator, params={"id": document.id})
+    assert first == {
+        "payment_id": 1,
+        "invoice_type": "payment",
+        "settlement_id": 1,
+        "status": "paid",
+        "reason": None,
+        "number": document.number,
+        "amount": "118.00",
+        "currency": "RUB",
+    }
+    assert _run(PayPaymentOperator(task_id="pay", payment_id=1, pay_system_id=33)) == first
+    assert world.smart_pays() == {5: 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [({"payment_id": "5.0"}, "payment_id"), ({"payment_id": 5, "pay_system_id": 0}, "pay_system_id")],
+)
+def test_a_bad_payment_fails_for_good_before_anything_is_sent(
+    world: Any, arguments: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=named):
+        _run(PayPaymentOperator(task_id="pay", **arguments))
+    assert world.state.requests == 0
 
 
 def test_an_invoice_paid_before_is_not_paid_again(world: Any) -> None:

@@ -150,7 +150,7 @@ def upgrade() -> None:
         sa.Column("quiet_until", Utc, nullable=True),
         sa.Column("created_at", Utc, nullable=False),
         sa.Column("updated_at", Utc, nullable=False),
-        sa.CheckConstraint("kind IN ('legacy', 'smart')", name=op.f("ck_b24_settlement_kind")),
+        sa.CheckConstraint("kind IN ('legacy', 'smart', 'payment')", name=op.f("ck_b24_settlement_kind")),
         sa.CheckConstraint(
             "origin = 'manual' OR state IN ('collecting', 'review', 'released') OR allocated = expected",
             name=op.f("ck_b24_settlement_covered"),
