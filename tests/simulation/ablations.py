@@ -17,7 +17,7 @@ from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.states import State
 from airflow_b24.payments import matching as payments_matching
 from airflow_b24.payments import payable
-from airflow_b24.reconcile import paying, releasing, sweeping
+from airflow_b24.reconcile import matching, paying, releasing, sweeping
 from airflow_b24.reconcile.paying import ByStage
 from airflow_b24.reconcile.portal import PortalInvoices
 from tests.simulation import books_of_money, simulating
@@ -206,6 +206,12 @@ GUARDS: dict[str, Guard] = {
         lambda: [
             any_way(),
             patch.object(books_of_money, "TRANSITIONS", dict.fromkeys(State, frozenset(State))),
+        ],
+    ),
+    "moved_lately": Guard(
+        "what is un-paid while lists are read keeps its number",
+        lambda: [
+            patch.object(matching, "_moved_since", lambda *_: []),
         ],
     ),
     "own_space": Guard(

@@ -40,7 +40,7 @@ MISSED: dict[str, tuple[int, str]] = {
     "quiet": (24, "double resend_early"),
     "read_age": (11, "old_read"),
     "read_back": (1, "not_read"),
-    "release_quiet": (170, "landed_after_release"),
+    "release_quiet": (7130, "landed_after_release"),
     "release_reversed": (87, "released_paid"),
     "release_states+table": (380, "table"),
     "release_unpaid": (170, "landed_after_release released_paid"),
@@ -71,6 +71,7 @@ MISSED_SMART: dict[str, tuple[Kinds, int, str]] = {
     "hold+held": ("smart", 97, "held"),
     "identity": ("smart", 48, "wrong_invoice"),
     "intent": ("smart", 1, "no_promise"),
+    "moved_lately": ("both", 28, "wrong"),
     "named_kind": ("both", 407, "unasked"),
     "own_funnel": ("smart", 1, "reason"),
     "own_read": ("both", 2, "reason unread"),
@@ -80,7 +81,7 @@ MISSED_SMART: dict[str, tuple[Kinds, int, str]] = {
     "paid_amount": ("smart", 264, "wrong_amount"),
     "parted": ("smart", 70, "parted"),
     "payer": ("smart", 23, "wrong"),
-    "quiet": ("smart", 134, "double resend_early"),
+    "quiet": ("smart", 18, "double resend_early"),
     "read_age": ("smart", 68, "old_read"),
     "read_back": ("smart", 2, "not_read"),
     "release_quiet": ("smart", 430, "landed_after_release"),
@@ -101,7 +102,8 @@ MISSED_SMART: dict[str, tuple[Kinds, int, str]] = {
 }
 # What there is to guard of smart invoices alone.
 SMART_ALONE = {
-    *("named_kind", "own_funnel", "own_read", "own_settlement", "own_space", "robot", "robot_alone", "whose_move")
+    *("moved_lately", "named_kind", "own_funnel", "own_read", "own_settlement", "own_space"),
+    *("robot", "robot_alone", "whose_move"),
 }
 
 
