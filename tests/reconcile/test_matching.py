@@ -13,7 +13,6 @@ from airflow_b24.reconcile.releasing import release
 from airflow_b24.reconcile.reporting import lines
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.reconcile.witnessing import as_found, paid_lately
-from airflow_b24.sandbox.seed import SmartBill, add_smart_invoice
 
 
 def counts(office: Any, table: str) -> int:
@@ -52,7 +51,7 @@ def test_nothing_waiting_asks_the_portal_nothing(office: Any) -> None:
 def test_an_invoice_un_paid_while_the_lists_are_read_keeps_its_number(office: Any, monkeypatch: Any) -> None:
     office.bill()
     office.person(2, "P")
-    add_smart_invoice(office.state, SmartBill(7, "2026/2", "118.00", 21, 9), office.today)
+    office.smart_bill(7, number="2026/2")
     office.receive()
     paid_since = matching.paid_since
 

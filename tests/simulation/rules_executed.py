@@ -77,8 +77,11 @@ def nothing_is_paid_over_a_reversal(story: Story, verdict: Verdict) -> None:
     The portal refuses to pay a cancelled legacy invoice. A smart one it moves, whoever has lost it since our read.
     """
     for pay in _moving(story):
-        if story.before(pay.invoice, pay.at).cancelled:
+        last = story.before(pay.invoice, pay.at)
+        if last.cancelled:
             verdict.residuals["lost_meanwhile"] += 1
+        if last.by == "person" and last.what == "pay" and not last.paid:
+            verdict.residuals["moved_on"] += 1
         seen_at = _read_for(story, pay)
         if seen_at == NEVER:
             continue

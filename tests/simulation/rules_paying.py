@@ -109,8 +109,8 @@ def _check_sibling(story: Story, verdict: Verdict, change: Changed, sibling: Cha
 def nothing_goes_through_an_idle_pay_system(story: Story, verdict: Verdict) -> None:
     for left in story.left:
         # A smart invoice needs none. One that is deleted by now tells nothing of its pay system: the portal refuses both.
-        is_gone = all(each.gone for each in story.between(left.invoice, left.at, left.at))
-        if story.history.idle and left.invoice[0] == "legacy" and not is_gone:
+        asked = story.history.idle and left.invoice[0] == "legacy"
+        if asked and not story.at(left.invoice, left.at).gone:
             return verdict.blame("idle", left.at, f"{left}: this pay system pays nothing")
     return None
 
