@@ -14,8 +14,9 @@ from airflow_b24.bitrix.fields import check_id
 from airflow_b24.bitrix.limits import BURST, RATE, LocalPace, Pace
 from airflow_b24.bitrix.redaction import shown
 from airflow_b24.bitrix.renewal import SERVER, Application
-from airflow_b24.bitrix.stages import PROGRESS, MarkWith, Wishes, check_stage_id
+from airflow_b24.bitrix.stages import Wishes
 from airflow_b24.reconcile.portal import InvoiceType, check_invoice_type
+from airflow_b24.wishes import listed, read_wishes
 
 CONN_TYPE = "bitrix24"
 OAUTH_FIX = (
@@ -39,7 +40,6 @@ KNOWN = frozenset(
         *("partial_stage", "progress_fields"),
     )
 )
-_FIELD = re.compile(r"ufCrm\w{1,60}", re.ASCII)
 _PASTED = re.compile(r"[!-~]{5,2000}")
 
 
@@ -125,7 +125,7 @@ def read_settings(password: str | None, host: str | None, extra: Mapping[str, An
         pay_system_id=_optional(extra, "pay_system_id", lambda value: check_id(value, "extra.pay_system_id")),
         bx_rest_handler=_text(extra, "bx_rest_handler", "give the code of a REST handler"),
         invoice_type=check_invoice_type(extra.get("invoice_type") or "auto", "extra.invoice_type"),
-        wishes=_wishes(extra),
+        wishes=read_wishes(extra),
         timeline_comments=_switch(extra, "timeline_comments"),
         ca_bundle=_text(extra, "ca_bundle", "give a path or PEM text"),
         timeout_s=_number(extra, "timeout", 60.0, most=600),
@@ -230,48 +230,8 @@ def _switch(extra: Mapping[str, Any], name: str) -> bool:
     raise ValueError(f"extra.{name}: {shown(value)} is neither true nor false")
 
 
-def _wishes(extra: Mapping[str, Any]) -> Wishes:
-    paid, also_paid, partial = (_stages(extra, name) for name in ("paid_stage", "also_paid_stages", "partial_stage"))
-    return Wishes(paid, also_paid, _mark_with(extra), partial, _progress_fields(extra.get("progress_fields") or {}))
-
-
-def _progress_fields(value: Any) -> dict[str, str]:
-    """An object, or in the connection form one text: paid=ufCrm..., balance=ufCrm..."""
-    if isinstance(value, str):
-        value = dict(each.partition("=")[::2] for each in value.split(","))
-    named = {str(key).strip(): str(name).strip() for key, name in value.items()} if isinstance(value, Mapping) else None
-    if named is None or not all(key in PROGRESS and _FIELD.fullmatch(name) for key, name in named.items()):
-        example = '{"paid": "ufCrm_SMART_INVOICE_1700000001"}'
-        raise ValueError(f"extra.progress_fields: give fields by {', '.join(PROGRESS)}, for example {example}")
-    return named
-
-
-def _mark_with(extra: Mapping[str, Any]) -> MarkWith:
-    value = extra.get("smart_mark_with") or "stage"
-    if value == "stage":
-        return "stage"
-    if value == "payment":
-        return "payment"
-    raise ValueError(f'extra.smart_mark_with: {shown(value)} is not known; give "stage" or "payment"')
-
-
-def _stages(extra: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    listed = _listed(extra.get(name))
-    if listed is None:
-        raise ValueError(f'extra.{name}: give stages of smart invoices, for example ["DT31_5:P"]')
-    return tuple(check_stage_id(stage_id, f"extra.{name}") for stage_id in listed)
-
-
-def _listed(value: Any) -> list[str] | None:
-    """A list of texts, also one text with commas; None when it is neither."""
-    listed = value.split(",") if isinstance(value, str) else value or ()
-    if not isinstance(listed, (list, tuple)) or not all(isinstance(each, str) for each in listed):
-        return None
-    return [each.strip() for each in listed if each.strip()]
-
-
 def _hosts(value: Any) -> tuple[str, ...]:
-    listed = _listed(value)
-    if listed is None:
+    hosts = listed(value)
+    if hosts is None:
         raise ValueError('extra.allowed_hosts: give host names, for example ["new.bitrix24.com"]')
-    return tuple(host.lower() for host in listed)
+    return tuple(host.lower() for host in hosts)
