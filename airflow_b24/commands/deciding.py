@@ -31,7 +31,7 @@ from airflow_b24.payments.money import Money
 from airflow_b24.pins import VariablePins
 from airflow_b24.reconcile.differing import changes
 from airflow_b24.reconcile.guarding import refuse_foreign_ledger
-from airflow_b24.reconcile.releasing import confirm, release, retry
+from airflow_b24.reconcile.releasing import check_in_review, check_releasable, confirm, release, retry
 
 # What a person is about to decide on: the settlement's row, if it is one, and its facts line by line.
 Shown = tuple[Row | None, Sequence[str]]
@@ -44,21 +44,21 @@ def run_release(args: Namespace) -> None:
         "I have looked: this money did not pay this invoice. They are parted for good; each is free for others, and so "
         "is all that is named above."
     )
-    with _decided(args, _settlement(args.settlement_id), asked) as (hook, shown):
+    with _decided(args, _settlement(args.settlement_id, check_releasable), asked) as (hook, shown):
         tell([released_line(release(hook.desk(), args.settlement_id, shown))])
 
 
 def run_retry(args: Namespace) -> None:
     """Let a settlement in review be paid after all, after a person has mended what stood in its way."""
     asked = "I have looked: this invoice is to be marked paid with this money."
-    with _decided(args, _settlement(args.settlement_id), asked) as (hook, shown):
+    with _decided(args, _settlement(args.settlement_id, check_in_review), asked) as (hook, shown):
         tell([retried_line(retry(hook.desk(), args.settlement_id, shown))])
 
 
 def run_confirm(args: Namespace) -> None:
     """End a settlement in review whose invoice is paid, after a person has said that it was with this money."""
     asked = "I have looked: this invoice is paid, and it was with this money. Nothing is sent."
-    with _decided(args, _settlement(args.settlement_id), asked) as (hook, shown):
+    with _decided(args, _settlement(args.settlement_id, check_in_review), asked) as (hook, shown):
         tell([confirmed_line(confirm(hook.desk(), args.settlement_id, shown))])
 
 
@@ -123,9 +123,11 @@ def _decided(args: Namespace, about: About, asked: str) -> Iterator[tuple[Bitrix
         yield hook, row
 
 
-def _settlement(settlement_id: int) -> About:
+def _settlement(settlement_id: int, check: Callable[[Row], None]) -> About:
     def about(store: Store) -> Shown:
         row = settlements.look(store, settlement_id)
+        # Before anybody is asked: the decision itself looks once more.
+        check(row)
         with store.snapshot() as connection:
             paid_with = statuses.paid_with(connection, settlement_id)
         why = f" ({row.reason})" if row.reason else ""

@@ -82,6 +82,8 @@ def _beside(count: int, what: str) -> str:
 
 def released_line(row: Row) -> str:
     """Say what a release has done."""
+    if row.allocated == 0:
+        return f"Settlement {row.id} is released: invoice {one_line(row.invoice_number)} is free for a payment again."
     return (
         f"Settlement {row.id} is released: invoice {one_line(row.invoice_number)} and its payment are parted for good, "
         "and each is matched afresh with others."

@@ -23,8 +23,7 @@ def release(desk: Desk, settlement_id: int, shown: Row | None = None) -> Row:
     safe.
     """
     row = _of_this_portal(desk, settlement_id, shown)
-    if row.state not in RELEASABLE:
-        raise ValueError(f"SETTLEMENT_ID: {settlement_id} is {row.state}, and nothing of that can be released")
+    check_releasable(row)
     if row.state is State.PAID:
         _check_reversed(desk, row)
     elif row.may_land or row.sends:
@@ -57,10 +56,21 @@ def confirm(desk: Desk, settlement_id: int, shown: Row | None = None) -> Row:
     return _moved(desk, row, confirmed(row, now))
 
 
+def check_releasable(row: Row) -> None:
+    """Raise ValueError when a settlement is in a state from which nobody may release it."""
+    if row.state not in RELEASABLE:
+        raise ValueError(f"SETTLEMENT_ID: {row.id} is {row.state}, and nothing of that can be released")
+
+
+def check_in_review(row: Row) -> None:
+    """Raise ValueError when a settlement does not wait for a person."""
+    if row.state is not State.REVIEW:
+        raise ValueError(f"SETTLEMENT_ID: {row.id} is {row.state}, not in review; `airflow b24 review` shows what is")
+
+
 def _in_review(desk: Desk, settlement_id: int, shown: Row | None) -> Row:
     row = _of_this_portal(desk, settlement_id, shown)
-    if row.state is not State.REVIEW:
-        raise ValueError(f"SETTLEMENT_ID: {settlement_id} is {row.state}, not in review")
+    check_in_review(row)
     _check_quiet(row)
     return row
 

@@ -131,3 +131,23 @@ def test_a_number_that_is_none_is_told_by_the_arguments_name(run: Run, world: An
     code, out, err = run("ledger", command, *(["--", number] if number else [number]))
     assert (code, out, "Traceback" in err) == (2, "", False)
     assert "_id: " in err
+
+
+@pytest.mark.parametrize("command", ["retry", "confirm"])
+def test_what_does_not_wait_for_a_person_is_refused_before_anybody_is_asked(
+    overpaid: Any, run: Run, command: str
+) -> None:
+    overpaid.state.invoices[7].price += 1
+    match()
+    code, out, err = run("ledger", command, "1", person="yes\n")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("SETTLEMENT_ID: 1 is ready, not in review")
+
+
+def test_a_release_of_a_payment_says_that_the_two_are_parted(overpaid: Any, run: Run) -> None:
+    overpaid.state.invoices[7].price += 1
+    match()
+    _, out, _ = run("ledger", "release", "1", "--yes")
+    assert out.startswith("Settlement 1 is released: invoice 2026/7 and its payment are parted for good")
+    code, out, err = run("ledger", "release", "1", person="yes\n")
+    assert (code, out, err) == (2, "", "SETTLEMENT_ID: 1 is released, and nothing of that can be released\n")
