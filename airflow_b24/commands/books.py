@@ -6,7 +6,7 @@ import os
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ def run_check(args: Namespace) -> None:
     with hooked(args) as hook:
         ledger = look_up(hook)
         store = _there(ledger)
-        checked = check(store, _day(args.before, "--before"))
+        checked = check(store, _over(_day(args.before, "--before")))
         found = [*checked.violations, *_unpinned(store)]
         tell(as_json(_plain(ledger, checked, found)) if args.json else _check_lines(ledger, checked, found))
     if found:
@@ -112,6 +112,9 @@ def _check_lines(ledger: Ledger, checked: Checked, found: list[Violation]) -> It
     for each in checked.turnovers:
         came_in, *became = _sums(each).items()
         yield f"{one_line(each.account)}: in {came_in[1]} = {' + '.join(f'{name} {money}' for name, money in became)}"
+    if checked.unread:
+        noun = "record" if checked.unread == 1 else "records"
+        yield f"{checked.unread} {noun} unread, not in the sums: see `airflow b24 review`."
     at = checked.checkpoint
     yield f"Checkpoint of the events before {at.before} (UTC): {at.events}, SHA-256 {at.sha256}"
     for each_found in found:
@@ -125,6 +128,7 @@ def _plain(ledger: Ledger, checked: Checked, found: list[Violation]) -> dict[str
         "ledger": ledger.name,
         "ok": not found,
         "accounts": [{"account": each.account, **_sums(each)} for each in checked.turnovers],
+        "unread": checked.unread,
         "checkpoint": {"before": at.before.isoformat(), "events": at.events, "sha256": at.sha256},
         "violations": [asdict(each) for each in found],
     }
@@ -148,6 +152,12 @@ def _day(given: str | None, name: str) -> date | None:
         return None if given is None else date.fromisoformat(given)
     except ValueError:
         raise ValueError(f"{name}: {given[:40] if given else given!r} is no date; write it like 2026-12-01") from None
+
+
+def _over(before: date | None) -> date | None:
+    if before is not None and before > datetime.now(UTC).date():
+        raise ValueError(f"--before: the days before {before} are not over (UTC); give today or an earlier day")
+    return before
 
 
 def _write(path: Path, lines: Iterable[str], *, force: bool) -> None:

@@ -32,6 +32,8 @@ OF_SETTLEMENTS: Final[Mapping[str, str]] = {
 
 def advice(line: Line) -> str:
     """What a person can do outside of here, in one sentence; empty where the commands say it all."""
+    if line.reason == "quarantined":
+        return "Let RecordFields read it, or ask the bank to mend it: it is read again when it is delivered again."
     return (ADVICE if line.settlement_id is None else OF_SETTLEMENTS).get(line.reason, "")
 
 

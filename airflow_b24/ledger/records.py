@@ -143,13 +143,13 @@ def _as_payment(connection: Connection, this: ColumnElement[bool], new: NewPayme
 
 
 def set_aside(connection: Connection) -> list[dict[str, Any]]:
-    """Records that are no payment of their own, oldest first: {id, source, verdict, rule, detail, body, received_at}.
+    """Records that are no payment of their own, oldest first: {id, source, key, verdict, rule, detail, body, received_at}.
 
     Of several about the same (account, key) the newest speaks. An amendment is not among them: it speaks of a payment
     that the ledger has.
     """
-    columns = (raw.c.id, raw.c.source, raw.c.verdict, raw.c.rule, raw.c.detail, raw.c.body, raw.c.received_at)
+    names = ("id", "source", "key", "verdict", "rule", "detail", "body", "received_at")
     newest = select(func.max(raw.c.id)).where(raw.c.payment_id.is_(None), raw.c.key != "")
     speaks = or_(raw.c.key == "", raw.c.id.in_(newest.group_by(raw.c.account, raw.c.key)))
-    query = select(*columns).where(raw.c.payment_id.is_(None), speaks).order_by(raw.c.id)
+    query = select(*(raw.c[name] for name in names)).where(raw.c.payment_id.is_(None), speaks).order_by(raw.c.id)
     return [dict(row) for row in connection.execute(query).mappings()]

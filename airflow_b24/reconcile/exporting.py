@@ -132,15 +132,15 @@ def _plain(row: Mapping[str, Any], paid: Mapping[int, str], troubles: Mapping[in
 
 
 def _record(row: Mapping[str, Any]) -> Row:
-    is_ignored = row["verdict"] == "ignored"
+    line = reporting.apart_line(dict(row))
     return {
         "record": "record",
-        "status": "ignored" if is_ignored else "review",
+        "status": line.status,
         "reason": row["rule"],
-        "why": row["detail"],
-        "remittance": "" if is_ignored else row["body"],
+        "why": line.why,
+        "remittance": line.remittance,
         "opened_on": row["received_at"].date().isoformat(),
-        "id": str(row["id"]),
+        "id": line.payment,
     }
 
 

@@ -24,6 +24,12 @@ CASES: Mapping[str, str] = {
     "late_effect": "A person released the invoice, and it is paid since: perhaps by a call of ours that came late.",
 }
 ADOPTED_WHY = "A person has adopted it: it was paid, though not from this ledger."
+# By rule, why a record that can be read counts for nothing.
+ASIDE: Mapping[str, str] = {
+    "before_start": "It was booked before the first day that counts.",
+    "not_a_credit": "It is no money that came in: a debit.",
+    "not_booked": "The bank has not booked it (yet).",
+}
 PART_OVERDUE = "part_overdue"
 REST_FREE = "rest_free"
 # So long a part may wait for the rest before a person should ask the payer.
@@ -97,7 +103,7 @@ def lines(store: Store) -> list[Line]:
         known = statuses.payments(connection)
         apart = records.set_aside(connection)
         overdue_before = utc_now(connection) - PATIENCE
-    return [line_of(row, overdue_before) for row in known] + [_apart(row) for row in apart]
+    return [line_of(row, overdue_before) for row in known] + [apart_line(row) for row in apart]
 
 
 def page(found: list[Line], width: int | None = None) -> str:
@@ -209,7 +215,9 @@ def _would(row: dict[str, Any]) -> str:
     return "part" if row["verdict"] == "part" else ""
 
 
-def _apart(row: dict[str, Any]) -> Line:
+def apart_line(row: dict[str, Any]) -> Line:
+    """The line of a record that is no payment, by the bank's id for it where there is one."""
+    named = row["key"].partition(":")[2] if row["key"].startswith("id:") else f"record {row['id']}"
     if row["verdict"] == "ignored":
-        return Line("ignored", f"set aside by the rule {row['rule']}", row["rule"], f"record {row['id']}")
-    return Line("review", row["detail"], "quarantined", f"record {row['id']}", remittance=row["body"])
+        return Line("ignored", ASIDE.get(row["rule"], row["rule"]), row["rule"], named)
+    return Line("review", f"The record cannot be read: {row['detail']}", "quarantined", named, remittance=row["body"])

@@ -6,6 +6,7 @@ import csv
 import json
 import stat
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +107,25 @@ def test_a_day_that_is_none_is_one_line(paid: Any, run: Run, given: str) -> None
 
 
 def test_a_checkpoint_can_be_computed_again(paid: Any, run: Run) -> None:
-    told = [json.loads(run("ledger", "check", "--json", "--before", "2100-01-01")[1])["checkpoint"] for _ in range(2)]
+    today = datetime.now(UTC).date()
+    told = [
+        json.loads(run("ledger", "check", "--json", *words)[1])["checkpoint"]
+        for words in ([], ["--before", f"{today}"])
+    ]
     assert told[0] == told[1]
-    assert told[0]["events"] == 4
     assert json.loads(run("ledger", "check", "--json", "--before", "2026-01-01")[1])["checkpoint"]["events"] == 0
+
+
+def test_a_checkpoint_of_days_that_are_not_over_is_refused(paid: Any, run: Run) -> None:
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    code, out, err = run("ledger", "check", "--before", f"{tomorrow}")
+    assert (code, out) == (2, "")
+    assert err == f"--before: the days before {tomorrow} are not over (UTC); give today or an earlier day\n"
+
+
+def test_check_says_how_many_records_are_in_no_sum(paid: Any, run: Run) -> None:
+    assert "1 record unread, not in the sums: see `airflow b24 review`." in run("ledger", "check")[1]
+    assert json.loads(run("ledger", "check", "--json")[1])["unread"] == 1
 
 
 def test_export_prints_a_table_or_json(world: Any, run: Run) -> None:

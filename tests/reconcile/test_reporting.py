@@ -199,3 +199,17 @@ def test_what_the_bank_changed_is_said(office: Any) -> None:
     [line] = reviewing.reviews(office.store)
     assert (line.payment_id, line.reason) == (payment_id, "amended")
     assert line.why == "The bank sent this payment again with other content. Changed: amount: 118.00 -> 1.00."
+
+
+def test_a_record_that_is_no_payment_goes_by_the_banks_id_and_says_why_in_words(office: Any) -> None:
+    aside = [
+        Record("{d}", "ignored", rule="not_a_credit", account="40702", key="id:B8"),
+        Record("{q}", "quarantined", rule="amount", detail="amount: a float", account="40702", key="id:B9"),
+        Record("{s}", "ignored", rule="before_start", account="40702", key="sha:1"),
+    ]
+    records.ingest(office.store, "bank", aside, None)
+    assert {line.payment: line.why for line in reporting.lines(office.store)} == {
+        "B8": "It is no money that came in: a debit.",
+        "B9": "The record cannot be read: amount: a float",
+        "record 3": "It was booked before the first day that counts.",
+    }
