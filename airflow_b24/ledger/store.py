@@ -6,6 +6,7 @@ once under contention, whatever the timeout. One ledger never lives on a network
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -52,7 +53,7 @@ class Store:
                 raise
             # A password may stand among the options too; the driver's own text may quote all of it.
             where = address.set(query={}).render_as_string(hide_password=True)
-            raise LedgerError(f"ledger {where} cannot be opened ({type(error).__name__}): check ledger_url") from None
+            raise LedgerError(f"ledger {where} cannot be opened{_because(error)}") from None
         return store
 
     @contextmanager
@@ -82,6 +83,16 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _because(error: Exception) -> str:
+    """What a person can do about a database that does not open, without a word of the driver's."""
+    if isinstance(error, ImportError):
+        return ", its driver is missing: pip install 'airflow-b24[postgres]'"
+    # Neither busy nor missing, which are its subclasses: the bytes are not a database's.
+    if type(getattr(error, "orig", error)) is sqlite3.DatabaseError:
+        return ": it is no ledger, or damaged; restore the newest copy, or correct ledger_url"
+    return f" ({type(error).__name__}): check ledger_url"
 
 
 @contextmanager

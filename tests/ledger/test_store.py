@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -166,3 +167,23 @@ def test_a_case_of_one_kind_is_open_once(store: Store, ready: object) -> None:
         connection.execute(text("UPDATE b24_case SET closed_at = opened_at"))
         cases.open_case(connection, settlement_id, "reversed", {"number": 3})
         assert [case["evidence"] for case in cases.open_cases(connection)] == [{"number": 3}]
+
+
+@pytest.mark.parametrize(
+    "content", [b"a text of somebody's, longer than a header" * 40, b"SQLite format 3\0" + b"\xff" * 8192]
+)
+def test_a_file_that_is_no_ledger_is_told_as_one_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "ledger.db"
+    path.write_bytes(content)
+    with pytest.raises(
+        LedgerError, match=r"ledger\.db cannot be opened: it is no ledger, or damaged; restore the newest"
+    ):
+        Store.open(f"sqlite:///{path}")
+    assert path.read_bytes() == content
+
+
+def test_a_missing_driver_is_told_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(LedgerError, match=r"its driver is missing: pip install 'airflow-b24\[postgres\]'") as caught:
+        Store.open("postgresql://someone:canary@host/db")
+    assert "canary" not in str(caught.value)
