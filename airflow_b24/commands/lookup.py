@@ -23,7 +23,12 @@ class Ledger:
 
 
 def look_up(hook: Bitrix24Hook) -> Ledger:
-    """Find the ledger of a hook and open it, if it is there. Raises LedgerError."""
+    """Find the ledger of a hook and open it, if it is there. Raises LedgerError.
+
+    The ledger alone is needed; yet a connection that was named must be there. Raises AirflowNotFoundException.
+    """
+    if hook.bitrix24_conn_id != hook.default_conn_name:
+        hook.get_connection(hook.bitrix24_conn_id)
     url = _address(hook)
     # An option may be a password too.
     name = url.set(query={}).render_as_string(hide_password=True)
