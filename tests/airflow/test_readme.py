@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
+import shlex
 import subprocess
 import sys
+import urllib.request
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+
+from airflow_b24 import operators
+from airflow_b24.sandbox import seed
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 PARTS = sorted(set(re.findall(r"`(airflow_b24\.[a-z_.]+\.[A-Z]\w+)`", README)))
@@ -50,3 +58,34 @@ def test_the_commands_of_the_readme_are_the_ones_ci_runs() -> None:
     ci = (Path(__file__).parents[2] / ".ci" / "run").read_text(encoding="utf-8")
     assert "-e '.[dev]'" in README
     assert "-e '.[dev]'" in ci
+
+
+OPERATORS = sorted(name for name in set(re.findall(r"`airflow_b24\.operators\.(\w+)`", README)))
+
+
+def told(operator: str) -> dict[str, Any]:
+    """The arguments that the table names of an operator, each with its default."""
+    rows = re.findall(rf"^\| (?:`{operator}`|every one) \| `(\w+)` \| (?:`(.*?)`)? ?\|", README, re.MULTILINE)
+    defaults = {"timedelta": timedelta}
+    return {name: eval(default, defaults) if default else inspect.Parameter.empty for name, default in rows}  # noqa: S307
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_the_table_of_arguments_is_what_the_operators_take(name: str) -> None:
+    operator = getattr(operators, name)
+    taken = [*inspect.signature(operator.__init__).parameters.values()]
+    shared = inspect.signature(operators._PortalOperator.__init__).parameters.values()
+    named = {each.name: each.default for each in (*shared, *taken) if each.kind is inspect.Parameter.KEYWORD_ONLY}
+    assert told(name) == named
+
+
+@pytest.mark.parametrize("day", [seed.demo], indirect=True)
+def test_the_calls_of_the_sandboxes_doors_work_as_printed(world: Any) -> None:
+    commands = [shlex.split(line) for line in README.splitlines() if line.startswith("curl ")]
+    for _, _, body, address in commands:
+        url = address.replace("http://127.0.0.1:8024", world.addresses.http)
+        with urllib.request.urlopen(urllib.request.Request(url, body.encode()), timeout=10) as answer:  # noqa: S310
+            assert answer.status == 200
+    assert len(commands) == 2
+    assert world.state.faults.rules[-1].times == 2
+    assert world.state.bank.records[-1]["purpose"] == "Invoice 2026/103"
