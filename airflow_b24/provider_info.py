@@ -46,9 +46,6 @@ CONNECTION_FORM: dict[str, Any] = {
         "also_paid_stages": _text(
             "Also paid stages", "Further stages in which a smart invoice counts as paid, separated by commas"
         ),
-        "partial_stage": _text(
-            "Partial stage", "Where a smart invoice is moved while parts wait for the rest; optional"
-        ),
         "progress_fields": _text(
             "Progress fields", "paid=ufCrm..., balance=ufCrm..., payments=ufCrm..., last_paid_on=ufCrm...; optional"
         ),

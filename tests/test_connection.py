@@ -182,7 +182,6 @@ def test_http_is_for_loopback(address: str) -> None:
         ({}, "wishes", Wishes()),
         ({"paid_stage": "DT31_5:P, DT31_8:UC_1"}, "wishes", Wishes(("DT31_5:P", "DT31_8:UC_1"))),
         ({"also_paid_stages": ["DT31_5:UC_2"]}, "wishes", Wishes(also_paid=("DT31_5:UC_2",))),
-        ({"partial_stage": "DT31_5:UC_3"}, "wishes", Wishes(partial_stage=("DT31_5:UC_3",))),
         ({"progress_fields": {"paid": "ufCrm_1"}}, "wishes", Wishes(fields={"paid": "ufCrm_1"})),
         (
             {"progress_fields": "paid=ufCrm_1, last_paid_on = ufCrm_2"},
@@ -223,7 +222,6 @@ def test_an_extra_becomes_a_setting(extra: dict[str, Any], attribute: str, value
         ("paid_stage", "P", "write it like DT31_5:P"),
         ("paid_stage", 5, "give stages of smart invoices"),
         ("also_paid_stages", [5], "give stages of smart invoices"),
-        ("partial_stage", ["S"], "write it like DT31_5:P"),
         ("progress_fields", {"sum": "ufCrm_1"}, "paid, balance, payments, last_paid_on"),
         ("progress_fields", {"paid": "comments"}, "paid, balance, payments, last_paid_on"),
         ("progress_fields", "ufCrm_1", "paid, balance, payments, last_paid_on"),

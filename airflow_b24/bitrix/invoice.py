@@ -11,6 +11,9 @@ from typing import Any, Literal, NamedTuple
 Kind = Literal["legacy", "smart", "payment"]
 
 
+Mover = Literal["robot", "person"]
+
+
 class InvoiceKey(NamedTuple):
     """What names an invoice on its portal: legacy (crm.invoice), smart (crm.item) and payments' ids are spaces apart."""
 
@@ -55,6 +58,8 @@ class Invoice:
     moved_by: int | None = None
     document_id: int | None = None
     lacks: str | None = None
+    # Straight out of a stage that means paid: by a robot, whom the portal shows as our user or as nobody, or by a person.
+    moved_on: Mover | None = None
 
     @property
     def key(self) -> InvoiceKey:

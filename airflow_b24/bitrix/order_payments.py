@@ -11,7 +11,7 @@ from airflow_b24.bitrix.errors import BitrixError, RequestError, ResponseError
 from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, check_id, read_link, read_text, unexpected
 from airflow_b24.bitrix.flows import QUICK, REPEATS, Flow, Repeats, attempt
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey, Kind
-from airflow_b24.bitrix.payment_documents import parse_document
+from airflow_b24.bitrix.payment_documents import paid_by_us, parse_document
 from airflow_b24.bitrix.protocol import PAY_PAYMENT, Request, Response
 
 KIND: Final[Kind] = "payment"
@@ -23,7 +23,6 @@ def parse_payment(row: object, we: int | None = None) -> Invoice:
     if not isinstance(row, Mapping):
         raise unexpected("payment", "an object", row)
     document = parse_document(row)
-    by = document.paid_by
     return Invoice(
         kind=KIND,
         id=document.id,
@@ -33,11 +32,11 @@ def parse_payment(row: object, we: int | None = None) -> Invoice:
         paid=document.paid,
         cancelled=False,
         paid_at=document.paid_at,
-        paid_by=by,
-        paid_by_us=None if not document.paid or by is None or we is None else by == we,
+        paid_by=document.paid_by,
+        paid_by_us=paid_by_us(document, we),
         price=document.sum,
         currency=document.currency,
-        status_changed_at=document.paid_at.isoformat() if document.paid_at else "",
+        status_changed_at=document.marked,
         company_id=None,
         contact_id=None,
         my_company_id=None,

@@ -43,6 +43,11 @@ class PaymentDocument:
     sum: Decimal | None
     currency: str
 
+    @property
+    def marked(self) -> str:
+        """When it was marked paid, as a text."""
+        return self.paid_at.isoformat() if self.paid_at else ""
+
 
 def parse_document(row: object) -> PaymentDocument:
     """Read one row of crm.item.payment.list. Raises ResponseError naming the field."""
@@ -51,7 +56,8 @@ def parse_document(row: object) -> PaymentDocument:
     return PaymentDocument(
         id=read_id(row, "id"),
         paid=read_yes_or_no(row, "paid"),
-        paid_at=read_moment(row, "datePaid"),
+        # Paid by nobody that the portal names: by card, say, with other money. No day, no proof.
+        paid_at=read_moment(row, "datePaid") if read_link(row, "empPaidId") else None,
         paid_by=read_link(row, "empPaidId"),
         sum=read_amount(row, "sum"),
         currency=read_currency(row, "currency"),
@@ -115,11 +121,14 @@ def by_document(invoice: Invoice, documents: Sequence[PaymentDocument], stages: 
     (document,) = fitting
     if not document.paid:
         return _unpaid(invoice, document.id, STAGE_SAYS_PAID if stages.is_paid(invoice.status_id) else None)
-    by = document.paid_by
-    marked = document.paid_at.isoformat() if document.paid_at else ""
-    by_us = None if by is None or we is None else by == we
-    facts: dict[str, Any] = {"paid": True, "paid_at": document.paid_at, "paid_by": by}
-    return replace(invoice, **facts, paid_by_us=by_us, document_id=document.id, status_changed_at=marked)
+    facts: dict[str, Any] = {"paid": True, "paid_at": document.paid_at, "paid_by": document.paid_by}
+    by_us = paid_by_us(document, we)
+    return replace(invoice, **facts, paid_by_us=by_us, document_id=document.id, status_changed_at=document.marked)
+
+
+def paid_by_us(document: PaymentDocument, we: int | None) -> bool | None:
+    """Say whether our user marked it paid: a call of ours names its employee, what a customer pays online does not."""
+    return None if we is None or not document.paid else document.paid_by == we
 
 
 def _unpaid(invoice: Invoice, document_id: int | None, lacks: str | None) -> Invoice:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from airflow_b24.bitrix.fields import (
     check_id,
@@ -17,7 +17,7 @@ from airflow_b24.bitrix.fields import (
     read_text,
     unexpected,
 )
-from airflow_b24.bitrix.invoice import Invoice, InvoiceKey, Kind
+from airflow_b24.bitrix.invoice import Invoice, InvoiceKey, Kind, Mover
 from airflow_b24.bitrix.protocol import Request, Response
 from airflow_b24.bitrix.stages import SMART_INVOICE, Stages, check_stage_id, read_id_or_zero
 
@@ -46,7 +46,7 @@ def parse_invoice(row: object, stages: Stages, we: int | None = None) -> Invoice
     if not isinstance(row, Mapping):
         raise unexpected("item", "an object", row)
     stage_id, moved_by = read_text(row, "stageId"), read_link(row, "movedBy")
-    paid = stages.is_paid(stage_id) or _moved_on(row, stage_id, stages, moved_by, we)
+    paid, was_paid = stages.is_paid(stage_id), stages.is_paid(read_text(row, "previousStageId"))
     moved_at = read_moment(row, "movedTime")
     return Invoice(
         kind=KIND,
@@ -56,7 +56,8 @@ def parse_invoice(row: object, stages: Stages, we: int | None = None) -> Invoice
         status_id=stage_id,
         paid=paid,
         cancelled=stages.is_lost(stage_id),
-        paid_at=moved_at if paid else None,
+        # Moved from one stage that means paid to another (filed, say), it was paid earlier; nobody says when.
+        paid_at=moved_at if paid and not was_paid else None,
         paid_by=moved_by if paid else None,
         paid_by_us=_is_ours(moved_by, we) if paid else None,
         # A stage that nobody knows: neither open nor paid can be said of it, so nothing is ever paid.
@@ -70,13 +71,15 @@ def parse_invoice(row: object, stages: Stages, we: int | None = None) -> Invoice
         raw=dict(row),
         category_id=read_id_or_zero({"id": row.get("categoryId")}),
         moved_by=moved_by,
+        moved_on=_moved_on(stages, stage_id, moved_by, we) if was_paid else None,
     )
 
 
-def _moved_on(row: Mapping[str, Any], stage_id: str, stages: Stages, moved_by: int | None, we: int | None) -> bool:
-    """Say whether it was paid and a robot, who works as our user or as nobody, moved it on; a person un-pays it so."""
-    by_robot = moved_by is None or moved_by == we
-    return by_robot and not stages.is_lost(stage_id) and stages.is_paid(read_text(row, "previousStageId"))
+def _moved_on(stages: Stages, stage_id: str, moved_by: int | None, we: int | None) -> Mover | None:
+    """Say who moved an invoice on out of a stage that means paid; None for one that is at an end."""
+    if stage_id not in stages.open_ids:
+        return None
+    return "robot" if moved_by is None or moved_by == we else "person"
 
 
 def _is_ours(moved_by: int | None, we: int | None) -> bool | None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from airflow_b24.ledger.facts import Answered, Decision, Fact, Key, Kind, Refused, Row, Seen, Sibling, Unknown
-from airflow_b24.ledger.states import CONFIRMED, PASSING, RESTORED, State
+from airflow_b24.ledger.states import CONFIRMED, MOVED_ON, PASSING, RESTORED, State
 
 # So many claims more has a settlement that was given up and can be read again.
 AGAIN = 5
@@ -21,6 +21,7 @@ MARK: Final[Mapping[Kind, str]] = {"legacy": "PAY_SYSTEM_ID", "smart": "movedTim
 
 def before_sending(row: Row, seen: Seen, now: datetime, beside: Mapping[Key, Fact] | None = None) -> Decision:
     """Decide on a fresh read taken after the claim; `now` is the ledger's time, `beside` its siblings' invoices."""
+    seen = as_sent(row, seen)
     if row.state is State.UNKNOWN:
         return _resolve(row, seen, now)
     if seen.paid:
@@ -32,6 +33,7 @@ def before_sending(row: Row, seen: Seen, now: datetime, beside: Mapping[Key, Fac
 
 def after_sending(row: Row, answer: Answered | Refused | Unknown, seen: Fact) -> Decision:
     """Decide on the portal's answer to our call and the read-back that followed it."""
+    seen = as_sent(row, seen) if isinstance(seen, Seen) else seen
     if isinstance(answer, Refused):
         return _refused(row, answer, seen)
     told_true = isinstance(answer, Answered)
@@ -48,6 +50,7 @@ def after_sending(row: Row, answer: Answered | Refused | Unknown, seen: Fact) ->
 
 def reviewed(row: Row, seen: Seen, beside: Mapping[Key, Fact] | None = None) -> Decision | None:
     """What the invoice, read again, makes of a review; None leaves it to a person."""
+    seen = as_sent(row, seen)
     if seen.paid:
         is_ours = _shows_our_call(row, seen)
         closed = _paid_by_us(row, seen) if is_ours else _paid_by_others(row, seen)
@@ -59,6 +62,14 @@ def reviewed(row: Row, seen: Seen, beside: Mapping[Key, Fact] | None = None) -> 
     # A few attempts more: one that was given up, and still comes to no end, is soon before a person again.
     attempts = max(row.attempts - AGAIN, 0)
     return None if hindered else Decision(State.READY, attempts=attempts, evidence=_shown(seen))
+
+
+def as_sent(row: Row, seen: Seen) -> Seen:
+    """The invoice as it stands to this settlement: one that a robot moved on out of paid is paid, if we sent for it.
+
+    For any other a person must look: nothing proves that it was not taken back.
+    """
+    return replace(seen, paid=True, lacks=None) if seen.moved_on and row.sends else seen
 
 
 def is_overtaken(row: Row, seen: Seen) -> bool:
@@ -84,8 +95,10 @@ def bears_our_mark(row: Row, seen: Seen) -> bool:
 
 def retried(row: Row, seen: Seen, beside: Mapping[Key, Fact] | None = None) -> Decision:
     """What a person's word makes of a review once no call of ours can land any more: `ready`, or why it cannot be."""
-    hindered = _obstacle(row, seen) or _sibling_obstacle(row, beside or {})
-    return hindered or Decision(State.READY, in_flight=False, answered=False, attempts=0, evidence=_shown(seen))
+    told = replace(row, snapshot=seen.marks)
+    hindered = _obstacle(told, seen) or _sibling_obstacle(row, beside or {})
+    ready = Decision(State.READY, in_flight=False, answered=False, attempts=0, evidence=_shown(seen), is_told=True)
+    return hindered or ready
 
 
 def confirmed(row: Row, seen: Seen) -> Decision:
@@ -103,6 +116,9 @@ def _resolve(row: Row, seen: Seen, now: datetime) -> Decision:
         return Decision(State.UNKNOWN, evidence=_shown(seen))
     if row.answered:
         return Decision(State.REVIEW, reason="true_but_unpaid", evidence=_shown(seen))
+    if row.leaves_no_trace:
+        # Paid and taken back looks like never paid.
+        return Decision(State.REVIEW, reason="may_have_landed", evidence=_shown(seen))
     if dict(seen.marks or {}) != dict(row.snapshot or {}):
         evidence = {**_shown(seen), "before": dict(row.snapshot or {})}
         return Decision(State.REVIEW, reason="landed_then_changed", evidence=evidence)
@@ -115,11 +131,16 @@ def _obstacle(row: Row, seen: Seen) -> Decision | None:
         (seen.cancelled, "cancelled"),
         (_is_another(row, seen), "invoice_changed"),
         (not _same_money(row, seen), "amount_changed"),
-        (seen.lacks is not None, seen.lacks),
+        (seen.lacks is not None and not _is_told(row, seen), seen.lacks),
     ):
         if found:
             return Decision(State.REVIEW, reason=reason, evidence=_shown(seen))
     return None
+
+
+def _is_told(row: Row, seen: Seen) -> bool:
+    """Say whether a person has looked at the invoice as it is now, and has said that it is to be paid."""
+    return seen.lacks == MOVED_ON and row.snapshot is not None and dict(row.snapshot) == dict(seen.marks or {})
 
 
 def _sibling_obstacle(row: Row, beside: Mapping[Key, Fact]) -> Decision | None:
@@ -209,4 +230,5 @@ def _shown(seen: Seen) -> dict[str, Any]:
         "marks": dict(seen.marks or {}),
         "paid_by_us": seen.paid_by_us,
         "lacks": seen.lacks,
+        "moved_on": seen.moved_on,
     }

@@ -14,6 +14,10 @@ Kind: TypeAlias = Literal["legacy", "smart", "payment"]
 Key: TypeAlias = tuple[Kind, int]
 
 
+# A payment that is marked unpaid again forgets that it was paid, and by whom.
+TRACELESS = ("document:", "order:")
+
+
 @dataclass(frozen=True, slots=True)
 class Sibling:
     """Another settlement that the same payment is for."""
@@ -77,6 +81,11 @@ class Row:
         return self.in_flight or self.reason == RESTORED
 
     @property
+    def leaves_no_trace(self) -> bool:
+        """Say whether what it was sent through is as before once a person has taken it back."""
+        return self.pay_system.startswith(TRACELESS)
+
+    @property
     def is_open_ended(self) -> bool:
         """Say whether a call is under way, or was when somebody last looked, whose outcome nobody knows."""
         return self.state in {State.SENDING, State.UNKNOWN}
@@ -92,7 +101,7 @@ class Seen:
     """What the portal shows of the invoice; `amount` in minor units, None when it is not exact in them.
 
     `paid_by_us` is None where the portal does not tell for sure who marked it paid; `lacks` is a reason for which it
-    cannot be.
+    cannot be. `moved_on`: a robot, as it seems, has moved it on out of paid.
     """
 
     paid: bool
@@ -105,6 +114,7 @@ class Seen:
     marks: Mapping[str, str] | None = None
     paid_by_us: bool | None = None
     lacks: str | None = None
+    moved_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,4 +159,6 @@ class Decision:
     answered: bool | None = None
     attempts: int | None = None
     look_again: bool = False
+    # A person has decided on what was seen: it is remembered as what it was then.
+    is_told: bool = False
     evidence: Mapping[str, Any] | None = None

@@ -244,5 +244,7 @@ def applied(row: Row, decision: Decision) -> dict[str, Any]:
     if decision.state is State.SENDING:
         marks = (decision.evidence or {}).get("marks")
         return {**changes, "in_flight": True, "answered": False, "sends": row.sends + 1, "snapshot": marks}
+    if decision.is_told:
+        changes["snapshot"] = (decision.evidence or {}).get("marks")
     known = {"in_flight": decision.in_flight, "answered": decision.answered, "attempts": decision.attempts}
     return {**changes, **{name: value for name, value in known.items() if value is not None}}

@@ -42,6 +42,8 @@ ADOPTED = "adopted"
 CONFIRMED = "confirmed"
 # It was under way in a ledger of which this one is a copy: that one may have sent it.
 RESTORED = "restored"
+# It came straight out of a stage that means paid: taken back, or moved on by a robot.
+MOVED_ON = "moved_on_from_paid"
 # Reviews that end by themselves when the invoice is again what the payment was matched with. Not among them: what a
 # person has undone, and what the portal, our own call or a copy left in doubt.
 PASSING = frozenset(
@@ -52,6 +54,7 @@ PASSING = frozenset(
         "held",
         "invoice_changed",
         "invoice_not_found",
+        MOVED_ON,
         "no_payment_document",
         "sibling_changed",
         "stage_says_paid",
@@ -68,6 +71,8 @@ REASONS: Mapping[str, str] = {
     "invoice_changed": "The invoice's number, customer or own company was not what the payment was matched with.",
     "invoice_not_found": "The portal did not know the invoice when it was asked.",
     "landed_then_changed": "Our call may have landed and somebody changed the invoice since.",
+    "may_have_landed": "Our call may have landed, and a payment that is taken back keeps no trace: look, then retry.",
+    MOVED_ON: "The invoice had come straight out of a stage of success: was it taken back (then retry), or moved on?",
     "no_payment_document": "The invoice had not exactly one payment document of its whole sum: add or correct it.",
     "paid_other_amount": "The invoice was paid, but for another amount or currency than expected.",
     "portal_refused": "The portal refused to pay the invoice.",

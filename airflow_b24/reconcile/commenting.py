@@ -14,6 +14,8 @@ from airflow_b24.reconcile.desk import Desk
 
 # A company's timeline has the comments on all its invoices; another ledger counts its settlements anew.
 MARKER: Final = "[airflow_b24 settlement {id} of ledger {ledger}]"
+PLAIN: Final = {"[": "(", "]": ")", "<": "(", ">": ")"}
+LONGEST: Final = 200
 
 
 def comment(desk: Desk, row: Row) -> bool:
@@ -36,11 +38,16 @@ def comment(desk: Desk, row: Row) -> bool:
 
 def words(row: Row, payments: list[dict[str, Any]]) -> str:
     """The comment's text."""
-    paid = f"Invoice {row.invoice_number} was marked paid: {Money(row.expected, row.currency)}."
+    paid = f"Invoice {_plain(row.invoice_number)} was marked paid: {Money(row.expected, row.currency)}."
     return "\n".join([paid, *map(_payment, payments)])
 
 
+def _plain(text: str) -> str:
+    """A text of a stranger's, without what a timeline would take for a link, a mention or a new line."""
+    return " ".join("".join(PLAIN.get(char, char) if char.isprintable() else " " for char in text[:LONGEST]).split())
+
+
 def _payment(payment: Mapping[str, Any]) -> str:
-    document = f", document {payment['document_number']}" if payment["document_number"] else ""
-    payer = f", {payment['payer_name']}" if payment["payer_name"] else ""
+    document = f", document {_plain(payment['document_number'])}" if payment["document_number"] else ""
+    payer = f", {_plain(payment['payer_name'])}" if payment["payer_name"] else ""
     return f"{Money(payment['put'], payment['currency'])} received on {payment['booked_on']}{document}{payer}."

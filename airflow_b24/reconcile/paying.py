@@ -125,6 +125,9 @@ def way_of(desk: Desk, row: Row, pay_system: PaySystem | None) -> Way:
     Raises ValueError when that is not configured, or through a pay system that does nothing; BitrixError.
     """
     was_sent = bool(row.sends) and row.is_open_ended
+    if any(sibling.kind == "smart" for sibling in row.siblings):
+        # What reading them takes is asked for before the claim, not within it.
+        _ = desk.invoices.smart
     if row.kind == "smart":
         return _smart_way(desk, row.pay_system if was_sent else "")
     if row.kind == "payment":

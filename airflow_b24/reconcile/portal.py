@@ -45,15 +45,15 @@ class PortalInvoices:
         types = self._client.run(invoice_status_types())
         has_smart = any(name.startswith("SMART_INVOICE_STAGE_") for name in types)
         # source-derived: the REST methods of legacy invoices go on working where people cannot see them any more.
-        has_legacy = "INVOICE_STATUS" in types or not has_smart or self._has_legacy()
+        has_legacy = "INVOICE_STATUS" in types or not has_smart or bool(self._legacy_ones)
         return cast("tuple[Kind, ...]", ("legacy",) * has_legacy + ("smart",) * has_smart)
 
     @property
     def only_kind(self) -> Kind:
         """The kind that a bare id is of. Raises ValueError where it could be of either, BitrixError."""
-        if len(self.kinds) > 1:
+        if len(self.kinds) > 1 or (self.kinds == ("smart",) and self._type == "auto" and self._legacy_ones is None):
             raise ValueError(
-                "invoice_type: this portal has legacy and smart invoices, and the same id may be one of each; give "
+                "invoice_type: this portal has, or may have, legacy and smart invoices, and an id may be one of each; give "
                 '"legacy" or "smart"'
             )
         return self.kinds[0]
@@ -84,9 +84,10 @@ class PortalInvoices:
         kind, invoice_id = key
         return lambda: self.of(kind).look(invoice_id)
 
-    def _has_legacy(self) -> bool:
+    @cached_property
+    def _legacy_ones(self) -> bool | None:
+        """Whether there are legacy invoices; None when our user may not see them: then they are not listed."""
         try:
             return bool(self._client.run(legacy_invoices.invoice_listing().page()).rows)
         except (AuthError, RequestError):
-            # Our user may not see them: they are not meant.
-            return False
+            return None

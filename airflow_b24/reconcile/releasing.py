@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from airflow_b24.bitrix.errors import INVOICE_GONE, RequestError
 from airflow_b24.ledger import cases, releases, settlements
-from airflow_b24.ledger.decide import bears_our_mark, confirmed, retried
+from airflow_b24.ledger.decide import as_sent, bears_our_mark, confirmed, retried
 from airflow_b24.ledger.facts import Decision, Fact, Key, Refused, Row, Seen
 from airflow_b24.ledger.states import REASONS, State
 from airflow_b24.reconcile.desk import Desk
@@ -50,7 +50,7 @@ def confirm(desk: Desk, settlement_id: int, shown: Row | None = None) -> Row:
     row = _in_review(desk, settlement_id, shown)
     if row.hold is not None:
         raise ValueError(f"SETTLEMENT_ID: {REASONS['held']} Look at `airflow b24 ledger accept` first")
-    now = _read_now(desk, row.key)
+    now = _now(desk, row)
     if not now.paid:
         raise ValueError(f"SETTLEMENT_ID: invoice {row.invoice_number} is not paid; there is nothing to confirm")
     return _moved(desk, row, confirmed(row, now))
@@ -132,7 +132,7 @@ def _check_quiet(row: Row) -> None:
 
 
 def _unpaid(desk: Desk, row: Row) -> Seen:
-    now = _read_now(desk, row.key)
+    now = _now(desk, row)
     if now.paid:
         raise ValueError(f"SETTLEMENT_ID: invoice {row.invoice_number} is paid; if it was with this money, confirm it")
     return now
@@ -141,9 +141,10 @@ def _unpaid(desk: Desk, row: Row) -> Seen:
 def _shown(desk: Desk, row: Row) -> Seen | None:
     """What the portal shows of the invoice, None when it is gone."""
     try:
-        return _read_now(desk, row.key)
+        return _now(desk, row)
     except RequestError as error:
-        if error.code == INVOICE_GONE:
+        # docs: crm.item.payment.get. A payment that is gone is refused like one that our user may not see.
+        if error.code == INVOICE_GONE or row.kind == "payment":
             return None
         raise
 
@@ -155,6 +156,10 @@ def _beside(desk: Desk, row: Row) -> Mapping[Key, Fact]:
 def _read_now(desk: Desk, key: Key) -> Seen:
     kind, invoice_id = key
     return seen(desk.client.run(desk.invoices.of(kind).get_invoice(invoice_id)))
+
+
+def _now(desk: Desk, row: Row) -> Seen:
+    return as_sent(row, _read_now(desk, row.key))
 
 
 def _read(desk: Desk, key: Key) -> Fact:

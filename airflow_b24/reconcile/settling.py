@@ -10,6 +10,7 @@ from airflow_b24.bitrix.exchange import exchange
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey
 from airflow_b24.bitrix.limits import MAX_SLEEP_S, now_s
 from airflow_b24.ledger import cases, plain, settlements
+from airflow_b24.ledger.decide import as_sent
 from airflow_b24.ledger.facts import Kind, Refused, Row
 from airflow_b24.ledger.plain import Plain
 from airflow_b24.ledger.settlement import (
@@ -29,7 +30,7 @@ from airflow_b24.ledger.settlement import (
 from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.reconcile.paying import Way, check_way, way_of
-from airflow_b24.reconcile.translating import answer, fact, price
+from airflow_b24.reconcile.translating import answer, fact, price, seen
 
 
 def settle_matched(desk: Desk, settlement_id: int, invoice_id: int, pay_system: PaySystem | None) -> Settled:
@@ -164,7 +165,7 @@ def _confirmed(desk: Desk, row: Row) -> Settled:
     """A paid row met again: an invoice reversed on the portal since is a case for a person, never paid anew."""
     _same_portal(desk, row)
     invoice = _invoice(desk, row.kind, row.invoice_id)
-    if invoice.paid:
+    if as_sent(row, seen(invoice)).paid:
         return Settled(row)
     with desk.store.transaction() as connection:
         cases.notice(connection, row.id, cases.REVERSED, {"status_id": invoice.status_id})

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from airflow_b24.ledger import cases, settlements
-from airflow_b24.ledger.decide import bears_our_mark, is_overtaken, reviewed
+from airflow_b24.ledger.decide import as_sent, bears_our_mark, is_overtaken, reviewed
 from airflow_b24.ledger.facts import Key, Kind, Row, Seen
 from airflow_b24.ledger.settlements import ended_since
 from airflow_b24.ledger.states import State
@@ -44,10 +44,11 @@ def _read(desk: Desk, rows: Sequence[Row]) -> dict[Key, Seen]:
 
 
 def _look_after(desk: Desk, row: Row, found: Mapping[Key, Seen]) -> list[str]:
-    now = found.get(row.key)
-    if now is None:
+    shown = found.get(row.key)
+    if shown is None:
         # Deleted on the portal, or this user may not see it: nothing can be said.
         return []
+    now = as_sent(row, shown)
     if row.state is State.REVIEW:
         return _close_review(desk, row, now, found)
     if row.state is State.COLLECTING:

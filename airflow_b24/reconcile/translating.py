@@ -79,7 +79,8 @@ def seen(invoice: Invoice) -> Seen:
         identity=identity(invoice),
         marks=MARKS[invoice.kind](invoice),
         paid_by_us=invoice.paid_by_us,
-        lacks=invoice.lacks,
+        lacks=invoice.lacks or ("moved_on_from_paid" if invoice.moved_on else None),
+        moved_on=invoice.moved_on == "robot",
     )
 
 

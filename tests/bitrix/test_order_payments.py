@@ -40,7 +40,7 @@ def test_a_payment_is_read_as_what_is_to_be_paid() -> None:
 
 @pytest.mark.parametrize(
     ("row", "we", "by_us"),
-    [(PAID, 1, True), (PAID, 2, False), (PAID, None, None), (PAID | {"empPaidId": None}, 1, None), (UNPAID, 1, None)],
+    [(PAID, 1, True), (PAID, 2, False), (PAID, None, None), (PAID | {"empPaidId": None}, 1, False), (UNPAID, 1, None)],
 )
 def test_the_portal_tells_who_paid_it(row: dict[str, Any], we: int | None, by_us: bool | None) -> None:
     assert parse_payment(row, we).paid_by_us is by_us

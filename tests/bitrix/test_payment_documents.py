@@ -89,7 +89,11 @@ SHOWN: dict[str, tuple[str, list[PaymentDocument], dict[str, Any]]] = {
     "none in a stage of success": ("P", [], {"paid": False, "paid_by_us": None, "lacks": NO_DOCUMENT}),
     "paid by us, whatever the stage": ("S", [DONE], {"paid": True, "paid_at": PAID_AT, "paid_by_us": True}),
     "paid by a person": ("P", [replace(DONE, paid_by=2)], {"paid": True, "paid_by": 2, "paid_by_us": False}),
-    "paid by nobody knows whom": ("S", [replace(DONE, paid_by=None)], {"paid": True, "paid_by_us": None}),
+    "paid by nobody knows whom": (
+        "S",
+        [replace(DONE, paid_by=None)],
+        {"paid": True, "paid_by_us": False},
+    ),
     "unpaid in a stage of failure": ("D", [WHOLE], {"paid": False, "cancelled": True, "lacks": None}),
 }
 
@@ -159,3 +163,8 @@ def test_a_pay_that_cannot_be_is_refused_at_once(given: tuple[Any, Any], named: 
 def test_a_refusal_of_a_document_did_not_run(talk: Talk) -> None:
     _, done = talk(exchange([PayDocument(17, 7)], {}, 7.5), RequestError("0", "Payment has not been found"))
     assert isinstance(done.pays["smart", 17], RequestError)
+
+
+def test_a_document_paid_by_nobody_that_is_named_was_paid_nobody_knows_when() -> None:
+    document = parse_document(PAID_ROW | {"empPaidId": None})
+    assert (document.paid, document.paid_at, document.marked) == (True, None, "")

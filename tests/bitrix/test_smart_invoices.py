@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,7 +14,7 @@ from airflow_b24.bitrix.invoice import InvoiceKey
 from airflow_b24.bitrix.protocol import Response, read_envelope
 from airflow_b24.bitrix.smart_invoice import SELECT, MoveInvoice, parse_invoice
 from airflow_b24.bitrix.smart_invoices import SmartInvoices
-from airflow_b24.bitrix.stages import Semantics, Stage, Stages
+from airflow_b24.bitrix.stages import Semantics, Stage, Stages, Wishes
 
 Talk = Callable[..., tuple[list[Any], Any]]
 
@@ -54,33 +55,36 @@ def test_an_open_invoice_is_read_as_a_value() -> None:
     assert (invoice.paid_at, invoice.paid_by, invoice.paid_by_us) == (None, None, None)
 
 
-MOVES: dict[str, tuple[dict[str, Any], bool, bool | None]] = {
-    "in the stage of success, by our user": ({"stageId": "DT31_5:P", "movedBy": WE}, True, True),
-    "in the stage of success, by a person": ({"stageId": "DT31_5:P"}, True, False),
-    "in the stage of success, by nobody": ({"stageId": "DT31_5:P", "movedBy": 0}, True, None),
-    "moved on from there by a robot as our user": ({"previousStageId": "DT31_5:P", "movedBy": WE}, True, True),
-    "moved on from there by a robot as nobody": ({"previousStageId": "DT31_5:P", "movedBy": None}, True, None),
-    "taken back from there by a person": ({"previousStageId": "DT31_5:P"}, False, None),
-    "lost from there, whoever did it": (
-        {"stageId": "DT31_5:D", "previousStageId": "DT31_5:P", "movedBy": WE},
-        False,
-        None,
-    ),
-    "moved by us on its way": ({"movedBy": WE}, False, None),
+MOVES: dict[str, tuple[dict[str, Any], bool, bool | None, str | None]] = {
+    "in the stage of success, by our user": ({"stageId": "DT31_5:P", "movedBy": WE}, True, True, None),
+    "in the stage of success, by a person": ({"stageId": "DT31_5:P"}, True, False, None),
+    "in the stage of success, by nobody": ({"stageId": "DT31_5:P", "movedBy": 0}, True, None, None),
+    "moved on from there as our user": ({"previousStageId": "DT31_5:P", "movedBy": WE}, False, None, "robot"),
+    "moved on from there as nobody": ({"previousStageId": "DT31_5:P", "movedBy": None}, False, None, "robot"),
+    "moved on or taken back by a person": ({"previousStageId": "DT31_5:P"}, False, None, "person"),
+    "lost from there": ({"stageId": "DT31_5:D", "previousStageId": "DT31_5:P", "movedBy": WE}, False, None, None),
+    "moved by us on its way": ({"movedBy": WE}, False, None, None),
 }
 
 
-@pytest.mark.parametrize(("changed", "paid", "by_us"), MOVES.values(), ids=MOVES)
-def test_an_invoice_is_paid_when(changed: dict[str, Any], paid: bool, by_us: bool | None) -> None:
+@pytest.mark.parametrize(("changed", "paid", "by_us", "moved_on"), MOVES.values(), ids=MOVES)
+def test_an_invoice_is_paid_in_a_stage_of_success_and_shows_who_moved_it(
+    changed: dict[str, Any], paid: bool, by_us: bool | None, moved_on: str | None
+) -> None:
     invoice = parse_invoice(item(**changed), STAGES, WE)
-    assert (invoice.paid, invoice.paid_by_us) == (paid, by_us)
+    assert (invoice.paid, invoice.paid_by_us, invoice.moved_on) == (paid, by_us, moved_on)
     assert (invoice.paid_at is not None) is paid
     assert invoice.cancelled is (invoice.status_id == "DT31_5:D")
 
 
+def test_an_invoice_filed_from_one_stage_of_success_to_another_was_paid_nobody_knows_when() -> None:
+    filed = replace(STAGES, wishes=Wishes(also_paid=("DT31_5:S",)))
+    invoice = parse_invoice(item(previousStageId="DT31_5:P"), filed, WE)
+    assert (invoice.paid, invoice.paid_at) == (True, None)
+
+
 def test_without_knowing_who_we_are_nobody_is_taken_for_a_robot_of_ours() -> None:
-    moved_on = item(previousStageId="DT31_5:P", movedBy=WE)
-    assert not parse_invoice(moved_on, STAGES).paid
+    assert parse_invoice(item(previousStageId="DT31_5:P", movedBy=WE), STAGES).moved_on == "person"
     assert parse_invoice(item(stageId="DT31_5:P"), STAGES).paid_by_us is None
 
 

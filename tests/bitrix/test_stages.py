@@ -110,7 +110,6 @@ def test_a_funnel_without_exactly_one_stage_of_success_needs_a_word(by_id: dict[
     [
         (Wishes(paid_stage=("DT31_9:P",)), "paid_stage"),
         (Wishes(also_paid=("X",)), "also_paid_stages"),
-        (Wishes(partial_stage=("X",)), "partial_stage"),
     ],
 )
 def test_a_wished_stage_that_is_not_there_is_told_with_those_that_are(wishes: Wishes, named: str) -> None:
@@ -123,14 +122,3 @@ def test_what_is_no_stage_of_smart_invoices_is_refused_with_an_example(value: ob
     with pytest.raises(ValueError, match=r"extra\.paid_stage: .*write it like DT31_5:P"):
         check_stage_id(value, "extra.paid_stage")
     assert check_stage_id(" DT31_0:UC_1 ", "x") == "DT31_0:UC_1"
-
-
-@pytest.mark.parametrize("stage_id", ["DT31_5:P", "DT31_5:D"])
-def test_where_parts_wait_for_the_rest_is_no_end(stage_id: str) -> None:
-    with pytest.raises(ValueError, match=rf"partial_stage: {stage_id} means paid or lost"):
-        Stages(PLAIN, Wishes(partial_stage=(stage_id,)))
-
-
-@pytest.mark.parametrize(("category_id", "stage_id"), [(5, "DT31_5:S"), (8, None), (None, None)])
-def test_parts_wait_in_the_stage_of_their_own_funnel(category_id: int | None, stage_id: str | None) -> None:
-    assert Stages(PLAIN, Wishes(partial_stage=("DT31_5:S",))).partial_stage(category_id) == stage_id

@@ -19,6 +19,7 @@ from airflow_b24.ledger.decide import (
     reviewed,
 )
 from airflow_b24.ledger.facts import Answered, Decision, Fact, Key, Refused, Row, Seen, Sibling, Unknown
+from airflow_b24.ledger.settlement import applied
 from airflow_b24.ledger.states import FINAL, PASSING, REASONS, TRANSITIONS, State
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -185,6 +186,7 @@ def test_evidence_is_what_the_invoice_shows_with_its_day_as_text() -> None:
         "marks": MARKS,
         "paid_by_us": None,
         "lacks": None,
+        "moved_on": False,
     }
 
 
@@ -315,7 +317,14 @@ def test_a_review_read_again_ends_by_itself_or_stays_with_a_person(
 def test_only_reviews_about_the_invoice_pass_by_themselves(reason: str) -> None:
     passes = reviewed(replace(REVIEWED, reason=reason), UNPAID) is not None
     assert passes is (reason in PASSING)
-    stay = {"already_paid", "landed_then_changed", "paid_other_amount", "portal_refused", "required_field"}
+    stay = {
+        "already_paid",
+        "landed_then_changed",
+        "paid_other_amount",
+        "portal_refused",
+        "required_field",
+        "may_have_landed",
+    }
     stay |= {"true_but_unpaid", "restored"}
     assert passes is (reason not in stay)
 
@@ -329,7 +338,7 @@ def test_a_person_may_confirm_what_is_paid_for_the_expected_money_whatever_else_
 
 
 def test_a_person_may_retry_whatever_the_reason_was_and_nothing_counts_as_under_way() -> None:
-    again = Decision(State.READY, in_flight=False, answered=False, attempts=0, evidence=shown(UNPAID))
+    again = Decision(State.READY, in_flight=False, answered=False, attempts=0, evidence=shown(UNPAID), is_told=True)
     assert retried(DOUBTED, UNPAID) == again
     assert retried(replace(DOUBTED, origin="manual", answered=True), UNPAID) == again
     gone = replace(UNPAID, cancelled=True)
@@ -497,3 +506,43 @@ def test_what_the_portal_lacks_for_marking_it_paid_is_the_reason_and_paid_is_pai
     assert before_sending(QUIET, lacking, NOW).reason == "no_payment_document"
     assert reviewed(replace(REVIEWED, reason="no_payment_document"), lacking) is None
     assert before_sending(ROW, replace(PAID, lacks="stage_says_paid"), NOW).state is State.PAID
+
+
+MOVED_BY_ROBOT = replace(UNPAID, lacks="moved_on_from_paid", moved_on=True)
+MOVED_BY_PERSON = replace(UNPAID, lacks="moved_on_from_paid")
+
+
+@pytest.mark.parametrize(
+    ("row", "seen", "state"),
+    [
+        (LOST, MOVED_BY_ROBOT, State.PAID),
+        (ROW, MOVED_BY_ROBOT, State.REVIEW),
+        (ROW, MOVED_BY_PERSON, State.REVIEW),
+        (QUIET, replace(MOVED_BY_PERSON, marks={"STATUS_ID": "N"}), State.REVIEW),
+        (replace(ROW, snapshot=MARKS), MOVED_BY_PERSON, State.SENDING),
+        (replace(ROW, snapshot={}), MOVED_BY_PERSON, State.REVIEW),
+        (replace(ROW, snapshot=MARKS), replace(UNPAID, lacks="no_payment_document"), State.REVIEW),
+    ],
+)
+def test_straight_out_of_a_stage_of_success_it_is_paid_only_if_we_sent_and_payable_only_if_a_person_has_looked(
+    row: Row, seen: Seen, state: State
+) -> None:
+    assert before_sending(row, seen, NOW).state is state
+
+
+def test_what_a_robot_moved_on_after_our_call_is_paid_and_what_a_person_moved_is_not() -> None:
+    assert after_sending(SENT, SAID_TRUE, MOVED_BY_ROBOT).how == "sent"
+    assert after_sending(SENT, SAID_TRUE, MOVED_BY_PERSON).reason == "true_but_unpaid"
+
+
+def test_a_person_who_has_it_tried_again_has_looked_at_it_as_it_is() -> None:
+    told = retried(replace(REVIEWED, reason="moved_on_from_paid"), MOVED_BY_PERSON)
+    assert (told.state, applied(REVIEWED, told)["snapshot"]) == (State.READY, MARKS)
+
+
+@pytest.mark.parametrize("through", ["document:7", "order:33"])
+def test_what_leaves_no_trace_when_it_is_taken_back_is_never_sent_again(through: str) -> None:
+    row = replace(QUIET, pay_system=through)
+    assert before_sending(row, UNPAID, NOW).reason == "may_have_landed"
+    assert before_sending(replace(row, quiet_until=LATER), UNPAID, NOW).state is State.UNKNOWN
+    assert before_sending(row, PAID, NOW).state is State.PAID

@@ -82,3 +82,23 @@ def test_a_comment_whose_answer_was_lost_is_found_when_it_is_asked_for_again(off
         comment(office.desk, row)
     assert not comment(office.desk, row)
     assert len(comments(office, "company", 21)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        (
+            "[URL=https://evil.example]Pay[/URL] [USER=1]boss[/USER]",
+            "(URL=https://evil.example)Pay(/URL) (USER=1)boss(/USER)",
+        ),
+        ("<b>x</b>\n[airflow_b24 settlement 9 of ledger 1]", "(b)x(/b) (airflow_b24 settlement 9 of ledger 1)"),
+        ("a" * 500, "a" * 200),
+    ],
+)
+def test_a_payers_name_is_only_text(office: Any, name: str, written: str) -> None:
+    office.bill()
+    office.receive(2, payer_name=name)
+    office.match()
+    assert comment(office.desk, paid(office, office.due()[2]))
+    (text,) = comments(office, "company", 21)
+    assert text.splitlines()[1].endswith(f"document 17, {written}.")

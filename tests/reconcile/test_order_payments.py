@@ -54,10 +54,10 @@ def test_a_payment_is_paid_once_through_the_pay_system_it_is_bound_to(
 
 FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
     "refused once": ({"kind": "refused"}, "paid", "paid"),
-    "lost on the way there": ({"kind": "lost_before"}, "unknown", "paid"),
+    "lost on the way there": ({"kind": "lost_before"}, "unknown", "review"),
     "lost on the way back": ({"kind": "lost_after"}, "paid", "paid"),
     "true and nothing done": ({"kind": "unpaid", "times": 1000}, "review", "review"),
-    "an unclear error": ({"kind": "error", "status": 500}, "unknown", "paid"),
+    "an unclear error": ({"kind": "error", "status": 500}, "unknown", "review"),
 }
 
 

@@ -8,26 +8,17 @@ import pytest
 from airflow_b24.bitrix.stages import Wishes
 from airflow_b24.reconcile.progressing import show_parts, show_progress
 from airflow_b24.reconcile.settling import settle_matched
-from airflow_b24.sandbox.funnel import Stage
 
 PAID, BALANCE, COUNT, LAST = (f"ufCrm_SMART_INVOICE_170000001{n}" for n in range(4))
 FIELDS = {"paid": PAID, "balance": BALANCE, "payments": COUNT, "last_paid_on": LAST}
-PARTIAL = "DT31_5:UC_PART"
 UPDATE = "crm.item.update"
 
 
 @pytest.fixture
 def parts(office: Any) -> Any:
-    """A desk whose people want to see the progress, and a funnel with a stage for it."""
-    from dataclasses import replace
-
-    state = office.state
-    state.smart_fields = {**state.smart_fields, **dict.fromkeys(FIELDS.values(), "x")}
-    before = state.funnels[5]
-    stages = (*before.stages, Stage(PARTIAL, "Частично оплачен", 120))
-    state.funnels[5] = replace(before, stages=stages)
-    yield office.with_desk(wishes=Wishes(partial_stage=(PARTIAL,), fields=FIELDS))
-    state.funnels[5] = before
+    """A desk whose people want to see the progress."""
+    office.state.smart_fields = {**office.state.smart_fields, **dict.fromkeys(FIELDS.values(), "x")}
+    return office.with_desk(wishes=Wishes(fields=FIELDS))
 
 
 def part(office: Any, key: str, amount: int, days_ago: int) -> None:
@@ -40,12 +31,12 @@ def shown(office: Any) -> list[str]:
     return [custom.get(name, "") for name in (PAID, BALANCE, COUNT, LAST)]
 
 
-def test_parts_are_shown_in_fields_and_stage_until_the_invoice_is_paid(parts: Any) -> None:
+def test_parts_are_shown_in_fields_until_the_invoice_is_paid(parts: Any) -> None:
     parts.smart_bill()
     part(parts, "id:1", 1800, 5)
     assert show_parts(parts.desk) == 1
     day = (parts.today - timedelta(days=5)).isoformat()
-    assert (shown(parts), parts.state.smart_invoices[2].stage_id) == (["18.00", "100.00", "1", day], PARTIAL)
+    assert (shown(parts), parts.state.smart_invoices[2].stage_id) == (["18.00", "100.00", "1", day], "DT31_5:S")
     assert show_parts(parts.desk) == 0
     part(parts, "id:2", 6000, 3)
     assert show_parts(parts.desk) == 1
