@@ -242,7 +242,7 @@ GUARDS: dict[str, Guard] = {
     "robot": Guard(
         "what a robot moved on from a stage of success is paid",
         lambda: [
-            patch.object(smart_invoice, "_moved_on", lambda *_: False),
+            patch.object(smart_invoice, "_moved_on", lambda *_: None),
         ],
     ),
     "robot_alone": Guard("what a person moved on from there is not", moved_on_by_anybody),

@@ -5,8 +5,8 @@ What no client can close is counted as a residual, by its exact shape, and is no
 `zombie`              a process froze between its last look at the clock and the first byte of a pay
 `paid_and_reversed`   a person paid and took it back between our read and the landing of our pay
 `lost_meanwhile`      a person gave a smart invoice up between the two; the portal pays it all the same
-`moved_on`            a person paid a smart invoice and a robot, which works as that person, moved it on at once: the
-                      portal shows the same as when a person takes a payment back
+`moved_on`            a person paid a smart invoice between the two, and a robot moved it on at once: our call moves
+                      it there once more
 """
 
 from __future__ import annotations

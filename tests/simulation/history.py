@@ -13,7 +13,7 @@ class Shown(NamedTuple):
     """The invoice as the portal has had it from this moment on; `by` is who changed it: born, us, person.
 
     `mover` is who brought a smart one to its stage, as the portal tells it: us, person, nobody. `lacks`: its stage of
-    success asks for something that is not there.
+    success asks for something that is not there. `moved_on`: it stands in an open stage, straight out of one of success.
     """
 
     at: float
@@ -32,6 +32,7 @@ class Shown(NamedTuple):
     gone: bool
     mover: str = ""
     lacks: bool = False
+    moved_on: bool = False
 
 
 class Left(NamedTuple):

@@ -228,6 +228,7 @@ PLANTED: dict[str, Callable[[History], None]] = {
         LATE_SENDING,
         LATE,
     ),
+    "over_a_person": add(BORN._replace(at=3.0, by="person", what="pay", mover="person", moved_on=True)),
     "over_reversal": add(PAID._replace(at=4.8, by="us"), BACK._replace(at=5.15)),
     "orphan": last("settlements", state="ready"),
     "released_paid": released(50.0),

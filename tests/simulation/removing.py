@@ -280,7 +280,7 @@ def not_told_whose() -> Sequence[Any]:
 def moved_on_by_anybody() -> Sequence[Any]:
     real = smart_invoice._moved_on
 
-    def moved_on(row: Any, stage_id: str, stages: Any, moved_by: int | None, we: int | None) -> bool:
-        return real(row, stage_id, stages, None, we)
+    def moved_on(stages: Any, stage_id: str, moved_by: int | None, we: int | None) -> Any:
+        return real(stages, stage_id, None, we)
 
     return [patch.object(smart_invoice, "_moved_on", moved_on)]

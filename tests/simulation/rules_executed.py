@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from tests.simulation.checker import NEVER, Story, Verdict, key_of
-from tests.simulation.history import Executed, Key, Moved, Read
+from tests.simulation.history import Executed, Key, Moved, Read, Shown
 
 REPLICA_S = 5.0
 
@@ -80,9 +80,9 @@ def nothing_is_paid_over_a_reversal(story: Story, verdict: Verdict) -> None:
         last = story.before(pay.invoice, pay.at)
         if last.cancelled:
             verdict.residuals["lost_meanwhile"] += 1
-        if last.by == "person" and last.what == "pay" and not last.paid:
-            verdict.residuals["moved_on"] += 1
         seen_at = _read_for(story, pay)
+        if last.by == "person" and last.what == "pay" and not last.paid:
+            _judge_moved_on(story, verdict, pay, last)
         if seen_at == NEVER:
             continue
         versions = story.between(pay.invoice, seen_at, pay.at - 1e-9)
@@ -95,6 +95,15 @@ def nothing_is_paid_over_a_reversal(story: Story, verdict: Verdict) -> None:
                 verdict.residuals["paid_and_reversed"] += 1
             else:
                 verdict.blame("over_reversal", pay.at, f"{pay}: a person had taken it back at {after.at}")
+
+
+def _judge_moved_on(story: Story, verdict: Verdict, pay: Executed, last: Shown) -> None:
+    """A person paid it, and a robot that works as the person moved it on: our read would have shown that something was."""
+    told = [each for each in story.changes[pay.settlement] if each.actor == "person" and each.before == "review"]
+    if last.at > _read_for(story, pay) or _is_zombie(pay):
+        verdict.residuals["moved_on"] += 1
+    elif not told:
+        verdict.blame("over_a_person", pay.at, f"{pay}: a person had paid it, and a robot moved it on: {last}")
 
 
 def _paid_by_zombie(story: Story, pay: Executed, since: float, until: float) -> bool:

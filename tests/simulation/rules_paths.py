@@ -193,6 +193,7 @@ REASONS: dict[str, Callable[[Story, Changed, list[Shown]], bool]] = {
     "invoice_changed": _is_another,
     "invoice_not_found": lambda story, change, looks: any(each.gone for each in story.shown[change.invoice]),
     "landed_then_changed": _landed_then_changed,
+    "moved_on_from_paid": lambda _, change, looks: any(seen.moved_on for seen in looks),
     "paid_other_amount": lambda _, change, looks: any(
         seen.paid and (seen.price, seen.currency) != (change.expected, change.currency) for seen in looks
     ),

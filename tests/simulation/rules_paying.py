@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.simulation.checker import NEVER, Story, Verdict
-from tests.simulation.history import Changed, Left
+from tests.simulation.history import Changed, Left, Shown
 
 REPLICA_S = 5.0
 
@@ -21,9 +21,16 @@ def every_pay_was_promised(story: Story, verdict: Verdict) -> None:
         _check_read(story, verdict, left, promised)
 
 
+def _is_told(story: Story, left: Left, seen: Shown) -> bool:
+    """Whether a person has looked at what had come out of a stage of success, and has it paid all the same."""
+    changes = story.changes[left.settlement]
+    asked = any((each.actor, each.before, each.after) == ("person", "review", "ready") for each in changes)
+    return seen.moved_on and asked
+
+
 def _check_read(story: Story, verdict: Verdict, left: Left, promised: Changed) -> None:
     read = story.last_read(promised.actor, left.invoice, promised.at)
-    if read is None or read.paid:
+    if read is None or (read.paid and not _is_told(story, left, story.at(left.invoice, read.of))):
         return verdict.blame("unread", left.at, f"{left}: sent without a read that said unpaid: {read}")
     seen = story.at(left.invoice, read.of)
     as_matched = (promised.expected, promised.currency, False)

@@ -153,15 +153,18 @@ def _smart_truth(invoice: SmartInvoice, also_paid: frozenset[str]) -> dict[str, 
     success = {each for each, semantics in meant.items() if semantics == SUCCESS} | also_paid
     mover = MOVERS.get(invoice.moved_by or NOBODY, "person")
     cancelled = meant[invoice.stage_id] == FAILURE
-    on = mover != "person" and not cancelled and invoice.previous_stage_id in success
-    paid = invoice.stage_id in success or on
+    was_paid, stands = invoice.previous_stage_id in success, invoice.stage_id in success
+    on = was_paid and not stands and not cancelled
+    paid = stands or (on and mover != "person")
     ending = next(each for each in FUNNELS[invoice.category_id].stages if each.semantics == SUCCESS)
     return {
         "paid": paid,
         "cancelled": cancelled,
         "voucher_number": "",
         "voucher_day": "",
-        "paid_on": str(invoice.moved_at.date()) if paid and invoice.moved_at else "",
+        # From one stage of success to another, or out of it, it was moved; when it was paid nobody tells.
+        "paid_on": str(invoice.moved_at.date()) if stands and not was_paid and invoice.moved_at else "",
         "mover": mover,
+        "moved_on": on,
         "lacks": not all(invoice.custom.get(name) for name in ending.required),
     }

@@ -92,7 +92,7 @@ MISSED_SMART: dict[str, tuple[Kinds, int, str]] = {
     "robot_alone": ("smart", 8, "not_read unseen"),
     "settled": ("smart", 1, "waits"),
     "siblings": ("smart", 1610, "sibling"),
-    "snapshot": ("smart", 190, "against_a_person"),
+    "snapshot": ("smart", 385, "against_a_person"),
     "state": ("smart", 13360, "table"),
     "sweep": ("smart", 8, "unseen waits"),
     "two_identifiers": ("smart", 9, "wrong"),

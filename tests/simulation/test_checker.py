@@ -79,10 +79,12 @@ def test_a_smart_invoice_that_a_person_gives_up_after_our_read_is_paid_all_the_s
 
 
 def test_a_hand_payment_that_a_robot_moves_on_as_the_person_looks_taken_back_and_is_counted() -> None:
-    history = as_smart(happy())
-    add(BORN._replace(at=3.0, by="person", what="pay", invoice=("smart", 1), mover="person"))(history)
-    verdict = check(history)
-    assert (verdict.violations, dict(verdict.residuals)) == ([], {"moved_on": 1})
+    for at, expected in ((3.0, {"over_a_person"}), (5.15, set())):
+        history = as_smart(happy())
+        add(BORN._replace(at=at, by="person", what="pay", invoice=("smart", 1), mover="person", moved_on=True))(history)
+        verdict = check(history)
+        assert {violation.rule for violation in verdict.violations} == expected
+        assert dict(verdict.residuals) == ({} if expected else {"moved_on": 1})
 
 
 def test_money_may_go_to_the_copy_of_an_invoice_that_is_gone() -> None:
