@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, select, update
 
 from airflow_b24.ledger import cases, dismissals, settlements
 from airflow_b24.ledger.schema import payment
@@ -99,5 +99,14 @@ def unallocated(connection: Connection, *, held: bool = False) -> list[dict[str,
     One that a person has dismissed is in neither list.
     """
     open_ = payment.c.id.not_in(select(dismissals.latest().c.payment_id))
-    query = select(payment).where(payment.c.allocated == 0, payment.c.held.is_(held), open_)
-    return [dict(row) for row in connection.execute(query.order_by(payment.c.booked_on, payment.c.id)).mappings()]
+    return _oldest_first(connection, payment.c.allocated == 0, payment.c.held.is_(held), open_)
+
+
+def dismissed(connection: Connection) -> list[dict[str, Any]]:
+    """Payments that a person has dealt with elsewhere, oldest booking first."""
+    return _oldest_first(connection, payment.c.id.in_(select(dismissals.latest().c.payment_id)))
+
+
+def _oldest_first(connection: Connection, *which: ColumnElement[bool]) -> list[dict[str, Any]]:
+    query = select(payment).where(*which).order_by(payment.c.booked_on, payment.c.id)
+    return [dict(row) for row in connection.execute(query).mappings()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -49,6 +49,7 @@ def match(
     invoices: Sequence[Invoice],
     *,
     held: Sequence[Payment] = (),
+    dismissed: Sequence[Payment] = (),
     trust_unknown_accounts: bool = True,
 ) -> list[Outcome]:
     """Judge every payment against all invoices given, in the order of the payments.
@@ -57,13 +58,14 @@ def match(
     is unique only among those given. `trust_unknown_accounts` lets an invoice without known `own_accounts` be paid on any
     account where all invoices given are of one company; when it is False such an invoice is `payee_unknown`. `held` are
     payments that the bank has changed or taken back: nothing is said of them, but one alike may be the same money.
+    `dismissed` are payments that a person has dealt with: what is paid may have been paid with one that names it.
     The result depends on what is given, not on its order, and repeating is safe.
     """
     candidates = Candidates(invoices, trust_unknown_accounts=trust_unknown_accounts)
     outcomes = [_judge(payment, candidates) for payment in payments]
     doubted = [(each, _judge(each, candidates)) for each in held]
     apart = [_beside_held(payment, outcome, doubted) for payment, outcome in zip(payments, outcomes, strict=True)]
-    return _without_competition(payments, apart)
+    return _without_competition(payments, _beside_dismissed(apart, dismissed, candidates))
 
 
 def _beside_held(payment: Payment, outcome: Outcome, doubted: Sequence[tuple[Payment, Outcome]]) -> Outcome:
@@ -72,6 +74,31 @@ def _beside_held(payment: Payment, outcome: Outcome, doubted: Sequence[tuple[Pay
             shared = {*map(_identity, outcome.invoices)} & {*map(_identity, word.invoices)}
             if shared:
                 return Unproven("alike_payments", outcome.invoices, {**outcome.evidence, "held": other.key})
+    return outcome
+
+
+def _beside_dismissed(outcomes: list[Outcome], dismissed: Sequence[Payment], candidates: Candidates) -> list[Outcome]:
+    """Refuse every proof of a paid invoice that a dismissed payment may have been put to by hand.
+
+    It need not prove the invoice: those that do not are what people put to invoices by hand. One that is open is free:
+    the money may have been paid back, and then paid again.
+    """
+    proven = (invoice for outcome in outcomes if isinstance(outcome, Proven) for invoice in outcome.invoices)
+    paid = {_identity(invoice) for invoice in proven if invoice.paid}
+    if not paid:
+        return outcomes
+    spent: dict[tuple[str, int], str] = {}
+    for payment in sorted(dismissed, key=lambda each: (each.account, each.key, each.occurrence)):
+        named = {*map(_identity, _judge(payment, candidates).invoices)}
+        spent.update(dict.fromkeys(named & paid - payment.released_from, payment.key))
+    return [_spent(outcome, spent) for outcome in outcomes]
+
+
+def _spent(outcome: Outcome, spent: Mapping[tuple[str, int], str]) -> Outcome:
+    for invoice in outcome.invoices if isinstance(outcome, Proven) else ():
+        if _identity(invoice) in spent:
+            evidence = {**outcome.evidence, "dismissed": spent[_identity(invoice)]}
+            return Unproven("already_paid", outcome.invoices, evidence)
     return outcome
 
 

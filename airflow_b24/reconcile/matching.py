@@ -41,6 +41,7 @@ def match_payments(desk: Desk, mode: Mode, today: date, witness: Witness | None 
     """
     with desk.store.snapshot() as connection:
         waiting, held = (payments.unallocated(connection, held=held) for held in (False, True))
+        dismissed = payments.dismissed(connection)
         taken = _taken(connection, desk.portal_id)
         parted = releases.parted(connection, desk.portal_id)
         alone = portals.count(connection) == 1
@@ -51,8 +52,11 @@ def match_payments(desk: Desk, mode: Mode, today: date, witness: Witness | None 
         return {"payments": 0, "proven": 0, "review": 0, "promised": 0}
     known, identities = portal_invoices(desk, today, taken, witness)
     # An invoice whose own account is not known may be told by being the only company's; not when portals share money.
-    asked = [_payment(row, parted.get(row["id"], frozenset())) for row in waiting]
-    words = match(asked, known, held=[_payment(row) for row in held], trust_unknown_accounts=alone)
+    asked, dealt_with = (
+        [_payment(row, parted.get(row["id"], frozenset())) for row in of] for of in (waiting, dismissed)
+    )
+    doubted = [_payment(row) for row in held]
+    words = match(asked, known, held=doubted, dismissed=dealt_with, trust_unknown_accounts=alone)
     judged = list(zip(waiting, words, strict=True))
     _record(desk, mode, judged)
     proven = [(row, word) for row, word in judged if isinstance(word, Proven)]

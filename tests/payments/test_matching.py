@@ -379,6 +379,33 @@ def test_beside_a_held_payment(held: Payment, expected: str) -> None:
     assert outcome.evidence.get("held", "held") == held.key
 
 
+DISMISSED: dict[str, tuple[Payment, Invoice, str]] = {
+    "that proves it": (payment(key="gone"), invoice(**PAID), "already_paid"),
+    "that only names it": (payment("счет 45", key="gone", payer_tax_id=""), invoice(**PAID), "already_paid"),
+    "of another sum": (payment(key="gone", amount=Money(5900, "RUB")), invoice(**PAID), "already_paid"),
+    "for it and others": (payment("счета 45 и 46", key="gone", amount=Money(14000, "RUB")), invoice(**PAID), "already_paid"),
+    "for another invoice": (payment("счет 46", key="gone"), invoice(**PAID), "number_and_tax_id"),
+    "that names none": (payment("спасибо", key="gone"), invoice(**PAID), "number_and_tax_id"),
+    "that was parted from it": (
+        payment(key="gone", released_from=frozenset({("legacy", 1)})), invoice(**PAID), "number_and_tax_id"
+    ),
+    "of an open invoice": (payment(key="gone"), invoice(), "number_and_tax_id"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("gone", "due", "expected"), DISMISSED.values(), ids=DISMISSED)
+def test_beside_a_dismissed_payment(gone: Payment, due: Invoice, expected: str) -> None:
+    (outcome,) = match([payment()], [due, invoice(id=2, number="46", amount=Money(2200, "RUB"))], dismissed=[gone])
+    assert said(outcome) == expected
+    assert outcome.evidence.get("dismissed") == ("gone" if expected == "already_paid" else None)
+
+
+def test_all_who_prove_a_paid_invoice_beside_a_dismissed_payment_are_told_that_it_is_paid() -> None:
+    rivals = [payment(), payment("счет 45", key="id:2"), payment("за услуги", key="id:3")]
+    outcomes = match(rivals, [invoice(**PAID)], dismissed=[payment(key="gone")])
+    assert [said(outcome) for outcome in outcomes] == ["already_paid", "already_paid", "no_reference"]
+
+
 def test_who_competes_for_one_of_several_invoices_takes_the_proof_of_all() -> None:
     money = [
         payment("счета 45 и 46", amount=BOTH),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from airflow_b24.ledger import adoptions, settlements, statuses
+from airflow_b24.ledger import adoptions, dismissals, settlements, statuses
 from airflow_b24.reconcile import matching
 from airflow_b24.reconcile.releasing import release
 from airflow_b24.reconcile.reporting import lines
@@ -236,6 +236,41 @@ def test_a_held_payment_is_not_matched(office: Any) -> None:
     office.receive()
     office.receive(amount=11900)
     assert office.match()["payments"] == 0
+
+
+def paid_twice(office: Any, kind: str) -> None:
+    """A customer has paid the same invoice twice, and a person has dismissed the first payment."""
+    office.smart_bill() if kind == "smart" else office.bill()
+    office.receive(key="id:first")
+    office.receive(key="id:second")
+    office.match()
+    assert reasons(office) == ["competing_payments"] * 2
+    dismissals.dismiss(office.store, 1, "anna")
+
+
+@pytest.mark.parametrize("kind", ["legacy", "smart"])
+def test_of_two_payments_the_one_that_was_not_put_to_the_paid_invoice_by_hand_waits_for_a_person(
+    office: Any, kind: str
+) -> None:
+    paid_twice(office, kind)
+    office.moves(2, "DT31_5:P") if kind == "smart" else office.person(2, "P")
+    assert office.match() == {"payments": 1, "proven": 0, "review": 1, "promised": 0}
+    assert (reasons(office)[1], office.due()) == ("already_paid", {})
+    assert [line.status for line in lines(office.store)] == ["dismissed", "review"]
+
+
+@pytest.mark.parametrize("kind", ["legacy", "smart"])
+def test_an_open_invoice_whose_money_was_paid_back_is_paid_with_the_next(office: Any, kind: str) -> None:
+    paid_twice(office, kind)
+    assert office.match() == {"payments": 1, "proven": 1, "review": 0, "promised": 1}
+
+
+def test_a_payment_parted_from_an_invoice_and_dismissed_has_not_paid_it(office: Any) -> None:
+    release(office.desk, office.ready())
+    dismissals.dismiss(office.store, 1, "anna")
+    office.person(2, "P")
+    office.receive(key="id:second")
+    assert office.match()["promised"] == 1
 
 
 def states(office: Any) -> dict[int, str]:
