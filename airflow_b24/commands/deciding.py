@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from getpass import getuser
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -22,8 +22,9 @@ from airflow_b24.commands.printing import (
     retried_line,
 )
 from airflow_b24.hooks import Bitrix24Hook
-from airflow_b24.ledger import dismissals, revisions, settlements, statuses
+from airflow_b24.ledger import dismissals, payments, revisions, settlements, statuses
 from airflow_b24.ledger.cases import close_one, open_cases
+from airflow_b24.ledger.dismissals import Facts
 from airflow_b24.ledger.facts import Row, Sibling
 from airflow_b24.ledger.releases import accept
 from airflow_b24.ledger.store import Store
@@ -33,9 +34,9 @@ from airflow_b24.reconcile.differing import changes
 from airflow_b24.reconcile.guarding import refuse_foreign_ledger
 from airflow_b24.reconcile.releasing import check_in_review, check_releasable, confirm, release, retry
 
-# What a person is about to decide on: the settlement's row, if it is one, and its facts line by line.
-Shown = tuple[Row | None, Sequence[str]]
-About = Callable[[Store], Shown]
+T = TypeVar("T")
+# What a person is about to decide on, to be compared with what is there once they have said yes, and told line by line.
+About = Callable[[Store], tuple[T, Sequence[str]]]
 
 
 def run_release(args: Namespace) -> None:
@@ -73,16 +74,16 @@ def run_accept(args: Namespace) -> None:
 def run_dismiss(args: Namespace) -> None:
     """Take a payment out of matching, after a person has said that they have dealt with it elsewhere."""
     asked = "I have dealt with this payment elsewhere: it is paid back, put to an invoice by hand, or not ours."
-    with _decided(args, _unpromised(args.payment_id), asked) as (hook, _):
-        is_new = dismissals.dismiss(hook.ledger, args.payment_id, _person())
+    with _decided(args, _unpromised(args.payment_id), asked) as (hook, shown):
+        is_new = dismissals.dismiss(hook.ledger, args.payment_id, _person(), shown)
         tell([dismissed_line(args.payment_id, is_new=is_new)])
 
 
 def run_reopen(args: Namespace) -> None:
     """Take a dismissal back."""
     asked = "I have looked: this payment is to be matched again."
-    with _decided(args, _payment(args.payment_id), asked) as (hook, _):
-        was_dismissed = dismissals.reopen(hook.ledger, args.payment_id, _person())
+    with _decided(args, _payment(args.payment_id), asked) as (hook, shown):
+        was_dismissed = dismissals.reopen(hook.ledger, args.payment_id, _person(), shown)
         tell([reopened_line(args.payment_id, was_dismissed=was_dismissed)])
 
 
@@ -105,14 +106,14 @@ def run_close(args: Namespace) -> None:
 
 
 @contextmanager
-def _decided(args: Namespace, about: About, asked: str) -> Iterator[tuple[Bitrix24Hook, Row | None]]:
+def _decided(args: Namespace, about: About[T], asked: str) -> Iterator[tuple[Bitrix24Hook, T]]:
     """A hook on the ledger that pays, once the person has seen what it is about and said yes, and what was shown."""
     with hooked(args) as hook:
         settings(hook)
         ledger = look_up(hook)
         if ledger.store is None:
             raise ValueError(f"--ledger-conn-id: {ledger.name}: no run has written here yet")
-        row, told = about(ledger.store)
+        shown, told = about(ledger.store)
         # A word given to a copy would be lost, or worse, be kept by the wrong one.
         refuse_foreign_ledger(hook.desk(), VariablePins(), hook.own_pay_system, is_start=False)
         for line in told:
@@ -120,11 +121,11 @@ def _decided(args: Namespace, about: About, asked: str) -> Iterator[tuple[Bitrix
         if not confirmed(args, asked):
             note("Nothing was changed.")
             raise SystemExit(PROBLEM)
-        yield hook, row
+        yield hook, shown
 
 
-def _settlement(settlement_id: int, check: Callable[[Row], None]) -> About:
-    def about(store: Store) -> Shown:
+def _settlement(settlement_id: int, check: Callable[[Row], None]) -> About[Row]:
+    def about(store: Store) -> tuple[Row, Sequence[str]]:
         row = settlements.look(store, settlement_id)
         # Before anybody is asked: the decision itself looks once more.
         check(row)
@@ -132,34 +133,34 @@ def _settlement(settlement_id: int, check: Callable[[Row], None]) -> About:
             paid_with = statuses.paid_with(connection, settlement_id)
         why = f" ({row.reason})" if row.reason else ""
         invoice = f"invoice {row.invoice_number}, {Money(row.expected, row.currency)}, {row.state}{why}"
-        payments = [_told(each, each["put"]) for each in paid_with]
-        return row, [f"Settlement {settlement_id}: {invoice}", *payments, *map(_beside, row.siblings)]
+        money = [_told(each, each["put"]) for each in paid_with]
+        return row, [f"Settlement {settlement_id}: {invoice}", *money, *map(_beside, row.siblings)]
 
     return about
 
 
-def _payment(payment_id: int) -> About:
-    def about(store: Store) -> Shown:
+def _payment(payment_id: int) -> About[Facts]:
+    def about(store: Store) -> tuple[Facts, Sequence[str]]:
         with store.snapshot() as connection:
             found = statuses.payment_of(connection, payment_id)
-        return None, [_told(found, found["amount"])]
+        return payments.facts(found), [_told(found, found["amount"])]
 
     return about
 
 
-def _amended(payment_id: int) -> About:
-    def about(store: Store) -> Shown:
-        row, told = _payment(payment_id)(store)
+def _amended(payment_id: int) -> About[Facts]:
+    def about(store: Store) -> tuple[Facts, Sequence[str]]:
+        facts, told = _payment(payment_id)(store)
         with store.snapshot() as connection:
             revision = revisions.of_held(connection).get(payment_id)
         changed = changes(revision.before, revision.now) if revision else ""
-        return row, [*told, f"The bank has changed {changed}"] if changed else told
+        return facts, [*told, f"The bank has changed {changed}"] if changed else told
 
     return about
 
 
-def _unpromised(payment_id: int) -> About:
-    def about(store: Store) -> Shown:
+def _unpromised(payment_id: int) -> About[Facts]:
+    def about(store: Store) -> tuple[Facts, Sequence[str]]:
         with store.snapshot() as connection:
             dismissals.refuse_promised(connection, payment_id)
         return _payment(payment_id)(store)
@@ -167,8 +168,8 @@ def _unpromised(payment_id: int) -> About:
     return about
 
 
-def _case(case_id: int) -> About:
-    def about(store: Store) -> Shown:
+def _case(case_id: int) -> About[None]:
+    def about(store: Store) -> tuple[None, Sequence[str]]:
         with store.snapshot() as connection:
             return None, [_of_case(connection, case_id)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, func, insert, select
@@ -15,26 +16,30 @@ DISMISSED: Final = "dismissed"
 REOPENED: Final = "reopened"
 BANK: Final = "the bank"
 
+# What a person was shown of a payment, by column.
+Facts = Mapping[str, Any]
 
-def dismiss(store: Store, payment_id: int, by: str) -> bool:
+
+def dismiss(store: Store, payment_id: int, by: str, shown: Facts | None = None) -> bool:
     """Take a payment out of matching and review, on the word of the person `by`. False when it is out already.
 
-    Raises ValueError while any of it is put to an invoice, UnknownIdError for an unknown id. Repeating is safe.
+    `shown` is what the person was shown of it. Raises ValueError when that has changed since, or while any of it is put
+    to an invoice, UnknownIdError for an unknown id. Repeating is safe.
     """
     with store.transaction() as connection:
         # A match that is promising it beside us takes this row too: whoever comes second sees what the first has done.
-        _lock(connection, payment_id)
+        _lock(connection, payment_id, shown)
         refuse_promised(connection, payment_id)
         return _say(connection, payment_id, DISMISSED, by)
 
 
-def reopen(store: Store, payment_id: int, by: str) -> bool:
+def reopen(store: Store, payment_id: int, by: str, shown: Facts | None = None) -> bool:
     """Take a dismissal back: the payment is matched again. False when it is not dismissed. Repeating is safe.
 
-    Raises UnknownIdError for an unknown id.
+    Raises ValueError when it is not as it was `shown` any more, UnknownIdError for an unknown id.
     """
     with store.transaction() as connection:
-        _lock(connection, payment_id)
+        _lock(connection, payment_id, shown)
         return _say(connection, payment_id, REOPENED, by)
 
 
@@ -70,10 +75,13 @@ def latest() -> Any:
     return select(dismissal).where(dismissal.c.id.in_(newest), dismissal.c.what == DISMISSED).subquery("dismissed")
 
 
-def _lock(connection: Connection, payment_id: int) -> None:
-    query = select(payment.c.id).where(payment.c.id == payment_id).with_for_update()
-    if connection.execute(query).first() is None:
+def _lock(connection: Connection, payment_id: int, shown: Facts | None) -> None:
+    query = select(payment).where(payment.c.id == payment_id).with_for_update()
+    found = connection.execute(query).mappings().first()
+    if found is None:
         raise UnknownIdError(f"PAYMENT_ID: {payment_id} is not in this ledger; `airflow b24 review` shows the numbers")
+    if any(found[name] != value for name, value in (shown or {}).items()):
+        raise ValueError(f"PAYMENT_ID: {payment_id} has changed meanwhile; look at it again")
 
 
 def _say(connection: Connection, payment_id: int, what: str, by: str) -> bool:

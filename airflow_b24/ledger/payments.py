@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal
@@ -34,6 +35,11 @@ class NewPayment:
     payer_tax_id: str
     payer_account: str
     document_number: str
+
+
+def facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a payment, what a person's word on it rests on: another value of any of them is another question."""
+    return {name: row[name] for name in (*PROVING, "held")}
 
 
 def record(connection: Connection, new: NewPayment) -> tuple[int, Literal["new", "repeated", "amended"]]:
@@ -69,8 +75,8 @@ def read_anew(connection: Connection, payment_id: int, new: NewPayment) -> bool:
     values = asdict(new)
     free = (this, payment.c.allocated == 0, *(payment.c[name] == values[name] for name in IDENTITY))
     # What another delivery filled in stays: this record only has nothing to say of it.
-    facts = {name: value for name, value in values.items() if name not in IDENTITY and value != ""}
-    return connection.execute(update(payment).where(*free).values(**facts).returning(payment.c.id)).first() is not None
+    read = {name: value for name, value in values.items() if name not in IDENTITY and value != ""}
+    return connection.execute(update(payment).where(*free).values(**read).returning(payment.c.id)).first() is not None
 
 
 def _is_new_fact(known: RowMapping, name: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_b24.commands import deciding
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.records import Record, ingest
 from airflow_b24.operators import MatchPaymentsOperator
@@ -102,6 +103,24 @@ def test_a_payment_put_to_an_invoice_is_not_dismissed_and_the_way_on_is_named(ov
     assert err == (
         "PAYMENT_ID: 1 is put to invoice 2026/7: first `airflow b24 ledger release 1`, then dismiss the payment\n"
     )
+
+
+@pytest.mark.parametrize("command", ["dismiss", "reopen"])
+def test_a_payment_that_the_bank_changes_while_the_person_is_asked_is_to_be_looked_at_again(
+    overpaid: Any, run: Run, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    if command == "reopen":
+        run("ledger", "dismiss", "1", "--yes")
+
+    def asked(*_: Any) -> bool:
+        receive(overpaid, amount=9911900)
+        return True
+
+    monkeypatch.setattr(deciding, "confirmed", asked)
+    code, out, err = run("ledger", command, "1")
+    assert (code, out) == (2, "")
+    assert err.endswith("PAYMENT_ID: 1 has changed meanwhile; look at it again\n")
+    assert shown(run) == [("B7", "review")]
 
 
 @pytest.mark.parametrize("command", ["dismiss", "reopen"])

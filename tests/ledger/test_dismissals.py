@@ -103,7 +103,41 @@ def test_a_payment_that_the_bank_changes_is_open_again(store: Store, payment: Ca
     assert open_payments(store) == []
 
 
-@pytest.mark.parametrize("say", [dismissals.dismiss, dismissals.reopen])
+SAYS = pytest.mark.parametrize("say", [dismissals.dismiss, dismissals.reopen])
+
+
+def shown(store: Store, payment_id: int) -> dict[str, Any]:
+    with store.snapshot() as connection:
+        return payments.facts(statuses.payment_of(connection, payment_id))
+
+
+@SAYS
+def test_a_word_on_a_payment_that_the_bank_has_changed_since_is_refused(
+    store: Store, receive: Receive, say: Callable[..., bool]
+) -> None:
+    one = receive(store)
+    before = shown(store, one)
+    receive(store, amount=9911800)
+    with pytest.raises(ValueError, match=f"PAYMENT_ID: {one} has changed meanwhile; look at it again"):
+        say(store, one, "anna", before)
+    assert words(store) == []
+    assert dismissals.dismiss(store, one, "anna", shown(store, one))
+    assert dismissals.reopen(store, one, "anna", shown(store, one))
+
+
+@SAYS
+def test_a_word_on_a_payment_that_is_read_in_another_way_since_is_refused(
+    store: Store, receive: Receive, payment: Callable[..., Any], say: Callable[..., bool]
+) -> None:
+    one = receive(store)
+    before = shown(store, one)
+    with store.transaction() as connection:
+        assert payments.read_anew(connection, one, payment(amount=9911800))
+    with pytest.raises(ValueError, match="has changed meanwhile"):
+        say(store, one, "anna", before)
+
+
+@SAYS
 def test_a_payment_that_is_not_there_is_named(store: Store, say: Callable[..., bool]) -> None:
     with pytest.raises(InvariantError, match="PAYMENT_ID: 7 is not in this ledger"):
         say(store, 7, "anna")
