@@ -14,7 +14,9 @@ from airflow_b24.ledger.store import Store, utc_now
 
 DISMISSED: Final = "dismissed"
 REOPENED: Final = "reopened"
+# Who takes a dismissal back beside people.
 BANK: Final = "the bank"
+MAPPING: Final = "another mapping"
 
 # What a person was shown of a payment, by column.
 Facts = Mapping[str, Any]
@@ -43,9 +45,9 @@ def reopen(store: Store, payment_id: int, by: str, shown: Facts | None = None) -
         return _say(connection, payment_id, REOPENED, by)
 
 
-def reopen_changed(connection: Connection, payment_id: int) -> None:
-    """Take a dismissal back because the bank has changed the payment: what the person dealt with was another."""
-    _say(connection, payment_id, REOPENED, BANK)
+def reopen_changed(connection: Connection, payment_id: int, by: str) -> None:
+    """Take a dismissal back because the payment is not what it was: what the person dealt with was another."""
+    _say(connection, payment_id, REOPENED, by)
 
 
 def refuse_promised(connection: Connection, payment_id: int) -> None:

@@ -50,7 +50,7 @@ def record(connection: Connection, new: NewPayment) -> tuple[int, Literal["new",
     known = connection.execute(select(payment).where(*same)).mappings().one()
     if inserted:
         return known["id"], "new"
-    if not any(known[name] != values[name] and not _is_new_fact(known, name) for name in PROVING):
+    if not _has_changed(known, values):
         _enrich(connection, known, values)
         return known["id"], "repeated"
     _hold(connection, known["id"])
@@ -69,14 +69,25 @@ def hold_if_known(connection: Connection, account: str, key: str) -> int | None:
 def read_anew(connection: Connection, payment_id: int, new: NewPayment) -> bool:
     """Take over what a mended mapping reads in the same record, as long as nothing rests on the payment.
 
-    False when something does: then the payment stays as it was read first.
+    False when something does: then the payment stays as it was read first. A dismissal of what turns out to be another
+    payment is taken back.
     """
     this = payment.c.id == payment_id
     values = asdict(new)
     free = (this, payment.c.allocated == 0, *(payment.c[name] == values[name] for name in IDENTITY))
     # What another delivery filled in stays: this record only has nothing to say of it.
     read = {name: value for name, value in values.items() if name not in IDENTITY and value != ""}
-    return connection.execute(update(payment).where(*free).values(**read).returning(payment.c.id)).first() is not None
+    known = connection.execute(select(payment).where(*free).with_for_update()).mappings().first()
+    if known is None:
+        return False
+    connection.execute(update(payment).where(this).values(**read))
+    if _has_changed(known, read):
+        dismissals.reopen_changed(connection, payment_id, dismissals.MAPPING)
+    return True
+
+
+def _has_changed(known: RowMapping, values: Mapping[str, Any]) -> bool:
+    return any(values.get(name, known[name]) != known[name] and not _is_new_fact(known, name) for name in PROVING)
 
 
 def _is_new_fact(known: RowMapping, name: str) -> bool:
@@ -96,7 +107,7 @@ def _hold(connection: Connection, payment_id: int) -> None:
     connection.execute(update(payment).where(payment.c.id == payment_id).values(held=True))
     # The veto goes onto the settlements in this same transaction: a sender sees it in its own row, never too late.
     settlements.hold_for_payment(connection, payment_id, cases.AMENDED)
-    dismissals.reopen_changed(connection, payment_id)
+    dismissals.reopen_changed(connection, payment_id, dismissals.BANK)
 
 
 def unallocated(connection: Connection, *, held: bool = False) -> list[dict[str, Any]]:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from airflow_b24.ledger import allocations, dismissals, payments, releases, settlements, statuses
+from airflow_b24.ledger import allocations, dismissals, payments, records, releases, settlements, statuses
 from airflow_b24.ledger.allocations import Promise
 from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.records import Record
 from airflow_b24.ledger.schema import dismissal
 from airflow_b24.ledger.store import Store
 
@@ -101,6 +102,32 @@ def test_a_payment_that_the_bank_changes_is_open_again(store: Store, payment: Ca
     assert words(store) == [("dismissed", "anna"), ("reopened", "the bank")]
     assert dismissals.dismiss(store, one, "anna")
     assert open_payments(store) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"amount": 9911800}, [("dismissed", "anna"), ("reopened", "another mapping")]),
+        ({"remittance": "invoice 2026/3"}, [("dismissed", "anna"), ("reopened", "another mapping")]),
+        ({"payer_tax_id": "7711000219"}, [("dismissed", "anna")]),
+        ({"payer_name": "ООО"}, [("dismissed", "anna")]),
+        ({"remittance": ""}, [("dismissed", "anna")]),
+        ({}, [("dismissed", "anna")]),
+    ],
+    ids=["amount", "text", "what was empty", "what proves nothing", "what is empty now", "nothing"],
+)
+def test_a_payment_that_another_mapping_reads_as_another_is_open_again(
+    store: Store, payment: Callable[..., Any], changed: dict[str, Any], said: list[tuple[str, str]]
+) -> None:
+    def deliver(new: Any) -> None:
+        record = Record("{1}", "payment", payment=new, account=new.account, key=new.key)
+        records.ingest(store, "bank", [record], None)
+
+    deliver(payment())
+    dismissals.dismiss(store, 1, "anna")
+    deliver(payment(**changed))
+    assert words(store) == said
+    assert open_payments(store) == ([1] if len(said) == 2 else [])
 
 
 SAYS = pytest.mark.parametrize("say", [dismissals.dismiss, dismissals.reopen])
