@@ -1,4 +1,7 @@
-"""Dismissals: a person has dealt with a payment elsewhere. Every word of theirs stays; the newest counts."""
+"""Dismissals: a person has dealt with a payment elsewhere. Every word of theirs stays, the newest counts.
+
+The database refuses to change or delete one.
+"""
 
 from __future__ import annotations
 

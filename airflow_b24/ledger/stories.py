@@ -1,6 +1,7 @@
 """Reads every settlement's story, event by event: it must be whole, go the allowed ways, and prove what was paid.
 
-The same reading makes a checkpoint: a digest of all events before a day, which anybody can compute again later.
+The same reading makes a checkpoint: a digest of all events and dismissals before a day, which anybody can compute again
+later.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, select
 
-from airflow_b24.ledger.schema import event, settlement
+from airflow_b24.ledger.schema import dismissal, event, settlement
 from airflow_b24.ledger.states import ADOPTED, TRANSITIONS, State
 from airflow_b24.ledger.violation import Violation
 
@@ -25,7 +26,10 @@ AT_A_TIME: Final = 1000
 
 @dataclass(slots=True)
 class Checkpoint:
-    """All events before midnight (UTC) of the day `before`: how many, and the SHA-256 over them, story by story."""
+    """All events before midnight (UTC) of the day `before`: how many, and the SHA-256 over them, story by story.
+
+    People's words on payments follow in the digest, in the order in which they were said.
+    """
 
     before: date
     events: int = 0
@@ -38,16 +42,22 @@ class Checkpoint:
 
     def add(self, row: RowMapping) -> None:
         """Count one event, if it belongs to the days before."""
-        if row["at"] >= datetime.combine(self.before, time.min, UTC):
-            return
-        named = {name: row[name] for name in ("settlement_id", "seq", "what", "state", "fence", "evidence")}
-        said = {**named, "at": row["at"].isoformat(timespec="microseconds")}
+        self.events += self._take(row, ("settlement_id", "seq", "what", "state", "fence", "evidence"), "at")
+
+    def add_word(self, row: RowMapping) -> None:
+        """Take in one row of the dismissals, if it belongs to the days before."""
+        self._take(row, ("id", "payment_id", "what", "said_by"), "said_at")
+
+    def _take(self, row: RowMapping, names: Sequence[str], at: str) -> bool:
+        if row[at] >= datetime.combine(self.before, time.min, UTC):
+            return False
+        said = {**{name: row[name] for name in names}, at: row[at].isoformat(timespec="microseconds")}
         self._hash.update(json.dumps(said, sort_keys=True, ensure_ascii=False).encode() + b"\n")
-        self.events += 1
+        return True
 
 
 def read_stories(connection: Connection, checkpoint: Checkpoint) -> Iterator[Violation]:
-    """Read all events in order of settlement and number, and say what is wrong with any story."""
+    """Read all events in order of settlement and number, and say what is wrong with any story; dismissals last."""
     names = ("state", "how", "expected", "currency", "sends", "reason")
     columns = (settlement.c[name].label(f"now_{name}") for name in names)
     query = select(event, *columns).join(settlement).order_by(event.c.settlement_id, event.c.seq)
@@ -56,6 +66,8 @@ def read_stories(connection: Connection, checkpoint: Checkpoint) -> Iterator[Vio
         told = list(story)
         for rule, text in (*_order(told), *_path(told), *_proof(told)):
             yield Violation(rule, f"settlement {settlement_id}", text)
+    for word in connection.execute(select(dismissal).order_by(dismissal.c.id)).mappings():
+        checkpoint.add_word(word)
 
 
 def take_checkpoint(connection: Connection, before: date) -> Checkpoint:

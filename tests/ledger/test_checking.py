@@ -277,24 +277,30 @@ def test_each_violation_is_named_by_its_row(books: Store, statement: str, rule: 
     assert any(each.rule == rule and each.row == row and said in each.text for each in found), found
 
 
+GUARDED = pytest.mark.parametrize("guarded", ["event", "dismissal"])
+
+
+@GUARDED
 @pytest.mark.parametrize("name", ["update", "delete", "fixed", "kept"])
-def test_a_missing_trigger_is_named_for_events_could_be_changed(store: Store, name: str) -> None:
+def test_a_missing_trigger_is_named_for_what_could_be_changed(store: Store, guarded: str, name: str) -> None:
     if store.is_sqlite != (name in {"update", "delete"}):
         return
     with store.transaction() as connection:
-        where = "" if store.is_sqlite else " ON b24_event"
-        connection.execute(text(f"DROP TRIGGER b24_event_{name}{where}"))
+        where = "" if store.is_sqlite else f" ON b24_{guarded}"
+        connection.execute(text(f"DROP TRIGGER b24_{guarded}_{name}{where}"))
         found = examine(connection, TODAY).violations
         connection.rollback()
-    assert [(each.rule, each.row) for each in found] == [("I5", f"trigger b24_event_{name}")]
+    said = f"it is missing: {guarded}s could be changed"
+    assert [(each.rule, each.row, each.text) for each in found] == [("I5", f"trigger b24_{guarded}_{name}", said)]
 
 
-def test_a_trigger_that_is_switched_off_is_as_good_as_missing(postgres_store: Store) -> None:
+@GUARDED
+def test_a_trigger_that_is_switched_off_is_as_good_as_missing(postgres_store: Store, guarded: str) -> None:
     with postgres_store.transaction() as connection:
-        connection.execute(text("ALTER TABLE b24_event DISABLE TRIGGER USER"))
+        connection.execute(text(f"ALTER TABLE b24_{guarded} DISABLE TRIGGER USER"))
         found = examine(connection, TODAY).violations
         connection.rollback()
-    assert [each.row for each in found] == ["trigger b24_event_fixed", "trigger b24_event_kept"]
+    assert [each.row for each in found] == [f"trigger b24_{guarded}_fixed", f"trigger b24_{guarded}_kept"]
 
 
 def test_a_checkpoint_stays_the_same_however_the_story_goes_on(books: Store, ready: Callable[..., int]) -> None:
@@ -314,3 +320,31 @@ def test_a_changed_event_changes_the_checkpoint(books: Store, column: str) -> No
         before = examine(connection, TOMORROW).checkpoint.sha256
         plant(connection, f"UPDATE b24_event SET {column} WHERE settlement_id = 1 AND what = 'sending'")  # noqa: S608
         assert examine(connection, TOMORROW).checkpoint.sha256 != before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM b24_dismissal",
+        "DELETE FROM b24_dismissal WHERE what = 'reopened'",
+        "UPDATE b24_dismissal SET what = 'dismissed'",
+        "UPDATE b24_dismissal SET said_by = 'boris'",
+        "UPDATE b24_dismissal SET payment_id = 4",
+        "UPDATE b24_dismissal SET said_at = '2026-01-01 00:00:00'",
+    ],
+)
+def test_a_changed_dismissal_changes_the_checkpoint(books: Store, statement: str) -> None:
+    dismissals.dismiss(books, 6, "anna")
+    dismissals.reopen(books, 6, "anna")
+    with loosened(books) as connection:
+        before = examine(connection, TOMORROW).checkpoint.sha256
+        plant(connection, statement)
+        assert examine(connection, TOMORROW).checkpoint.sha256 != before
+
+
+def test_a_dismissal_changes_no_checkpoint_of_the_days_before_it(books: Store) -> None:
+    before, yet = check(books).checkpoint, check(books, TOMORROW).checkpoint
+    dismissals.dismiss(books, 6, "anna")
+    assert check(books).checkpoint.sha256 == before.sha256
+    again = check(books, TOMORROW).checkpoint
+    assert (again.events, again.sha256 == yet.sha256) == (yet.events, False)

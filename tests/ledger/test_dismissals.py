@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select, text, update
+from sqlalchemy.exc import DBAPIError
 
 from airflow_b24.ledger import allocations, dismissals, payments, records, releases, settlements, statuses
 from airflow_b24.ledger.allocations import Promise
@@ -128,6 +129,22 @@ def test_a_payment_that_another_mapping_reads_as_another_is_open_again(
     deliver(payment(**changed))
     assert words(store) == said
     assert open_payments(store) == ([1] if len(said) == 2 else [])
+
+
+@pytest.mark.parametrize(
+    "statement", [update(dismissal).values(said_by="boris"), delete(dismissal)], ids=["update", "delete"]
+)
+def test_the_database_refuses_to_change_or_delete_a_word(store: Store, receive: Receive, statement: Any) -> None:
+    dismissals.dismiss(store, receive(store), "anna")
+    with pytest.raises(DBAPIError, match="dismissals cannot change"), store.transaction() as connection:
+        connection.execute(statement)
+    assert words(store) == [("dismissed", "anna")]
+
+
+def test_postgresql_refuses_to_empty_the_words(postgres_store: Store, receive: Receive) -> None:
+    dismissals.dismiss(postgres_store, receive(postgres_store), "anna")
+    with pytest.raises(DBAPIError, match="dismissals cannot change"), postgres_store.transaction() as connection:
+        connection.execute(text("TRUNCATE b24_dismissal"))
 
 
 SAYS = pytest.mark.parametrize("say", [dismissals.dismiss, dismissals.reopen])

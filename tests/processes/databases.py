@@ -88,10 +88,12 @@ def empty(connection: Connection) -> None:
     found = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")).scalars()
     tables = ", ".join(name for name in found if name.startswith("b24_") and name not in KEPT)
     connection.execute(text("SET LOCAL lock_timeout TO '20s'"))
-    # Events refuse to be deleted.
-    connection.execute(text("ALTER TABLE b24_event DISABLE TRIGGER USER"))
+    # Events and dismissals refuse to be deleted.
+    for guarded in ("b24_event", "b24_dismissal"):
+        connection.execute(text(f"ALTER TABLE {guarded} DISABLE TRIGGER USER"))
     connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
-    connection.execute(text("ALTER TABLE b24_event ENABLE TRIGGER USER"))
+    for guarded in ("b24_event", "b24_dismissal"):
+        connection.execute(text(f"ALTER TABLE {guarded} ENABLE TRIGGER USER"))
 
 
 def _execute(url: URL, statement: str) -> None:
