@@ -78,13 +78,18 @@ def smart_finding(portal: PortalInvoices, found: Read | BitrixError | str | None
         return Finding(SMART, "problem", failed("", found).text, RIGHTS)
     if isinstance(found, BitrixError):
         return failed(SMART, found)
-    stages = portal.smart.stages
+    return _marked(portal.smart.stages, f"{counted(found.open, 'smart')} can be read;")
+
+
+def _marked(stages: Stages, readable: str) -> Finding:
+    if stages.wishes.mark_with == "payment":
+        return Finding(SMART, "ok", f"{readable} a paid one is marked by its payment document of the whole sum.")
     try:
         targets = [stages.by_id[stages.paid_stage(each)] for each in _funnels(stages)]
     except ValueError as error:
         return Finding(SMART, "problem", f"{error}.", "Put paid_stage into the connection's extra.")
     where = ", ".join(f"{stage.id} ({stage.name})" for stage in targets)
-    return Finding(SMART, "ok", f"{counted(found.open, 'smart')} can be read; a paid one is moved to {where}.")
+    return Finding(SMART, "ok", f"{readable} a paid one is moved to {where}.")
 
 
 def _funnels(stages: Stages) -> Iterable[int]:

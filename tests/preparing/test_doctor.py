@@ -248,6 +248,13 @@ def test_a_portal_with_smart_invoices_alone_needs_neither_a_pay_system_nor_its_s
 
 
 @pytest.mark.usefixtures("smart_only")
+def test_who_works_with_payment_documents_is_told_of_them(examination: Examine) -> None:
+    text = examination(wishes=Wishes(mark_with="payment"))["smart invoices"].text
+
+    assert text == "1 open smart invoice can be read; a paid one is marked by its payment document of the whole sum."
+
+
+@pytest.mark.usefixtures("smart_only")
 def test_smart_invoices_that_this_user_may_not_read_are_a_problem(examination: Examine, state: State) -> None:
     state.faults.rules.append(Rule("error", "crm.item.list", times=9, status=400, code="ACCESS_DENIED"))
     found = examination()

@@ -102,7 +102,10 @@ def test_lists_and_reads_are_the_sandboxs_and_paid_is_what_the_product_reads(see
                     assert fast == slow
                 for invoice in slow:
                     truth = stand.portal.truth(invoice.key)
-                    assert (invoice.paid or invoice.moved_on == "robot", invoice.cancelled) == (truth.paid, truth.cancelled)
+                    assert (invoice.paid or invoice.moved_on == "robot", invoice.cancelled) == (
+                        truth.paid,
+                        truth.cancelled,
+                    )
                     assert (invoice.moved_on is not None) is truth.moved_on
                     assert (invoice.paid_by_us is None) or (truth.mover == "us") is invoice.paid_by_us
                     assert stand.slow.run(stand.invoices[1].of(invoice.kind).get_invoice(invoice.id)) == invoice
