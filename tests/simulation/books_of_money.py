@@ -124,6 +124,11 @@ class DictBooks(SettlementBooks):
         rows = [dict(row) for row in self.payment.values() if row["allocated"] == 0 and row["held"] == held]
         return sorted(rows, key=lambda row: (row["booked_on"], row["id"]))
 
+    @staticmethod
+    def dismissed() -> list[Fields]:
+        """Nobody dismisses a payment here."""
+        return []
+
     # allocations
 
     def allocate(self, promise: Promise) -> tuple[int, ...]:

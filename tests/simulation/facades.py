@@ -42,7 +42,7 @@ STANDS_IN: dict[Any, dict[str, str]] = {
     cases: {name: name for name in ("open_case", "notice", "is_noticed", "gone", "is_open", "close", "close_one")},
     cursors: {},
     outcomes: {"record": "record_outcome"},
-    payments: {"unallocated": "unallocated"},
+    payments: {"unallocated": "unallocated", "dismissed": "dismissed"},
     plain: {"open_plain": "open_plain", "reopen_plain": "reopen_plain", "asked_for": "asked_for"},
     portals: {},
     records: {"ingest": "ingest"},

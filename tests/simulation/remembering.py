@@ -17,7 +17,7 @@ from airflow_b24.ledger import adoptions, allocations, payments, plain, portals,
 READS: dict[Any, tuple[str, ...]] = {
     adoptions: ("unfunded",),
     allocations: ("settled_by", "siblings", "collected"),
-    payments: ("unallocated",),
+    payments: ("unallocated", "dismissed"),
     plain: ("asked_for",),
     portals: ("count",),
     releases: ("parted",),
