@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_b24.ledger.decide import (
     after_sending,
+    as_sent,
     bears_our_mark,
     before_sending,
     confirmed,
@@ -533,6 +534,11 @@ def test_straight_out_of_a_stage_of_success_it_is_paid_only_if_we_sent_and_payab
 def test_what_a_robot_moved_on_after_our_call_is_paid_and_what_a_person_moved_is_not() -> None:
     assert after_sending(SENT, SAID_TRUE, MOVED_BY_ROBOT).how == "sent"
     assert after_sending(SENT, SAID_TRUE, MOVED_BY_PERSON).reason == "true_but_unpaid"
+    assert as_sent(SENT, MOVED_BY_ROBOT) == replace(MOVED_BY_ROBOT, paid=True, lacks=None)
+    doubted = replace(SENT, state=State.REVIEW, reason="true_but_unpaid")
+    closed = reviewed(doubted, replace(MOVED_BY_ROBOT, paid_by_us=True))
+    assert closed is not None
+    assert closed.state is State.PAID
 
 
 def test_a_person_who_has_it_tried_again_has_looked_at_it_as_it_is() -> None:
@@ -543,6 +549,6 @@ def test_a_person_who_has_it_tried_again_has_looked_at_it_as_it_is() -> None:
 @pytest.mark.parametrize("through", ["document:7", "order:33"])
 def test_what_leaves_no_trace_when_it_is_taken_back_is_never_sent_again(through: str) -> None:
     row = replace(QUIET, pay_system=through)
-    assert before_sending(row, UNPAID, NOW).reason == "may_have_landed"
+    assert before_sending(row, UNPAID, NOW) == review("may_have_landed", evidence=shown(UNPAID))
     assert before_sending(replace(row, quiet_until=LATER), UNPAID, NOW).state is State.UNKNOWN
     assert before_sending(row, PAID, NOW).state is State.PAID
