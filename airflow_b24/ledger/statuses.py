@@ -46,6 +46,7 @@ def _live(connection: Connection) -> dict[int, list[dict[str, Any]]]:
         "invoice_id",
         "invoice_number",
         "reason",
+        "evidence",
         "expected",
         "allocated",
         "currency",

@@ -58,10 +58,10 @@ def legacy_finding(client: Client, found: Read | BitrixError | None, *, used: bo
     if isinstance(types, BitrixError):
         return failed(LEGACY, types)
     exist = isinstance(found, Read) and found.any is not None
-    if "INVOICE_STATUS" in types:
-        return Finding(LEGACY, "ok", "They are switched on" + ("." if exist else "; there are none yet."))
     if not used:
         return Finding(LEGACY, "ok", "There are none to work with: no pay system is needed.")
+    if "INVOICE_STATUS" in types:
+        return Finding(LEGACY, "ok", "They are switched on" + ("." if exist else "; there are none yet."))
     if exist:
         text = "There are some, but they are switched off: people cannot see them."
         return Finding(LEGACY, "warning", text, _OLD_INVOICES)

@@ -31,6 +31,7 @@ ASIDE: Mapping[str, str] = {
     "not_booked": "The bank has not booked it (yet).",
 }
 PART_OVERDUE = "part_overdue"
+TOLD_BY_PORTAL = frozenset({"portal_refused", "required_field"})
 REST_FREE = "rest_free"
 # So long a part may wait for the rest before a person should ask the payer.
 PATIENCE = timedelta(days=10)
@@ -173,6 +174,14 @@ def _amended(row: dict[str, Any], first: Fate | None) -> str:
     return f"{said} Changed: {changed}." if changed else said
 
 
+def why_in_review(row: Mapping[str, Any]) -> str:
+    """The sentence of a settlement's reason, and for what the portal refused its own words: they name a field, say."""
+    why = SETTLEMENT_REASONS.get(row["reason"], "")
+    said = (row["evidence"] or {}).get("text") if row["reason"] in TOLD_BY_PORTAL else None
+    # Our own advice follows the portal's words; it is the sentence above.
+    return f"{why} It said: {str(said).partition(' (HTTP ')[0]}." if said else why
+
+
 def _settlement_fate(each: dict[str, Any], rule: str, overdue_before: datetime) -> Fate:
     state, reason = each["state"], each["reason"]
     if state == State.PAID and reason == ADOPTED:
@@ -182,7 +191,7 @@ def _settlement_fate(each: dict[str, Any], rule: str, overdue_before: datetime) 
     if state == State.PAID:
         return "paid", rule, RULES.get(rule, ""), each["id"]
     if state == State.REVIEW:
-        return "review", reason, SETTLEMENT_REASONS.get(reason, ""), each["id"]
+        return "review", reason, why_in_review(each), each["id"]
     if state == State.COLLECTING:
         return _collecting_fate(each, overdue_before)
     return "waiting", state, f"Its settlement is {state}.", each["id"]

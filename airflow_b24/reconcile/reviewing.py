@@ -9,10 +9,9 @@ from sqlalchemy import Connection
 
 from airflow_b24.ledger import cases, statuses
 from airflow_b24.ledger.states import ADOPTED, State
-from airflow_b24.ledger.states import REASONS as SETTLEMENT_REASONS
 from airflow_b24.ledger.store import Store
 from airflow_b24.payments.money import Money
-from airflow_b24.reconcile.reporting import ADOPTED_WHY, CASES, Line, lines
+from airflow_b24.reconcile.reporting import ADOPTED_WHY, CASES, Line, lines, why_in_review
 
 _BY_ID = "Somebody named the invoice by its id; no payment stands behind it."
 
@@ -50,7 +49,7 @@ def _fate(row: Mapping[str, Any]) -> tuple[str, str]:
     if row["state"] == State.PAID:
         return "by_hand" if row["how"] == "by_hand" else "paid", ADOPTED_WHY if row["reason"] == ADOPTED else _BY_ID
     open_since = f"Asked for by its id; the settlement is {row['state']}: run its task again."
-    return "review", SETTLEMENT_REASONS.get(row["reason"], open_since)
+    return "review", why_in_review(row) or open_since
 
 
 def _about(row: Mapping[str, Any], when: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.schema import settlement
 from airflow_b24.ledger.settlement import Settled
 from airflow_b24.ledger.states import State
+from airflow_b24.reconcile import reporting
 from airflow_b24.reconcile.releasing import confirm, release, retry
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.reconcile.sweeping import sweep
@@ -147,6 +148,11 @@ def test_a_stage_that_asks_for_a_field_needs_a_person_and_names_it(office: Any) 
     with office.store.snapshot() as connection:
         (evidence,) = connection.execute(settlement.select().with_only_columns(settlement.c.evidence)).scalars()
     assert "Договор" in evidence["text"]
+    (line,) = reporting.lines(office.store)
+    assert line.why.startswith(
+        "The stage of paid invoices asked for a field that was empty: fill it in there, then retry."
+    )
+    assert line.why.endswith('CRM_FIELD_ERROR_REQUIRED: Field "Договор" is required.')
     office.state.smart_invoices[2].custom[CONTRACT] = "14"
     retry(office.desk, settlement_id)
     assert settle(office, settlement_id).row.how == "sent"
