@@ -6,12 +6,17 @@ import re
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from airflow_b24.bitrix.errors import ResponseError
 from airflow_b24.bitrix.redaction import shown
 
 UNEXPECTED_VALUE: Final = "UNEXPECTED_VALUE"
+
+
+def is_rows(value: object) -> TypeGuard[list[dict[str, Any]]]:
+    """Say whether it is a list of objects, as the rows of an answer are."""
+    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
 
 
 def check_id(value: object, field_name: str) -> int:
@@ -29,6 +34,12 @@ def read_id(row: Mapping[str, Any], name: str) -> int:
         return check_id(row.get(name), name)
     except ValueError:
         raise unexpected(name, "an id", row.get(name)) from None
+
+
+def read_funnel_id(row: Mapping[str, Any], name: str) -> int:
+    """Return a funnel's id. Raises ResponseError."""
+    # docs: crm.category.list. A deal's first funnel has the id 0; nothing says that an invoice's has not.
+    return 0 if row.get(name) in (0, "0") else read_id(row, name)
 
 
 def read_link(row: Mapping[str, Any], name: str) -> int | None:

@@ -12,13 +12,13 @@ from airflow_b24.bitrix.errors import INVOICE_GONE, BitrixError, RequestError, R
 from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, check_id
 from airflow_b24.bitrix.flows import QUICK, Flow, attempt, call
 from airflow_b24.bitrix.invoice import Invoice
-from airflow_b24.bitrix.legacy_invoice import KIND, SELECT, PayInvoice, parse_invoice
+from airflow_b24.bitrix.legacy_invoice import SELECT, PayInvoice, parse_invoice
 from airflow_b24.bitrix.listing import Listing
 from airflow_b24.bitrix.protocol import PAY_INVOICE, Request, Response
+from airflow_b24.bitrix.reading import read_asked_for
 
 __all__ = [
     "FIELDS",
-    "KIND",
     "PayInvoice",
     "by_id",
     "get_invoice",
@@ -97,14 +97,7 @@ def _gone(invoice_id: int) -> Flow[BitrixError | None]:
 
 
 def _as_invoice(response: Response, invoice_id: int) -> Invoice | BitrixError:
-    """Read the invoice out of an answer; another invoice's answer is an error."""
-    try:
-        invoice = parse_invoice(response.result)
-    except ResponseError as error:
-        return error
-    if invoice.id == invoice_id:
-        return invoice
-    return ResponseError("UNEXPECTED_VALUE", f"ID: asked for {invoice_id}, got {invoice.id}", method="crm.invoice.get")
+    return read_asked_for(parse_invoice, response.result, invoice_id, id_field="ID", method="crm.invoice.get")
 
 
 def pay_invoice(pay: PayInvoice) -> Flow[Response]:

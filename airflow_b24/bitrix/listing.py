@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from airflow_b24.bitrix.errors import ResponseError
-from airflow_b24.bitrix.fields import read_id
+from airflow_b24.bitrix.fields import is_rows, read_id
 from airflow_b24.bitrix.flows import Flow, call
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class Listing(Generic[T]):
         """Read the rows with ids above `after`. Raises BitrixError; repeating is safe."""
         response = yield from call(self.method, self._arguments(after))
         rows = self._rows(response.result)
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        if not is_rows(rows):
             raise ResponseError("UNEXPECTED_VALUE", "expected a list of objects", method=self.method)
         last = self._last_id(rows, after)
         # Only an empty page ends a list: a portal may cut a page short, and a missed row could hide a tie.

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
-from airflow_b24.bitrix.errors import BitrixError, RequestError, ResponseError
-from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, check_id, read_link, read_text, unexpected
+from airflow_b24.bitrix.errors import BitrixError, RequestError
+from airflow_b24.bitrix.fields import check_id, read_link, read_text, unexpected
 from airflow_b24.bitrix.flows import QUICK, REPEATS, Flow, Repeats, attempt
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey, Kind
 from airflow_b24.bitrix.payment_documents import paid_by_us, parse_document
 from airflow_b24.bitrix.protocol import PAY_PAYMENT, Request, Response
+from airflow_b24.bitrix.reading import read_asked_for
 
 KIND: Final[Kind] = "payment"
 _GET: Final = "crm.item.payment.get"
@@ -121,14 +122,11 @@ class OrderPayments:
         outcome = yield from attempt(Request(_GET, {"id": payment_id}, write=False, paced=paced), repeats)
         return outcome if isinstance(outcome, BitrixError) else self._of(outcome.result, payment_id)
 
-    def _of(self, result: Any, payment_id: int) -> Invoice | BitrixError:
-        try:
-            payment = parse_payment(result, self.we)
-        except ResponseError as error:
-            return error
-        if payment.id == payment_id:
-            return payment
-        return ResponseError(UNEXPECTED_VALUE, f"id: asked for {payment_id}, got {payment.id}", method=_GET)
+    def _of(self, result: object, payment_id: int) -> Invoice | BitrixError:
+        return read_asked_for(self._parse, result, payment_id, id_field="id", method=_GET)
+
+    def _parse(self, row: object) -> Invoice:
+        return parse_payment(row, self.we)
 
 
 def _nothing() -> Flow[list[Invoice]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from airflow_b24.bitrix.errors import AuthError, RequestError, ResponseError
-from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, read_id
+from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, is_rows, read_id
 from airflow_b24.bitrix.flows import Flow, call
 from airflow_b24.bitrix.legacy_invoice import PayInvoice
 
@@ -162,7 +162,7 @@ def invoice_settings(pay: PayInvoice) -> Flow[dict[str, Any]]:
 
 def _rows(method: str, parse: Callable[[Mapping[str, Any]], T]) -> Flow[tuple[T, ...]]:
     result = (yield from call(method)).result
-    if not isinstance(result, list) or not all(isinstance(row, dict) for row in result):
+    if not is_rows(result):
         raise _unexpected(method, "a list of objects")
     return tuple(parse(row) for row in result)
 

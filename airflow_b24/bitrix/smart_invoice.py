@@ -11,6 +11,7 @@ from airflow_b24.bitrix.fields import (
     read_amount,
     read_currency,
     read_day,
+    read_funnel_id,
     read_id,
     read_link,
     read_moment,
@@ -19,7 +20,7 @@ from airflow_b24.bitrix.fields import (
 )
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey, Kind, Mover
 from airflow_b24.bitrix.protocol import Request, Response
-from airflow_b24.bitrix.stages import SMART_INVOICE, Stages, check_stage_id, read_id_or_zero
+from airflow_b24.bitrix.stages import SMART_INVOICE, Stages, check_stage_id
 
 KIND: Final[Kind] = "smart"
 # docs: crm/universal/object-fields, the fields of an invoice.
@@ -69,7 +70,7 @@ def parse_invoice(row: object, stages: Stages, we: int | None = None) -> Invoice
         my_company_id=read_link(row, "mycompanyId"),
         billed_on=read_day(row, "begindate"),
         raw=dict(row),
-        category_id=read_id_or_zero({"id": row.get("categoryId")}),
+        category_id=read_funnel_id(row, "categoryId"),
         moved_by=moved_by,
         moved_on=_moved_on(stages, stage_id, moved_by, we) if was_paid else None,
     )

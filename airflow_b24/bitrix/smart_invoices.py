@@ -8,14 +8,15 @@ from datetime import date
 from typing import Final
 
 from airflow_b24.bitrix import payment_documents
-from airflow_b24.bitrix.errors import INVOICE_GONE, BitrixError, RequestError, ResponseError
-from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, check_id
+from airflow_b24.bitrix.errors import INVOICE_GONE, BitrixError, RequestError
+from airflow_b24.bitrix.fields import check_id
 from airflow_b24.bitrix.flows import QUICK, REPEATS, Flow, Repeats, attempt
-from airflow_b24.bitrix.invoice import Invoice, Kind
+from airflow_b24.bitrix.invoice import Invoice
 from airflow_b24.bitrix.listing import Listing
 from airflow_b24.bitrix.payment_documents import PaymentDocument
 from airflow_b24.bitrix.protocol import Request, Response
-from airflow_b24.bitrix.smart_invoice import KIND, SELECT, parse_invoice
+from airflow_b24.bitrix.reading import read_asked_for
+from airflow_b24.bitrix.smart_invoice import SELECT, parse_invoice
 from airflow_b24.bitrix.stages import SMART_INVOICE, Stages
 
 # docs: a list gives 50 rows to a page.
@@ -28,7 +29,6 @@ class SmartInvoices:
 
     stages: Stages
     we: int | None = None
-    kind: Kind = KIND
 
     def get_invoice(self, invoice_id: int) -> Flow[Invoice]:
         """Read one invoice. Raises BitrixError; repeating is safe."""
@@ -107,13 +107,8 @@ class SmartInvoices:
         return documents if isinstance(documents, BitrixError) else self._by_document(found, documents)
 
     def _of(self, response: Response, invoice_id: int) -> Invoice | BitrixError:
-        try:
-            invoice = self._parse(response.result.get("item") if isinstance(response.result, dict) else None)
-        except ResponseError as error:
-            return error
-        if invoice.id == invoice_id:
-            return invoice
-        return ResponseError(UNEXPECTED_VALUE, f"id: asked for {invoice_id}, got {invoice.id}", method="crm.item.get")
+        item = response.result.get("item") if isinstance(response.result, dict) else None
+        return read_asked_for(self._parse, item, invoice_id, id_field="id", method="crm.item.get")
 
 
 def _nothing() -> Flow[list[Invoice]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from airflow_b24.bitrix.errors import RequestError, ResponseError
-from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, read_id, read_text
+from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, is_rows, read_funnel_id, read_text
 from airflow_b24.bitrix.flows import Flow, batch, call
 from airflow_b24.bitrix.protocol import Response
 
@@ -113,14 +113,13 @@ def read_stages(wishes: Wishes | None = None) -> Flow[Stages]:
         if error.code not in {"NOT_FOUND", "ENTITY_TYPE_NOT_SUPPORTED"}:
             raise
         return Stages({})
-    found = yield from _stages_of([read_id_or_zero(row) for row in _rows(listed, "categories")])
+    found = yield from _stages_of(_category_ids(listed))
     return Stages({stage.id: stage for stage in found}, wishes or Wishes())
 
 
-def read_id_or_zero(row: Mapping[str, Any]) -> int:
-    """Return a funnel's id. Raises ResponseError."""
-    # docs: crm.category.list. A deal's first funnel has the id 0; nothing says that an invoice's has not.
-    return 0 if row.get("id") in (0, "0") else read_id(row, "id")
+def _category_ids(result: object) -> list[int]:
+    rows = _rows(result.get("categories") if isinstance(result, dict) else None, "categories")
+    return [read_funnel_id(row, "id") for row in rows]
 
 
 def _stages_of(category_ids: Sequence[int]) -> Flow[list[Stage]]:
@@ -137,15 +136,14 @@ def _stages_of(category_ids: Sequence[int]) -> Flow[list[Stage]]:
 
 
 def _read(result: object, category_id: int, entity_id: str) -> Iterable[Stage]:
-    for row in _rows({"rows": result}, "rows"):
+    for row in _rows(result, "rows"):
         # The portal drops a condition that it does not know, and returns more.
         if row.get("ENTITY_ID") == entity_id:
             semantics = _SEMANTICS.get(read_text(row, "SEMANTICS"), "process")
             yield Stage(read_text(row, "STATUS_ID"), category_id, read_text(row, "NAME"), semantics)
 
 
-def _rows(result: object, name: str) -> list[Mapping[str, Any]]:
-    rows = result.get(name) if isinstance(result, dict) else None
-    if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
-        return rows
+def _rows(value: object, name: str) -> list[dict[str, Any]]:
+    if is_rows(value):
+        return value
     raise ResponseError(UNEXPECTED_VALUE, f"{name}: expected a list of objects")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from airflow_b24.bitrix.errors import ResponseError
-from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, read_id
+from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, is_rows, read_id
 from airflow_b24.bitrix.flows import Flow, call
 from airflow_b24.bitrix.invoice import Invoice
 from airflow_b24.bitrix.stages import SMART_INVOICE
@@ -16,7 +16,7 @@ _LIST: Final = "crm.timeline.comment.list"
 class Place(NamedTuple):
     """The CRM object whose timeline is written in."""
 
-    entity_type: Literal["deal", "company", "dynamic_31"]
+    entity_type: str
     entity_id: int
 
 
@@ -27,8 +27,7 @@ def place_of(invoice: Invoice) -> Place | None:
     """
     if invoice.kind == "smart":
         # docs: crm.timeline.comment.add. The type of an item is `dynamic_` and its number.
-        assert SMART_INVOICE == 31  # noqa: S101 - said in the type's name
-        return Place("dynamic_31", invoice.id)
+        return Place(f"dynamic_{SMART_INVOICE}", invoice.id)
     if invoice.deal_id is not None:
         return Place("deal", invoice.deal_id)
     return None if invoice.company_id is None else Place("company", invoice.company_id)
@@ -58,7 +57,7 @@ def _has(place: Place, marker: str) -> Flow[bool]:
         }
         response = yield from call(_LIST, arguments)
         rows = response.result
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        if not is_rows(rows):
             raise ResponseError(UNEXPECTED_VALUE, "expected a list of comments", method=_LIST)
         if any(str(row.get("COMMENT") or "").rstrip().endswith(marker) for row in rows):
             return True

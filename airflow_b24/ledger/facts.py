@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from airflow_b24.ledger.states import RESTORED, State
 
@@ -13,9 +13,11 @@ from airflow_b24.ledger.states import RESTORED, State
 Kind: TypeAlias = Literal["legacy", "smart", "payment"]
 Key: TypeAlias = tuple[Kind, int]
 
-
+# What a call went through, as the ledger writes it: a payment document, or an order's payment by its pay system.
+DOCUMENT: Final = "document:"
+ORDER: Final = "order:"
 # A payment that is marked unpaid again forgets that it was paid, and by whom.
-TRACELESS = ("document:", "order:")
+TRACELESS: Final = (DOCUMENT, ORDER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ from typing import Any, Literal, cast
 from sqlalchemy import Connection
 
 from airflow_b24.bitrix import companies
+from airflow_b24.bitrix.flows import Flow
 from airflow_b24.bitrix.invoice import Invoice as PortalInvoice
+from airflow_b24.bitrix.kinds import Invoices
 from airflow_b24.ledger import adoptions, allocations, outcomes, payments, plain, portals, releases, settlements
 from airflow_b24.ledger.allocations import Part, Promise
 from airflow_b24.ledger.facts import Key
@@ -107,15 +109,19 @@ def portal_invoices(
 
 def paid_since(desk: Desk, day: date) -> list[PortalInvoice]:
     """Every invoice, of each kind, that was paid on or after a day of the portal's calendar. Raises BitrixError."""
-    return [row for kind in desk.invoices.kinds for row in desk.client.run(desk.invoices.of(kind).paid_since(day))]
+    return _of_each_kind(desk, lambda invoices: invoices.paid_since(day))
 
 
 def _open(desk: Desk) -> list[PortalInvoice]:
-    return [row for kind in desk.invoices.kinds for row in desk.client.run(desk.invoices.of(kind).open_invoices())]
+    return _of_each_kind(desk, lambda invoices: invoices.open_invoices())
 
 
 def _moved_since(desk: Desk, day: date) -> list[PortalInvoice]:
-    return [row for kind in desk.invoices.kinds for row in desk.client.run(desk.invoices.of(kind).moved_since(day))]
+    return _of_each_kind(desk, lambda invoices: invoices.moved_since(day))
+
+
+def _of_each_kind(desk: Desk, ask: Callable[[Invoices], Flow[list[PortalInvoice]]]) -> list[PortalInvoice]:
+    return [row for kind in desk.invoices.kinds for row in desk.client.run(ask(desk.invoices.of(kind)))]
 
 
 def _ids(found: Iterable[int | None]) -> list[int]:

@@ -12,13 +12,11 @@ from airflow_b24.bitrix.order_payments import PayPayment
 from airflow_b24.bitrix.payment_documents import PayDocument
 from airflow_b24.bitrix.smart_invoice import MoveInvoice
 from airflow_b24.bitrix.stages import Stages
-from airflow_b24.ledger.facts import Kind, Row
+from airflow_b24.ledger.facts import DOCUMENT, ORDER, Kind, Row
 from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.reconcile.idle_pay_systems import refuse_idle, refuse_known_idle
 
 STAGE: Final = "stage:"
-DOCUMENT: Final = "document:"
-ORDER: Final = "order:"
 
 
 class Way(Protocol):
@@ -110,7 +108,7 @@ class AsBefore:
         return self.way.order(row)
 
 
-def check_way(desk: Desk, kind: Kind, pay_system: PaySystem | None) -> None:
+def check_way(kind: Kind, pay_system: PaySystem | None) -> None:
     """Raise ValueError when an invoice of this kind cannot be paid with what is configured."""
     if kind == "legacy" and pay_system is None:
         raise ValueError(
@@ -134,7 +132,7 @@ def way_of(desk: Desk, row: Row, pay_system: PaySystem | None) -> Way:
         return _order_way(desk, row, pay_system, row.pay_system if was_sent else "")
     if was_sent:
         return ByPaySystem(PaySystem.named(row.pay_system))
-    check_way(desk, row.kind, pay_system)
+    check_way(row.kind, pay_system)
     assert pay_system is not None  # noqa: S101 - looked at just above
     refuse_idle(desk, row, pay_system)
     return ByPaySystem(pay_system)

@@ -58,7 +58,7 @@ def settle_plain(desk: Desk, invoice_id: int, pay_system: PaySystem | None, *, k
     Without a `kind` it is the one that the portal has. Raises ValueError where the id could be of either.
     """
     kind = kind or desk.invoices.only_kind
-    check_way(desk, kind, pay_system)
+    check_way(kind, pay_system)
     with desk.store.snapshot() as connection:
         known = settlements.live(connection, desk.portal_id, kind, invoice_id)
     if known is None:
