@@ -36,7 +36,7 @@ KNOWN = frozenset(
     (
         *("allowed_hosts", "burst", "bx_rest_handler", "ca_bundle", "pay_system_id", "requests_per_second"),
         *("timeout", "trust_env", *OAUTH, "oauth_url", "invoice_type", "paid_stage"),
-        *("also_paid_stages", "smart_mark_with", "timeline_comments", "progress_fields"),
+        *("also_paid_stages", "smart_mark_with", "timeline_comments", "partial_stage", "progress_fields"),
     )
 )
 _PASTED = re.compile(r"[!-~]{5,2000}")

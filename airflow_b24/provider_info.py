@@ -46,6 +46,9 @@ CONNECTION_FORM: dict[str, Any] = {
         "also_paid_stages": _text(
             "Also paid stages", "Further stages in which a smart invoice counts as paid, separated by commas"
         ),
+        "partial_stage": _text(
+            "Partial stage", "Where a smart invoice is moved while parts of its sum come in, like DT31_5:H; optional"
+        ),
         "progress_fields": _text(
             "Progress fields", "paid=ufCrm..., balance=ufCrm..., payments=ufCrm..., last_paid_on=ufCrm...; optional"
         ),

@@ -14,8 +14,8 @@ _FIELD = re.compile(r"ufCrm\w{1,60}", re.ASCII)
 
 def read_wishes(extra: Mapping[str, Any]) -> Wishes:
     """Read what a connection's extra says of smart invoices. Raises ValueError naming the field and the fix."""
-    paid, also_paid = (_stages(extra, name) for name in ("paid_stage", "also_paid_stages"))
-    return Wishes(paid, also_paid, _mark_with(extra), _progress_fields(extra.get("progress_fields") or {}))
+    paid, also_paid, partial = (_stages(extra, name) for name in ("paid_stage", "also_paid_stages", "partial_stage"))
+    return Wishes(paid, also_paid, _mark_with(extra), partial, _progress_fields(extra.get("progress_fields") or {}))
 
 
 def _progress_fields(value: Any) -> dict[str, str]:

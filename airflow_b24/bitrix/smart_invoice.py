@@ -80,6 +80,9 @@ def _moved_on(stages: Stages, stage_id: str, moved_by: int | None, we: int | Non
     """Say who moved an invoice on out of a stage that means paid; None for one that is at an end."""
     if stage_id not in stages.open_ids:
         return None
+    if stage_id in stages.wishes.partial_stage:
+        # Where parts wait for the rest nothing is paid, whoever moved it there.
+        return "person"
     return "robot" if moved_by is None or moved_by == we else "person"
 
 

@@ -40,12 +40,14 @@ class Wishes:
 
     `paid_stage`: where a paid invoice is moved, one for a funnel. `also_paid`: stages in which it counts as paid, too.
     `mark_with`: what is marked, the stage, or the payment document of the exact sum; the two are never mixed.
-    `fields`: the custom fields in which people want to see an invoice's progress, by PROGRESS.
+    `partial_stage`: where an invoice is moved while parts wait for the rest, at most one for a funnel. `fields`: the
+    custom fields in which people want to see its progress, by PROGRESS.
     """
 
     paid_stage: tuple[str, ...] = ()
     also_paid: tuple[str, ...] = ()
     mark_with: MarkWith = "stage"
+    partial_stage: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
@@ -57,10 +59,15 @@ class Stages:
     wishes: Wishes = field(default_factory=Wishes)
 
     def __post_init__(self) -> None:
-        for name, listed in (("paid_stage", self.wishes.paid_stage), ("also_paid_stages", self.wishes.also_paid)):
+        wishes = self.wishes
+        named = {"paid_stage": wishes.paid_stage, "also_paid_stages": wishes.also_paid}
+        for name, listed in {**named, "partial_stage": wishes.partial_stage}.items():
             for stage_id in listed:
                 if stage_id not in self.by_id:
                     raise ValueError(f"{name}: there is no stage {stage_id!r} here; there are {', '.join(self.by_id)}")
+        for stage_id in wishes.partial_stage:
+            if stage_id not in self.open_ids:
+                raise ValueError(f"partial_stage: {stage_id} means paid or lost; name one in which money is waited for")
 
     def is_paid(self, stage_id: str) -> bool:
         """Say whether an invoice in this stage is paid."""
@@ -92,6 +99,11 @@ class Stages:
             return found[0]
         why = f"funnel {category_id} has {len(found)} stages of success" if found else f"funnel {category_id} has none"
         raise ValueError(f"paid_stage: {why}; name the one that means paid, like DT31_{category_id}:P")
+
+    def partial_stage(self, category_id: int) -> str | None:
+        """Return the stage in which an invoice of the funnel waits for the rest of its money, if people wish for one."""
+        wished = [each for each in self.wishes.partial_stage if self.by_id[each].category_id == category_id]
+        return wished[0] if wished else None
 
 
 def check_stage_id(value: object, field_name: str) -> str:

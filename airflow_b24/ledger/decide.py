@@ -26,9 +26,15 @@ def before_sending(row: Row, seen: Seen, now: datetime, beside: Mapping[Key, Fac
         return _resolve(row, seen, now)
     if seen.paid:
         return _paid_by_others(row, seen)
-    return (
-        _obstacle(row, seen) or _sibling_obstacle(row, beside or {}) or Decision(State.SENDING, evidence=_shown(seen))
-    )
+    if hindered := _obstacle(row, seen) or _sibling_obstacle(row, beside or {}):
+        return hindered
+    return Decision(State.READY if row.partial_may_land else State.SENDING, evidence=_shown(seen))
+
+
+def may_be_partial(row: Row, seen: Seen) -> bool:
+    """Say whether an invoice may be moved to where it waits for the rest of its money: it is as it was matched, unpaid."""
+    waits = row.state is State.COLLECTING and row.allocated > 0 and not row.partial_may_land
+    return waits and not seen.paid and _obstacle(row, seen) is None
 
 
 def after_sending(row: Row, answer: Answered | Refused | Unknown, seen: Fact) -> Decision:
@@ -74,7 +80,8 @@ def as_sent(row: Row, seen: Seen) -> Seen:
 
 def is_overtaken(row: Row, seen: Seen) -> bool:
     """Say whether the invoice is settled otherwise, or another, while its parts wait for the rest."""
-    return seen.paid or seen.cancelled or _is_another(row, seen) or not _same_money(row, seen)
+    was_paid = seen.paid or seen.lacks == MOVED_ON
+    return was_paid or seen.cancelled or _is_another(row, seen) or not _same_money(row, seen)
 
 
 def _shows_our_call(row: Row, seen: Seen) -> bool:

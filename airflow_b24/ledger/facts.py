@@ -83,6 +83,12 @@ class Row:
         return self.in_flight or self.reason == RESTORED
 
     @property
+    def partial_may_land(self) -> bool:
+        """Say whether a move to the stage of parts may still land, which would un-pay what is paid by then."""
+        # Nothing was sent yet: the quiet time can only be that of such a move.
+        return self.sends == 0 and self.quiet_until is not None and self.claimed_at < self.quiet_until
+
+    @property
     def leaves_no_trace(self) -> bool:
         """Say whether what it was sent through is as before once a person has taken it back."""
         return self.pay_system.startswith(TRACELESS)

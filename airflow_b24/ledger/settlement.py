@@ -215,6 +215,8 @@ def _report(row: Row) -> Settled:
     """What stays open after a full attempt: `unknown` here, or `sending` in another attempt's hands."""
     if row.state in {State.UNKNOWN, State.SENDING}:
         return Settled(row, _quiet_s(row), Unknown("the outcome of the call is not known yet"))
+    if row.state is State.READY and row.partial_may_land:
+        return Settled(row, _quiet_s(row), Unknown("a move to the stage of parts may still land"))
     if row.state is State.READY:
         return Settled(row, trouble=Unknown("another attempt is working on this settlement"))
     return Settled(row)

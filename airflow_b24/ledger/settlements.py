@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, or_, select, update
 
 from airflow_b24.ledger import allocations, cases, events, quiet
 from airflow_b24.ledger.errors import InvariantError, UnknownIdError
@@ -69,6 +69,31 @@ def move(store: Store, row: Row, decision: Decision, patience: Patience, pay_sys
         return row_of(connection, write(connection, row.id, changes))
 
 
+def begin_partial(store: Store, row: Row, patience: Patience, stage: str) -> Row | None:
+    """Begin the quiet time of a move to the stage of parts; None when the row has moved, or takes no more money."""
+    with store.transaction() as connection:
+        found = locked(connection, row.id)
+        mine = (found["state"], found["fence"]) == (State.COLLECTING, row.fence) and found["hold"] is None
+        if not mine:
+            return None
+        fence = found["fence"] + 1
+        told = {"state": State.COLLECTING, "fence": fence, "at": utc_now(connection), "evidence": {"stage": stage}}
+        events.append(connection, row.id, "partial", **told)
+        changes = {**quiet.begin(connection, patience.quiet_s), "fence": fence, "pay_system": stage}
+        return row_of(connection, write(connection, row.id, changes))
+
+
+def end_partial(store: Store, row: Row, *, again: bool, overtaken: bool) -> None:
+    """End that quiet time: the portal has answered. `again`: the same move may be made another time."""
+    with store.transaction() as connection:
+        found = locked(connection, row.id)
+        if overtaken and found["state"] == State.COLLECTING:
+            cases.notice(connection, row.id, cases.OVERTAKEN, {"invoice_id": row.invoice_id})
+        if found["fence"] == row.fence:
+            pay_system = "" if again else row.pay_system
+            write(connection, row.id, {"quiet_until": None, "quiet_clock": None, "pay_system": pay_system})
+
+
 def record_of(store: Store, portal_id: int, pay_system: str, last: int) -> list[bool]:
     """Whether each of the newest settlements sent through a pay system was paid, newest first, at most `last`.
 
@@ -127,13 +152,19 @@ def due(store: Store, portal_id: int, limit: int, *, begun: bool = False) -> lis
                 *(
                     [quiet]
                     if begun
-                    else [settlement.c.origin == "match", or_(settlement.c.state == State.READY, quiet)]
+                    else [settlement.c.origin == "match", or_(_can_be_sent(utc_now(connection)), quiet)]
                 ),
             )
             .order_by(settlement.c.attempts, settlement.c.id)
             .limit(limit)
         )
         return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _can_be_sent(now: datetime) -> ColumnElement[bool]:
+    """`ready`, and no move to the stage of parts that may still land."""
+    lands = settlement.c.quiet_until
+    return and_(settlement.c.state == State.READY, or_(settlement.c.sends > 0, lands.is_(None), lands <= now))
 
 
 def ended_since(store: Store, portal_id: int, ago: timedelta) -> list[Row]:

@@ -89,7 +89,12 @@ def _marked(stages: Stages, readable: str) -> Finding:
     except ValueError as error:
         return Finding(SMART, "problem", f"{error}.", "Put paid_stage into the connection's extra.")
     where = ", ".join(f"{stage.id} ({stage.name})" for stage in targets)
-    return Finding(SMART, "ok", f"{readable} a paid one is moved to {where}.")
+    return Finding(SMART, "ok", f"{readable} a paid one is moved to {where}{_partial(stages)}.")
+
+
+def _partial(stages: Stages) -> str:
+    wished = ", ".join(f"{each} ({stages.by_id[each].name})" for each in stages.wishes.partial_stage)
+    return f", one that waits for the rest of its money to {wished}" if wished else ""
 
 
 def _funnels(stages: Stages) -> Iterable[int]:

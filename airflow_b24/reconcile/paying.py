@@ -60,6 +60,22 @@ class ByStage:
 
 
 @dataclass(frozen=True, slots=True)
+class ByPartialStage:
+    """`crm.item.update`: to the stage where an invoice waits for the rest of its money."""
+
+    stages: Stages
+
+    def through(self, marks: Mapping[str, str]) -> str:
+        """Return the stage; empty when people wish for none in this funnel, or it is there already."""
+        wished = self.stages.partial_stage(int(marks["categoryId"]))
+        return "" if wished in {None, marks["stageId"]} else f"{STAGE}{wished}"
+
+    def order(self, row: Row) -> Order:
+        """Return the move."""
+        return MoveInvoice(row.invoice_id, row.pay_system.removeprefix(STAGE))
+
+
+@dataclass(frozen=True, slots=True)
 class ByDocument:
     """`crm.item.payment.pay`: the payment document of the exact sum, which must be there."""
 

@@ -1,4 +1,4 @@
-"""Progress: how much of a smart invoice is paid so far is written into fields that people chose for it."""
+"""Progress: how much of a smart invoice is paid so far is shown in fields, and a stage, that people chose for it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,59 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from airflow_b24.bitrix.errors import BitrixError, ResponseError
 from airflow_b24.bitrix.flows import call
 from airflow_b24.bitrix.stages import SMART_INVOICE
 from airflow_b24.ledger import settlements, statuses
 from airflow_b24.ledger.facts import Row
+from airflow_b24.ledger.partial import show_partial
 from airflow_b24.ledger.states import State
 from airflow_b24.payments.money import Money
+from airflow_b24.reconcile import settling
 from airflow_b24.reconcile.desk import Desk
+from airflow_b24.reconcile.paying import ByPartialStage
 
 # Only while parts wait for the rest, or once our call has paid it; in between the settlement alone writes.
 WRITABLE: Final = frozenset({State.COLLECTING, State.PAID})
 
 
 def show_parts(desk: Desk) -> int:
-    """Write the progress of every smart invoice that waits for the rest of its money. Returns how many were changed."""
-    if not desk.wishes.fields:
+    """Show the progress of every smart invoice that waits for the rest of its money. Returns how many were changed.
+
+    One that cannot be shown stops no other. Raises the first one's BitrixError at the end. Repeating is safe.
+    """
+    if not desk.wishes.fields and not desk.wishes.partial_stage:
         return 0
-    return sum(show_progress(desk, row) for row in settlements.collecting(desk.store, desk.portal_id, "smart"))
+    troubles: list[BitrixError] = []
+    rows = settlements.collecting(desk.store, desk.portal_id, "smart")
+    changed = sum(_show(desk, row, troubles) for row in rows)
+    for trouble in troubles:
+        raise trouble
+    return changed
+
+
+def _show(desk: Desk, row: Row, troubles: list[BitrixError]) -> bool:
+    changed = False
+    for show in (show_progress, show_stage):
+        try:
+            changed |= show(desk, row)
+        except BitrixError as error:
+            troubles.append(error)
+    return changed
+
+
+def show_stage(desk: Desk, row: Row) -> bool:
+    """Move an invoice to the stage of parts, once, if people wish for one. Returns whether it was moved.
+
+    Raises BitrixError, LedgerError. Repeating is safe: what people move on from there is left where it is, and nothing
+    is paid while a move may still land.
+    """
+    if not desk.wishes.partial_stage:
+        return False
+    told = settling.drive(show_partial(row.id), desk, ByPartialStage(desk.invoices.smart.stages))
+    if isinstance(told, bool):
+        return told
+    raise told.cause if isinstance(told.cause, BitrixError) else ResponseError(told.text)
 
 
 def show_progress(desk: Desk, row: Row) -> bool:

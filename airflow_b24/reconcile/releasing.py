@@ -28,6 +28,8 @@ def release(desk: Desk, settlement_id: int, shown: Row | None = None) -> Row:
         _check_reversed(desk, row)
     elif row.may_land or row.sends:
         _check_unpaid(desk, row)
+    else:
+        _check_quiet(row)
     return releases.release(desk.store, row)
 
 
@@ -126,7 +128,8 @@ def _check_unpaid(desk: Desk, row: Row) -> None:
 
 def _check_quiet(row: Row) -> None:
     # What was read as paid may have been paid by somebody else, while our own call is on its way.
-    if (row.may_land or row.state is State.PAID) and row.quiet_until is not None and row.claimed_at < row.quiet_until:
+    in_doubt = row.may_land or row.state is State.PAID or row.partial_may_land
+    if in_doubt and row.quiet_until is not None and row.claimed_at < row.quiet_until:
         until = f"{row.quiet_until:%H:%M:%S} UTC"
         raise ValueError(f"SETTLEMENT_ID: a call for {row.id} may still land; try again after {until}")
 

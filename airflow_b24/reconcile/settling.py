@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_b24.bitrix.errors import OUT_OF_PACE, RefusedError, RequestError
 from airflow_b24.bitrix.exchange import exchange
@@ -12,13 +13,12 @@ from airflow_b24.bitrix.limits import MAX_SLEEP_S, now_s
 from airflow_b24.ledger import cases, plain, settlements
 from airflow_b24.ledger.decide import as_sent
 from airflow_b24.ledger.facts import Kind, Refused, Row
+from airflow_b24.ledger.partial import BeginPartial, EndPartial, PartialEffect
 from airflow_b24.ledger.plain import Plain
 from airflow_b24.ledger.settlement import (
     Claim,
     Commit,
     Committed,
-    Conversation,
-    Effect,
     Exchange,
     Exchanged,
     Look,
@@ -31,6 +31,8 @@ from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.reconcile.paying import Way, check_way, way_of
 from airflow_b24.reconcile.translating import answer, fact, price, seen
+
+Ended = TypeVar("Ended")
 
 
 def settle_matched(desk: Desk, settlement_id: int, invoice_id: int, pay_system: PaySystem | None) -> Settled:
@@ -84,30 +86,31 @@ def _settle(desk: Desk, row: Row, pay_system: PaySystem | None) -> Settled:
     return drive(settle(row.id, desk.patience), desk, way_of(desk, row, pay_system))
 
 
-def drive(conversation: Conversation, desk: Desk, way: Way) -> Settled:
+def drive(conversation: Generator[PartialEffect, Any, Ended], desk: Desk, way: Way) -> Ended:
     """Perform what the conversation asks for until it returns. Raises LedgerError, or RefusedError when out of pace."""
     reply: Any = None
     while True:
         try:
             effect = conversation.send(reply)
         except StopIteration as done:
-            settled: Settled = done.value
-            return settled
+            ended: Ended = done.value
+            return ended
         reply = _perform(effect, desk, way)
 
 
-def _perform(effect: Effect, desk: Desk, way: Way) -> Any:
+def _perform(effect: PartialEffect, desk: Desk, way: Way) -> Any:
     match effect:
         case Reserve():
             return _reserve(desk, effect.requests)
-        case Claim():
-            return settlements.claim(desk.store, effect.settlement_id)
-        case Look():
-            return settlements.look(desk.store, effect.settlement_id)
+        case Claim() | Look():
+            ask = settlements.claim if isinstance(effect, Claim) else settlements.look
+            return ask(desk.store, effect.settlement_id)
         case Commit():
             return _commit(desk, effect, way)
         case Exchange():
             return _exchange(desk, effect, way)
+        case BeginPartial() | EndPartial():
+            return _partial(desk, effect, way)
         case Pause():
             return desk.sleep(effect.seconds)
 
@@ -130,6 +133,25 @@ def _commit(desk: Desk, effect: Commit, way: Way) -> Committed:
     through = way.through((effect.decision.evidence or {})["marks"]) if sending else ""
     row = settlements.move(desk.store, effect.row, effect.decision, desk.patience, through)
     return Committed(row, send_before=began + desk.patience.window_s)
+
+
+def _partial(desk: Desk, effect: BeginPartial | EndPartial, way: Way) -> Committed | None:
+    if isinstance(effect, BeginPartial):
+        return _begin_partial(desk, effect, way)
+    settlements.end_partial(desk.store, effect.row, again=effect.again, overtaken=effect.overtaken)
+    return None
+
+
+def _begin_partial(desk: Desk, effect: BeginPartial, way: Way) -> Committed:
+    began, row = now_s(), effect.row
+    stage = way.through(effect.seen.marks or {})
+    # What people have moved on since it was there is not moved back; what got no answer is tried again.
+    is_shown = stage == row.pay_system and row.quiet_until is None
+    if not stage or is_shown or began - effect.read_at > desk.patience.read_age_s:
+        return Committed(None)
+    return Committed(
+        settlements.begin_partial(desk.store, row, desk.patience, stage), send_before=began + desk.patience.window_s
+    )
 
 
 def _exchange(desk: Desk, effect: Exchange, way: Way) -> Exchanged:

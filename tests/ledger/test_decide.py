@@ -16,6 +16,7 @@ from airflow_b24.ledger.decide import (
     before_sending,
     confirmed,
     is_overtaken,
+    may_be_partial,
     retried,
     reviewed,
 )
@@ -552,3 +553,49 @@ def test_what_leaves_no_trace_when_it_is_taken_back_is_never_sent_again(through:
     assert before_sending(row, UNPAID, NOW) == review("may_have_landed", evidence=shown(UNPAID))
     assert before_sending(replace(row, quiet_until=LATER), UNPAID, NOW).state is State.UNKNOWN
     assert before_sending(row, PAID, NOW).state is State.PAID
+
+
+PARTIAL = replace(ROW, kind="smart", allocated=11800, quiet_until=LATER, pay_system="stage:DT31_5:H")
+COLLECTING = replace(PARTIAL, state=State.COLLECTING, allocated=1800, quiet_until=None)
+
+
+@pytest.mark.parametrize(
+    ("row", "seen", "expected"),
+    [
+        (PARTIAL, UNPAID, State.READY),
+        (replace(PARTIAL, quiet_until=NOW), UNPAID, State.SENDING),
+        (replace(PARTIAL, quiet_until=None), UNPAID, State.SENDING),
+        (replace(PARTIAL, sends=1), UNPAID, State.SENDING),
+        (PARTIAL, PAID, State.PAID),
+        (PARTIAL, replace(UNPAID, cancelled=True), State.REVIEW),
+    ],
+)
+def test_while_a_move_to_the_stage_of_parts_may_land_nothing_is_sent(row: Row, seen: Seen, expected: State) -> None:
+    assert before_sending(row, seen, NOW).state is expected
+
+
+@pytest.mark.parametrize(
+    ("row", "seen", "expected"),
+    [
+        (COLLECTING, UNPAID, True),
+        (replace(COLLECTING, quiet_until=NOW), UNPAID, True),
+        (replace(COLLECTING, quiet_until=LATER), UNPAID, False),
+        (replace(COLLECTING, allocated=0), UNPAID, False),
+        (replace(COLLECTING, state=State.READY), UNPAID, False),
+        (replace(COLLECTING, hold="amended"), UNPAID, False),
+        (COLLECTING, PAID, False),
+        (COLLECTING, replace(UNPAID, cancelled=True), False),
+        (COLLECTING, replace(UNPAID, amount=11900), False),
+        (COLLECTING, replace(UNPAID, identity=OTHERS), False),
+        (COLLECTING, replace(UNPAID, lacks="moved_on_from_paid"), False),
+    ],
+)
+def test_only_what_is_unpaid_and_as_it_was_matched_is_moved_to_the_stage_of_parts(
+    row: Row, seen: Seen, expected: bool
+) -> None:
+    assert may_be_partial(row, seen) is expected
+
+
+def test_what_came_out_of_paid_while_parts_wait_is_overtaken() -> None:
+    assert is_overtaken(COLLECTING, replace(UNPAID, lacks="moved_on_from_paid"))
+    assert not is_overtaken(COLLECTING, UNPAID)

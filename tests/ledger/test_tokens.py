@@ -321,6 +321,15 @@ def test_whoever_dies_while_renewing_blocks_the_others_no_longer_than_the_lease(
     assert nap.naps == 3
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Whoever starts the tests in a shell's background has this signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_task_that_is_told_to_stop_amid_a_renewal_loses_no_tokens(worker: Make, server: Server) -> None:
     server.before = lambda: signal.raise_signal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):

@@ -244,7 +244,15 @@ def test_a_portal_with_smart_invoices_alone_needs_neither_a_pay_system_nor_its_s
         "1 open smart invoice can be read; a paid one is moved to DT31_5:P ("
     )
     assert "DT31_8:UC_PAID01 (" in found["smart invoices"].text
+    assert "waits" not in found["smart invoices"].text
     assert found["payers' tax ids"].text == "1 of 1 open invoices name a company with a tax id."
+
+
+@pytest.mark.usefixtures("smart_only")
+def test_who_wishes_for_a_stage_of_parts_is_told_which_one(examination: Examine) -> None:
+    text = examination(wishes=Wishes(partial_stage=("DT31_5:S",)))["smart invoices"].text
+
+    assert "one that waits for the rest of its money to DT31_5:S (" in text
 
 
 @pytest.mark.usefixtures("smart_only")
@@ -268,6 +276,8 @@ def test_smart_invoices_that_this_user_may_not_read_are_a_problem(examination: E
     [
         (Wishes(paid_stage=("DT31_77:P",)), "extra.paid_stage: there is no stage 'DT31_77:P' here"),
         (Wishes(also_paid=("DT31_5:Q",)), "extra.also_paid_stages: there is no stage 'DT31_5:Q' here"),
+        (Wishes(partial_stage=("DT31_5:Q",)), "extra.partial_stage: there is no stage 'DT31_5:Q' here"),
+        (Wishes(partial_stage=("DT31_5:P",)), "extra.partial_stage: DT31_5:P means paid or lost"),
     ],
 )
 @pytest.mark.usefixtures("smart_only")

@@ -77,6 +77,7 @@ def _summary(tally: Tally, options: argparse.Namespace, seconds: float) -> dict[
         "ms_per_seed": round(seconds * 1000 * options.jobs / max(tally.seeds, 1), 2),
         "pays_executed": tally.executed.total(),
         "pays_by_kind": dict(sorted(tally.executed.items())),
+        "partial": dict(tally.partial),
         "failed_seeds": tally.failures,
         "violations": dict(tally.rules),
         "first": {seed: f"{each.rule}: {each.text}"[:400] for seed, each in sorted(tally.failed.items())[:MOST_SHOWN]},
@@ -101,7 +102,7 @@ def _missing(tally: Tally) -> set[tuple[str, str]]:
 
 def _text(found: dict[str, Any]) -> str:
     lines = [f"{name:34}{value}" for name, value in found.items() if not isinstance(value, dict) and name != "keep"]
-    for name in ("pays_by_kind", "edges", "reviews", "residuals", "violations"):
+    for name in ("pays_by_kind", "partial", "edges", "reviews", "residuals", "violations"):
         lines.append(f"{name}:")
         lines += [f"  {what:32}{count}" for what, count in found[name].items()]
     for seed, text in found["first"].items():

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from airflow_b24.bitrix import legacy_invoices, smart_invoice
 from airflow_b24.bitrix.stages import Stages
-from airflow_b24.ledger import decide, settlement
+from airflow_b24.ledger import decide, partial, settlement
 from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.states import State
 from airflow_b24.payments import matching as payments_matching
@@ -246,6 +246,18 @@ GUARDS: dict[str, Guard] = {
         ],
     ),
     "robot_alone": Guard("what a person moved on from there is not", moved_on_by_anybody),
+    "partial_quiet": Guard(
+        "nothing is paid while a move to the stage of parts may land",
+        lambda: [patch.object(Row, "partial_may_land", property(lambda row: False))],
+    ),
+    "partial_due": Guard(
+        "nor is an attempt begun until then",
+        lambda: [patch.object(DictBooks, "_can_be_sent", lambda self, row, now: row["state"] == State.READY)],
+    ),
+    "partial_read": Guard(
+        "what is paid is not moved to the stage of parts",
+        lambda: [patch.object(partial, "may_be_partial", lambda row, seen: row.state is State.COLLECTING)],
+    ),
     "sweep": Guard("ended invoices are read again", lambda: [patch.object(sweeping, "sweep", nothing)]),
 }
 

@@ -10,6 +10,7 @@ from airflow_b24.bitrix.exchange import exchange
 from airflow_b24.bitrix.invoice import InvoiceKey
 from airflow_b24.bitrix.protocol import Wait
 from airflow_b24.ledger.errors import LedgerError
+from airflow_b24.ledger.partial import BeginPartial, EndPartial
 from airflow_b24.ledger.settlement import Claim, Commit, Exchange, Exchanged, Look, Pause, Reserve, Settled
 from airflow_b24.reconcile import settling
 from airflow_b24.reconcile.translating import answer, fact
@@ -117,7 +118,7 @@ class Attempt:
                 if self.steps == self.crash_at:
                     # Gone while the request is on its way.
                     self.timeline.after(self.simulation.rng.random() * 0.7, self.die)
-            case Claim() | Look() | Commit():
+            case Claim() | Look() | Commit() | BeginPartial() | EndPartial():
                 self._in_the_ledger(effect, asked_at)
             case Reserve():
                 self.timeline.after(0.01, self.step, None)

@@ -53,6 +53,28 @@ class SettlementBooks(Books):
         self._commit()
         return self.row_of(found)
 
+    def begin_partial(self, row: Row, patience: Patience, stage: str) -> Row | None:
+        found = self.locked(row.id)
+        if (found["state"], found["fence"]) != (State.COLLECTING, row.fence) or found["hold"] is not None:
+            return None
+        self.append(row.id, "partial", State.COLLECTING, row.fence + 1)
+        quiet_until = self.now + timedelta(seconds=patience.quiet_s)
+        self.set(found, {"quiet_until": quiet_until, "fence": row.fence + 1, "pay_system": stage})
+        self._commit()
+        return self.row_of(found)
+
+    def end_partial(self, row: Row, *, again: bool, overtaken: bool) -> None:
+        found = self.locked(row.id)
+        if overtaken and found["state"] == State.COLLECTING:
+            self.notice(row.id, "overtaken")
+        if found["fence"] == row.fence:
+            self.set(found, {"quiet_until": None, "pay_system": "" if again else row.pay_system})
+        self._commit()
+
+    def collecting(self, portal_id: int, kind: str) -> list[Row]:
+        rows = self.settlement.values()
+        return [self.row_of(row) for row in rows if (row["state"], row["kind"]) == ("collecting", kind)]
+
     def is_held(self, found: dict[str, Any]) -> bool:
         return bool(found["hold"])
 
@@ -91,7 +113,11 @@ class SettlementBooks(Books):
 
     def _is_due(self, row: dict[str, Any], now: datetime, begun: bool) -> bool:
         quiet = row["state"] in {"sending", "unknown"} and row["quiet_until"] <= now
-        return quiet if begun else row["origin"] == "match" and (quiet or row["state"] == "ready")
+        return quiet if begun else row["origin"] == "match" and (quiet or self._can_be_sent(row, now))
+
+    def _can_be_sent(self, row: dict[str, Any], now: datetime) -> bool:
+        lands = row["sends"] == 0 and row["quiet_until"] is not None and row["quiet_until"] > now
+        return row["state"] == "ready" and not lands
 
     def ended_since(self, portal_id: int, ago: timedelta) -> list[Row]:
         lately = self.now - ago

@@ -7,6 +7,8 @@ What no client can close is counted as a residual, by its exact shape, and is no
 `lost_meanwhile`      a person gave a smart invoice up between the two; the portal pays it all the same
 `moved_on`            a person paid a smart invoice between the two, and a robot moved it on at once: our call moves
                       it there once more
+`partial`             a person paid a smart invoice between our read and our move to the stage of parts, or that move's
+                      process froze before its first byte: it is un-paid, and a case says so
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from tests.simulation.history import (
     Key,
     Left,
     Moved,
+    PartialLeft,
+    PartialMoved,
     Read,
     Shown,
 )
@@ -51,6 +55,8 @@ class Verdict:
     # What we paid, by kind; a call that moved nothing is apart.
     executed: Counter[str] = field(default_factory=Counter)
     reviews: Counter[str] = field(default_factory=Counter)
+    # Moves to the stage of parts, and how many of them were out of paid.
+    partial: Counter[str] = field(default_factory=Counter)
 
     def blame(self, rule: str, at: float, text: str) -> None:
         self.violations.append(Violation(rule, at, text))
@@ -64,6 +70,8 @@ class Story:
     shown: dict[Key, list[Shown]] = field(default_factory=dict)
     executed: list[Executed] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
+    partial_left: list[PartialLeft] = field(default_factory=list)
+    partial_moved: list[PartialMoved] = field(default_factory=list)
     answered: list[Answered] = field(default_factory=list)
     reads: dict[tuple[str, Key], list[Read]] = field(default_factory=dict)
     changes: dict[int, list[Changed]] = field(default_factory=dict)
@@ -140,6 +148,8 @@ def sort(history: History) -> Story:
 PLACES: dict[type, str] = {
     Executed: "executed",
     Left: "left",
+    PartialLeft: "partial_left",
+    PartialMoved: "partial_moved",
     Answered: "answered",
     Moved: "moved",
     Ended: "ended",
@@ -149,9 +159,10 @@ PLACES: dict[type, str] = {
 
 def check(history: History) -> Verdict:
     """Judge the whole history."""
-    from tests.simulation import rules_executed, rules_money, rules_paths, rules_paying
+    from tests.simulation import rules_executed, rules_money, rules_partial, rules_paths, rules_paying
 
     story, verdict = sort(history), Verdict()
-    for rule in (*rules_paths.RULES, *rules_paying.RULES, *rules_executed.RULES, *rules_money.RULES):
+    rules = (rules_paths, rules_paying, rules_executed, rules_money, rules_partial)
+    for rule in (rule for each in rules for rule in each.RULES):
         rule(story, verdict)
     return verdict

@@ -49,7 +49,10 @@ STANDS_IN: dict[Any, dict[str, str]] = {
     releases: {"parted": "parted", "release": "release", "accept": "accept"},
     settlements: {
         name: name
-        for name in ("claim", "look", "move", "record_of", "live", "live_invoices", "due", "ended_since", "locked")
+        for name in (
+            *("claim", "look", "move", "record_of", "live", "live_invoices", "due", "ended_since", "locked"),
+            *("begin_partial", "end_partial", "collecting"),
+        )
     },
 }
 ASKING = (collecting, idle_pay_systems, matching, people, releasing, settling, simulating, sweeping)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from airflow_b24.bitrix.stages import Wishes
 from airflow_b24.sandbox.funnel import FAILURE, SUCCESS, Funnel, Robot, Stage
 from airflow_b24.sandbox.seed_funnels import CONTRACT
@@ -10,7 +12,13 @@ from airflow_b24.sandbox.seed_funnels import CONTRACT
 PLAIN, AS_NOBODY, AS_WHOEVER = 5, 6, 7
 NOBODY = 0
 AFTER_PAID = f"DT31_{AS_WHOEVER}:DOCS"
-WISHES = {False: Wishes(), True: Wishes(also_paid=(AFTER_PAID,))}
+PARTS = tuple(f"DT31_{funnel}:H" for funnel in (PLAIN, AS_NOBODY, AS_WHOEVER))
+
+
+@cache
+def wishes(also_paid: tuple[str, ...], parts: tuple[str, ...]) -> Wishes:
+    """What the people of an office wish."""
+    return Wishes(also_paid=also_paid, partial_stage=parts)
 
 
 def _funnel(funnel_id: int, name: str, robot: Robot | None = None) -> Funnel:
@@ -20,6 +28,7 @@ def _funnel(funnel_id: int, name: str, robot: Robot | None = None) -> Funnel:
         Stage(f"{prefix}:N", "Новый", 100),
         Stage(f"{prefix}:S", "Отправлен", 110),
         *after,
+        Stage(f"{prefix}:H", "Оплачен частично", 125),
         Stage(f"{prefix}:P", "Оплачен", 130, SUCCESS, required=(CONTRACT,), robot=robot),
         Stage(f"{prefix}:D", "Не оплачен", 140, FAILURE),
     )

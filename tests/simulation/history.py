@@ -46,6 +46,30 @@ class Left(NamedTuple):
     send_before: float
 
 
+class PartialLeft(NamedTuple):
+    """The first byte of a move to the stage of parts left us."""
+
+    at: float
+    attempt: int
+    settlement: int
+    invoice: Key
+    fence: int
+    send_before: float
+
+
+class PartialMoved(NamedTuple):
+    """The portal moved the invoice to the stage of parts at our request; `was_paid`: out of paid."""
+
+    at: float
+    attempt: int
+    settlement: int
+    invoice: Key
+    fence: int
+    left_at: float
+    send_before: float
+    was_paid: bool
+
+
 class Executed(NamedTuple):
     """The portal set the invoice paid, or set it again, at our request.
 
@@ -161,7 +185,21 @@ class Act(NamedTuple):
     invoice: Key | None = None
 
 
-Entry = Shown | Left | Executed | Answered | Read | Changed | Moved | Began | Ended | Delivered | Act
+Entry = (
+    Shown
+    | Left
+    | PartialLeft
+    | PartialMoved
+    | Executed
+    | Answered
+    | Read
+    | Changed
+    | Moved
+    | Began
+    | Ended
+    | Delivered
+    | Act
+)
 
 
 class Meant(NamedTuple):

@@ -26,6 +26,8 @@ class Office:
     invoice_type: InvoiceType = "legacy"
     is_hidden: bool = False
     also_paid: tuple[str, ...] = ()
+    # Where an invoice waits for the rest of its money.
+    parts: tuple[str, ...] = ()
 
 
 LEGACY = Office()

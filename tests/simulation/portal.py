@@ -13,7 +13,7 @@ from airflow_b24.sandbox.methods import METHODS
 from airflow_b24.sandbox.smart_invoice import ENTITY_TYPE
 from airflow_b24.sandbox.state import Turn
 from tests.simulation import sides
-from tests.simulation.history import Answered, Executed, History, Key, Shown
+from tests.simulation.history import Answered, Executed, History, Key, PartialMoved, Shown
 from tests.simulation.payers import Bill
 from tests.simulation.sides import GET_OF, PAYS, STATE, US, asked_for
 from tests.simulation.timeline import Timeline
@@ -123,6 +123,28 @@ class Portal:
                 self._remember(key, "us", "pay")
             self.happened("executed")
         self.history.entries.append(Answered(now, attempt, settlement, key, after.paid))
+        return told
+
+    def show_partial(
+        self,
+        method: str,
+        arguments: Mapping[str, Any],
+        *,
+        attempt: int,
+        settlement: int,
+        fence: int,
+        left_at: float,
+        send_before: float,
+        unpaid: bool,
+    ) -> object:
+        """Run our move to the stage of parts and note what it really did. Raises RestError."""
+        key = asked_for(PAYS, method, arguments)
+        before, moves = self.truth(key), len(STATE.stage_history)
+        told = METHODS[method].run(Turn(STATE, US, dict(arguments), self.now)).value
+        if len(STATE.stage_history) > moves:
+            who = (attempt, settlement, key, fence, left_at, send_before)
+            self.history.entries.append(PartialMoved(self.timeline.now, *who, before.paid))
+            self._remember(key, "us", "partial")
         return told
 
     def truth(self, key: Key) -> Shown:

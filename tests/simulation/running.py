@@ -46,6 +46,7 @@ class Tally:
     provable: Counter[float] = field(default_factory=Counter)
     avoidable: Counter[float] = field(default_factory=Counter)
     executed: Counter[str] = field(default_factory=Counter)
+    partial: Counter[str] = field(default_factory=Counter)
 
     def add(self, seed: int, history: History, verdict: Verdict) -> None:
         self.seeds += 1
@@ -59,12 +60,13 @@ class Tally:
         self.provable[history.fault_rate] += verdict.provable
         self.avoidable[history.fault_rate] += verdict.avoidable
         self.executed.update(verdict.executed)
+        self.partial.update(verdict.partial)
 
     def merge(self, other: Tally) -> None:
         self.seeds += other.seeds
         self.failures += other.failures
         self.failed = dict(islice((self.failed | other.failed).items(), MOST_KEPT))
-        for name in ("executed", "rules", "residuals", "edges", "reviews", "provable", "avoidable"):
+        for name in ("executed", "partial", "rules", "residuals", "edges", "reviews", "provable", "avoidable"):
             getattr(self, name).update(getattr(other, name))
 
 

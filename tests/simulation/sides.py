@@ -13,7 +13,7 @@ from airflow_b24.sandbox.invoice import Invoice
 from airflow_b24.sandbox.smart_invoice import SmartInvoice
 from airflow_b24.sandbox.stage_moves import move
 from airflow_b24.sandbox.state import MOSCOW, Caller, State
-from tests.simulation.funnels import FUNNELS, NOBODY
+from tests.simulation.funnels import FUNNELS, NOBODY, PARTS
 from tests.simulation.history import Key, Shown
 from tests.simulation.payers import Bill
 
@@ -45,6 +45,11 @@ def asked_for(methods: Methods, method: str, arguments: Mapping[str, Any]) -> Ke
     """The invoice that a call is about."""
     kind, name = methods[method]
     return kind, int(arguments[name])
+
+
+def is_partial(arguments: Mapping[str, Any]) -> bool:
+    """Whether a call moves an invoice to where it waits for the rest of its money."""
+    return arguments.get("fields", {}).get("stageId") in PARTS
 
 
 def begin_anew(kinds: tuple[str, ...], *, is_hidden: bool) -> None:
@@ -155,7 +160,8 @@ def _smart_truth(invoice: SmartInvoice, also_paid: frozenset[str]) -> dict[str, 
     cancelled = meant[invoice.stage_id] == FAILURE
     was_paid, stands = invoice.previous_stage_id in success, invoice.stage_id in success
     on = was_paid and not stands and not cancelled
-    paid = stands or (on and mover != "person")
+    # Where parts wait for the rest nothing is paid, whoever moved it there.
+    paid = stands or (on and mover != "person" and invoice.stage_id not in PARTS)
     ending = next(each for each in FUNNELS[invoice.category_id].stages if each.semantics == SUCCESS)
     return {
         "paid": paid,

@@ -19,9 +19,10 @@ from tests.simulation import people, portal, product
 from tests.simulation.attempts import Attempt
 from tests.simulation.bank import FIELDS, SOURCE, Bank
 from tests.simulation.client import Client
-from tests.simulation.funnels import WISHES
+from tests.simulation.funnels import wishes
 from tests.simulation.history import Delivered, History, Key
 from tests.simulation.offices import Kinds
+from tests.simulation.partial import PartialAttempt
 from tests.simulation.timeline import Timeline
 from tests.simulation.wire import Crash, Wire
 from tests.simulation.worlds import TODAY, Deed, Faults, World, draw
@@ -91,7 +92,7 @@ class Simulation:
             self.sleep,
             self.now_s,
             office.invoice_type,
-            WISHES[bool(office.also_paid)],
+            wishes(office.also_paid, office.parts),
         )
 
     # What the product may ask for
@@ -173,6 +174,7 @@ class Simulation:
             self._as("match", self._match)
             left = self._as("sweep", self._sweep) if self.sweeps() else []
             items = self._as("match", self._due)
+            self._show_parts()
             items += [item for item in left if item not in items]
         except (BitrixError, LedgerError, Crash):
             return
@@ -215,6 +217,15 @@ class Simulation:
         for item in items:
             self.begin(item["settlement_id"], item["invoice_id"])
         self.actor = actor
+
+    def _show_parts(self) -> None:
+        """What waits for the rest of its money is moved to where people look for it."""
+        if not self.world.office.parts:
+            return
+        for row in settlements.collecting(self.store, self.books.portal_id, "smart"):
+            self.made += 1
+            attempt = PartialAttempt(self, self.made, row.id)
+            self.timeline.after(self.rng.random(), attempt.start)
 
     def _due(self) -> list[dict[str, int]]:
         return settlements.due(self.store, self.books.portal_id, 500)

@@ -80,6 +80,8 @@ MISSED_SMART: dict[str, tuple[Kinds, int, str]] = {
     "own_space": ("both", 17, "misdirected"),
     "paid_amount": ("smart", 264, "wrong_amount"),
     "parted": ("smart", 70, "parted"),
+    "partial_quiet+partial_due": ("smart", 1860, "partial_may_land unpaid_by_us"),
+    "partial_read": ("smart", 1030, "partial_unread"),
     "payer": ("smart", 23, "wrong"),
     "quiet": ("smart", 18, "double resend_early"),
     "read_age": ("smart", 68, "old_read"),
@@ -103,7 +105,7 @@ MISSED_SMART: dict[str, tuple[Kinds, int, str]] = {
 # What there is to guard of smart invoices alone.
 SMART_ALONE = {
     *("moved_lately", "named_kind", "own_funnel", "own_read", "own_settlement", "own_space"),
-    *("robot", "robot_alone", "whose_move"),
+    *("partial_due", "partial_quiet", "partial_read", "robot", "robot_alone", "whose_move"),
 }
 
 

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from tests.simulation import checker, rules_executed, rules_money, rules_paths, rules_paying
+from tests.simulation import (
+    checker,
+    planted_partial,
+    rules_executed,
+    rules_money,
+    rules_partial,
+    rules_paths,
+    rules_paying,
+)
 from tests.simulation.checker import check
 from tests.simulation.history import Act, Delivered
 from tests.simulation.planted import (
@@ -29,7 +37,7 @@ from tests.simulation.planted import (
     happy,
 )
 
-RULES = (rules_paths, rules_paying, rules_executed, rules_money)
+RULES = (rules_paths, rules_paying, rules_executed, rules_money, rules_partial)
 
 
 def test_a_history_in_which_all_went_well_has_nothing_wrong() -> None:
@@ -96,11 +104,32 @@ def test_money_may_go_to_the_copy_of_an_invoice_that_is_gone() -> None:
         assert {violation.rule for violation in check(history).violations} == expected
 
 
+def test_an_invoice_that_waited_in_the_stage_of_parts_and_was_paid_has_nothing_wrong() -> None:
+    verdict = check(planted_partial.in_parts())
+    assert (verdict.violations, verdict.partial) == ([], {"moved": 1})
+
+
+@pytest.mark.parametrize("rule", planted_partial.PLANTED)
+def test_a_wrong_move_to_the_stage_of_parts_is_found(rule: str) -> None:
+    history = planted_partial.in_parts()
+    planted_partial.PLANTED[rule](history)
+    assert rule in {violation.rule for violation in check(history).violations}
+
+
+def test_a_person_whose_pay_our_move_could_not_see_is_told_and_counted() -> None:
+    history = planted_partial.in_parts()
+    planted_partial.PLANTED["partial_unseen"](history)
+    history.cases = [{"settlement_id": 1, "kind": "overtaken", "closed_at": None}]
+    verdict = check(history)
+    assert "partial_unseen" not in {violation.rule for violation in verdict.violations}
+    assert dict(verdict.residuals) == {"partial": 1}
+
+
 def test_every_rule_has_a_planted_wrong() -> None:
     named = {
         name for module in RULES for name in re.findall(r'blame\(\s*"(\w+)"', Path(module.__file__).read_text("utf-8"))
     }
-    assert named == set(PLANTED)
+    assert named == set(PLANTED) | set(planted_partial.PLANTED)
 
 
 def test_a_review_of_what_could_be_proven_is_counted() -> None:

@@ -14,7 +14,7 @@ from airflow_b24.reconcile.portal import PortalInvoices
 from airflow_b24.sandbox.wire import RestError
 from tests.simulation import product
 from tests.simulation.client import Client
-from tests.simulation.funnels import AFTER_PAID, FUNNELS, WISHES
+from tests.simulation.funnels import AFTER_PAID, FUNNELS, PARTS, wishes
 from tests.simulation.history import Executed, History
 from tests.simulation.payers import Bill
 from tests.simulation.portal import Portal
@@ -46,7 +46,7 @@ class Stand:
         wire = Wire(self.portal, self.rng, Faults())
         stand = SimpleNamespace(wire=wire, actor="test")
         self.fast, self.slow = Client(stand, fast=True), Client(stand)
-        self.invoices = [PortalInvoices(client, "auto", WISHES[also_paid]) for client in (self.fast, self.slow)]  # type: ignore[arg-type]
+        self.invoices = [PortalInvoices(client, "auto", wishes(wished, PARTS)) for client in (self.fast, self.slow)]  # type: ignore[arg-type]
         bills = [Bill(place, f"2026/{place}", 11800, date(2026, 11, 11), 21) for place in (1, 2)]
         smart = [
             Bill(place, f"2026/{place}", 11800, date(2026, 11, 11), 21, kind="smart", funnel=funnel, lacks=place == 4)

@@ -9,9 +9,9 @@ from typing import Any
 from airflow_b24.bitrix.errors import BitrixError
 from airflow_b24.bitrix.protocol import Lost, Request, Response, read, read_envelope
 from airflow_b24.sandbox.wire import RestError
-from tests.simulation.history import Left, Read
+from tests.simulation.history import Left, PartialLeft, Read
 from tests.simulation.portal import Portal
-from tests.simulation.sides import GETS, PAYS, asked_for
+from tests.simulation.sides import GETS, PAYS, asked_for, is_partial
 from tests.simulation.worlds import Faults
 
 # What the product promises to wait for: no request runs later than the client's deadline and the longest server run.
@@ -98,7 +98,8 @@ class Wire:
         who.sent.add(who.fence)
         window = request.send_before if request.send_before is not None else float("inf")
         key = asked_for(PAYS, request.method, request.arguments)
-        self.entries.append(Left(left_at, who.number, who.settlement, key, who.fence, window))
+        leaves = PartialLeft if is_partial(request.arguments) else Left
+        self.entries.append(leaves(left_at, who.number, who.settlement, key, who.fence, window))
         context = (left_at, window)
         patience = DEADLINE_S if rng.random() < 0.5 else DEADLINE_S * rng.random()
         gone = read(request, Lost("lost", "the connection was cut")) if fate[:4] in {"lost", "late"} else None
@@ -133,7 +134,8 @@ class Wire:
         outcome: Response | BitrixError
         try:
             sent = {"left_at": left_at, "send_before": send_before, "unpaid": unpaid}
-            told = self.portal.pay(request.method, request.arguments, **ids, **sent)
+            does = self.portal.show_partial if is_partial(request.arguments) else self.portal.pay
+            told = does(request.method, request.arguments, **ids, **sent)
             outcome = Response(told)
         except RestError as error:
             outcome = read_envelope(request, error.document(), status=error.status)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from random import Random
 
 from tests.simulation import offices, payers
+from tests.simulation.funnels import PARTS
 from tests.simulation.history import Key
 from tests.simulation.offices import LEGACY, Kinds, Office
 from tests.simulation.payers import PAYERS, TODAY, Bill, Transfer
@@ -132,7 +133,20 @@ def with_kinds(world: World, rng: Random, kinds: Kinds) -> World:
                 Deed("pay", original, "begin", 1, run - 4.0),
                 Deed("reverse", original, "begin", 1, run + 2 * rng.random()),
             )
-    return replace(world, bills=drawn.bills, transfers=transfers, deeds=deeds, office=office)
+    # Drawn last, so that older seeds are the worlds they were.
+    made = replace(world, bills=drawn.bills, transfers=transfers, deeds=deeds, office=office)
+    return _in_parts(rng, made) if rng.random() < 0.5 else made
+
+
+def _in_parts(rng: Random, world: World) -> World:
+    """People wish to see what waits for the rest; now and then that comes while the move there is on its way."""
+    wished = replace(world, office=replace(world.office, parts=PARTS))
+    late = [each.at for transfer in world.transfers for each in transfer.deliveries if each.at > world.runs[0]]
+    if not late or rng.random() < 0.3:
+        return wished
+    soon = min(late) + 40 * rng.random()
+    faults = replace(world.faults, rate=0.5, late=0.9)
+    return replace(wished, runs=tuple(sorted((*world.runs, soon))), faults=faults)
 
 
 def _as_smart(deed: Deed) -> Deed:
