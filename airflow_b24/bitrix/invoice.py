@@ -55,6 +55,7 @@ class Invoice:
     voucher_date: date | None = None
     # Smart invoices alone have these.
     category_id: int | None = None
+    previous_status_id: str = ""
     moved_by: int | None = None
     document_id: int | None = None
     lacks: str | None = None

@@ -46,8 +46,8 @@ def parse_invoice(row: object, stages: Stages, we: int | None = None) -> Invoice
     """Read one item of crm.item.get or .list; `we` is our own user's id. Raises ResponseError naming the field."""
     if not isinstance(row, Mapping):
         raise unexpected("item", "an object", row)
-    stage_id, moved_by = read_text(row, "stageId"), read_link(row, "movedBy")
-    paid, was_paid = stages.is_paid(stage_id), stages.is_paid(read_text(row, "previousStageId"))
+    stage_id, previous_id = read_text(row, "stageId"), read_text(row, "previousStageId")
+    paid, was_paid, moved_by = stages.is_paid(stage_id), stages.is_paid(previous_id), read_link(row, "movedBy")
     moved_at = read_moment(row, "movedTime")
     return Invoice(
         kind=KIND,
@@ -71,6 +71,7 @@ def parse_invoice(row: object, stages: Stages, we: int | None = None) -> Invoice
         billed_on=read_day(row, "begindate"),
         raw=dict(row),
         category_id=read_funnel_id(row, "categoryId"),
+        previous_status_id=previous_id,
         moved_by=moved_by,
         moved_on=_moved_on(stages, stage_id, moved_by, we) if was_paid else None,
     )

@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Connection, and_, case, or_, select
 
 from airflow_b24.ledger import events, identity, quiet
 from airflow_b24.ledger.facts import Key, Kind
+from airflow_b24.ledger.rows import locked, write
 from airflow_b24.ledger.schema import event, settlement
 from airflow_b24.ledger.settlement import Patience
-from airflow_b24.ledger.settlements import locked, write
 from airflow_b24.ledger.states import ADOPTED, PASSING, RESTORED, State
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent

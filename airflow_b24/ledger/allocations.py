@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, insert, or_, select, update
 from sqlalchemy import case as either
 
 from airflow_b24.ledger import dismissals, events
@@ -134,29 +134,43 @@ def _take_money(connection: Connection, promise: Promise) -> None:
         raise InvariantError(f"a person has dismissed payment {promise.payment_id}")
 
 
-def settled_by(connection: Connection, settlement_id: int) -> dict[str, Any]:
-    """The newest booking date and, of a single payment, the document number: what a hand payment must agree with."""
+def settled_by(connection: Connection, settlement_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """What a hand payment must agree with, by settlement: newest booking date, document number of a single payment."""
     query = (
-        select(func.max(payment.c.booked_on), func.count(), func.max(payment.c.document_number))
-        .join(allocation, allocation.c.payment_id == payment.c.id)
-        .where(allocation.c.settlement_id == settlement_id)
+        select(
+            allocation.c.settlement_id, func.max(payment.c.booked_on), func.count(), func.max(payment.c.document_number)
+        )
+        .join(payment, allocation.c.payment_id == payment.c.id)
+        .where(allocation.c.settlement_id.in_(settlement_ids))
+        .group_by(allocation.c.settlement_id)
     )
-    booked_on, count, number = connection.execute(query).one()
-    return {"booked_on": booked_on, "document_number": number.strip() if count == 1 else ""}
+    found: dict[int, dict[str, Any]] = {each: {"booked_on": None, "document_number": ""} for each in settlement_ids}
+    for settlement_id, booked_on, count, number in connection.execute(query):
+        found[settlement_id] = {"booked_on": booked_on, "document_number": number.strip() if count == 1 else ""}
+    return found
 
 
-def siblings(connection: Connection, settlement_id: int) -> tuple[Sibling, ...]:
-    """The other live settlements that this one's payments are for."""
-    mine = select(allocation.c.payment_id).where(allocation.c.settlement_id == settlement_id)
-    theirs = select(allocation.c.settlement_id).where(
-        allocation.c.payment_id.in_(mine), allocation.c.settlement_id != settlement_id
+def siblings(connection: Connection, settlement_ids: Sequence[int]) -> dict[int, tuple[Sibling, ...]]:
+    """By settlement, the other live ones that its payments are for, in order of id."""
+    mine, theirs = allocation.alias("mine"), allocation.alias("theirs")
+    query = (
+        select(mine.c.settlement_id.label("beside"), settlement)
+        .join(theirs, theirs.c.payment_id == mine.c.payment_id)
+        .join(settlement, settlement.c.id == theirs.c.settlement_id)
+        .where(mine.c.settlement_id.in_(settlement_ids), theirs.c.settlement_id != mine.c.settlement_id)
+        .where(settlement.c.state != State.RELEASED)
+        .order_by(settlement.c.id)
     )
+    found: dict[int, dict[int, Sibling]] = {each: {} for each in settlement_ids}
+    for row in connection.execute(query).mappings():
+        # Two payments may be for the same two settlements.
+        found[row["beside"]][row["id"]] = _sibling(row)
+    return {each: tuple(beside.values()) for each, beside in found.items()}
+
+
+def _sibling(row: RowMapping) -> Sibling:
     names = Sibling.__dataclass_fields__.keys() - {"state"}
-    query = select(settlement).where(settlement.c.id.in_(theirs), settlement.c.state != State.RELEASED)
-    return tuple(
-        Sibling(**{name: row[name] for name in names}, state=State(row["state"]))
-        for row in connection.execute(query.order_by(settlement.c.id)).mappings()
-    )
+    return Sibling(**{name: row[name] for name in names}, state=State(row["state"]))
 
 
 def collected(connection: Connection, portal_id: int) -> dict[Key, list[dict[str, Any]]]:

@@ -80,8 +80,16 @@ def as_sent(row: Row, seen: Seen) -> Seen:
 
 def is_overtaken(row: Row, seen: Seen) -> bool:
     """Say whether the invoice is settled otherwise, or another, while its parts wait for the rest."""
-    was_paid = seen.paid or seen.lacks == MOVED_ON
+    was_paid = seen.paid or seen.lacks == MOVED_ON or _was_moved_between(row, seen)
     return was_paid or seen.cancelled or _is_another(row, seen) or not _same_money(row, seen)
+
+
+def _was_moved_between(row: Row, seen: Seen) -> bool:
+    """Say whether it came to the stage of parts from another one than we had seen it in: perhaps paid, by then."""
+    was, now = row.snapshot or {}, seen.marks or {}
+    stage = now.get("stageId", "")
+    is_there = row.pay_system != "" and row.pay_system.endswith(f":{stage}")
+    return is_there and bool(was) and now.get("previousStageId") not in {was.get("stageId"), stage}
 
 
 def _shows_our_call(row: Row, seen: Seen) -> bool:

@@ -8,8 +8,9 @@ from sqlalchemy import Connection, select
 
 from airflow_b24.ledger import events
 from airflow_b24.ledger.facts import Key, Kind, Row
+from airflow_b24.ledger.rows import locked, write
 from airflow_b24.ledger.schema import settlement
-from airflow_b24.ledger.settlements import live, locked, write
+from airflow_b24.ledger.settlements import live
 from airflow_b24.ledger.states import RESTORED, State
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent

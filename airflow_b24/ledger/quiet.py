@@ -7,12 +7,13 @@ own count of seconds since it was started is kept beside it, and counts as long 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 from airflow_b24.ledger.store import has_own_clock, utc_now
 
@@ -25,7 +26,7 @@ def begin(connection: Connection, seconds: float) -> dict[str, Any]:
     return {"quiet_until": until, "quiet_clock": _mark(connection, seconds)}
 
 
-def ends_at(connection: Connection, row: RowMapping, now: datetime) -> datetime | None:
+def ends_at(connection: Connection, row: Mapping[str, Any], now: datetime) -> datetime | None:
     """When it is over by the ledger's clock as it goes now; None when there is none."""
     boot, _, until = (row["quiet_clock"] or "").partition(" ")
     if not until or boot != _boot_id() or not _counts_seconds(connection):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, select, update
 
 from airflow_b24.ledger import cases, events
 from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.facts import Key, Row
+from airflow_b24.ledger.rows import locked, row_of, write
 from airflow_b24.ledger.schema import allocation, payment, settlement
-from airflow_b24.ledger.settlements import locked, row_of, write
 from airflow_b24.ledger.states import TRANSITIONS, State
 from airflow_b24.ledger.store import Store, utc_now
 
@@ -38,7 +39,7 @@ def _release_unsent(connection: Connection, settlement_id: int, row: Row) -> Non
         _release(connection, found, f"the payment was released from settlement {row.id}")
 
 
-def _release(connection: Connection, found: RowMapping, reason: str | None) -> RowMapping:
+def _release(connection: Connection, found: Mapping[str, Any], reason: str | None) -> dict[str, Any]:
     if State.RELEASED not in TRANSITIONS[State(found["state"])]:
         raise InvariantError(f"settlement {found['id']} is {found['state']}: it cannot be released")
     _give_back(connection, found["id"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from airflow_b24.bitrix.errors import INVOICE_GONE, RequestError
-from airflow_b24.ledger import cases, releases, settlements
+from airflow_b24.ledger import cases, moves, releases, settlements
 from airflow_b24.ledger.decide import as_sent, bears_our_mark, confirmed, retried
 from airflow_b24.ledger.facts import Decision, Fact, Key, Refused, Row, Seen
 from airflow_b24.ledger.states import REASONS, State
@@ -80,7 +80,7 @@ def _in_review(desk: Desk, settlement_id: int, shown: Row | None) -> Row:
 def _moved(desk: Desk, row: Row, decision: Decision) -> Row:
     if decision.state is State.REVIEW:
         raise ValueError(f"SETTLEMENT_ID: {REASONS[decision.reason or '']} ({decision.reason})")
-    moved = settlements.move(desk.store, row, decision, desk.patience, "")
+    moved = moves.move(desk.store, row, decision, desk.patience, "")
     if moved is None:
         raise ValueError(_moved_meanwhile(row.id))
     return moved

@@ -10,7 +10,7 @@ from airflow_b24.bitrix.errors import OUT_OF_PACE, RefusedError, RequestError
 from airflow_b24.bitrix.exchange import exchange
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey
 from airflow_b24.bitrix.limits import MAX_SLEEP_S, now_s
-from airflow_b24.ledger import cases, plain, settlements
+from airflow_b24.ledger import cases, moves, plain, settlements
 from airflow_b24.ledger.decide import as_sent
 from airflow_b24.ledger.facts import Kind, Refused, Row
 from airflow_b24.ledger.partial import BeginPartial, EndPartial, PartialEffect
@@ -103,7 +103,7 @@ def _perform(effect: PartialEffect, desk: Desk, way: Way) -> Any:
         case Reserve():
             return _reserve(desk, effect.requests)
         case Claim() | Look():
-            ask = settlements.claim if isinstance(effect, Claim) else settlements.look
+            ask = moves.claim if isinstance(effect, Claim) else settlements.look
             return ask(desk.store, effect.settlement_id)
         case Commit():
             return _commit(desk, effect, way)
@@ -131,27 +131,26 @@ def _commit(desk: Desk, effect: Commit, way: Way) -> Committed:
     if sending and (effect.read_at is None or began - effect.read_at > desk.patience.read_age_s):
         return Committed(None, stale=True)
     through = way.through((effect.decision.evidence or {})["marks"]) if sending else ""
-    row = settlements.move(desk.store, effect.row, effect.decision, desk.patience, through)
+    row = moves.move(desk.store, effect.row, effect.decision, desk.patience, through)
     return Committed(row, send_before=began + desk.patience.window_s)
 
 
 def _partial(desk: Desk, effect: BeginPartial | EndPartial, way: Way) -> Committed | None:
     if isinstance(effect, BeginPartial):
         return _begin_partial(desk, effect, way)
-    settlements.end_partial(desk.store, effect.row, again=effect.again, overtaken=effect.overtaken)
+    moves.end_partial(desk.store, effect.row, again=effect.again, overtaken=effect.overtaken)
     return None
 
 
 def _begin_partial(desk: Desk, effect: BeginPartial, way: Way) -> Committed:
-    began, row = now_s(), effect.row
-    stage = way.through(effect.seen.marks or {})
+    began, row, marks = now_s(), effect.row, effect.seen.marks or {}
+    stage = way.through(marks)
     # What people have moved on since it was there is not moved back; what got no answer is tried again.
     is_shown = stage == row.pay_system and row.quiet_until is None
     if not stage or is_shown or began - effect.read_at > desk.patience.read_age_s:
         return Committed(None)
-    return Committed(
-        settlements.begin_partial(desk.store, row, desk.patience, stage), send_before=began + desk.patience.window_s
-    )
+    begun = moves.begin_partial(desk.store, row, desk.patience, stage, marks)
+    return Committed(begun, send_before=began + desk.patience.window_s)
 
 
 def _exchange(desk: Desk, effect: Exchange, way: Way) -> Exchanged:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from airflow_b24.ledger import cases, settlements
+from airflow_b24.ledger import cases, moves, rows, settlements
 from airflow_b24.ledger.decide import as_sent, bears_our_mark, is_overtaken, reviewed
 from airflow_b24.ledger.facts import Key, Kind, Row, Seen
 from airflow_b24.ledger.settlements import ended_since
@@ -61,14 +61,14 @@ def _look_after(desk: Desk, row: Row, found: Mapping[Key, Seen]) -> list[str]:
 
 def _close_review(desk: Desk, row: Row, now: Seen, found: Mapping[Key, Seen]) -> list[str]:
     decision = reviewed(row, now, found)
-    if decision is None or settlements.move(desk.store, row, decision, desk.patience, "") is None:
+    if decision is None or moves.move(desk.store, row, decision, desk.patience, "") is None:
         return []
     return ["closed" if decision.state is State.PAID else "ready"]
 
 
 def _watch(desk: Desk, row: Row, kind: str, *, has_trouble: bool) -> list[str]:
     with desk.store.transaction() as connection:
-        if settlements.locked(connection, row.id)["state"] != row.state:
+        if rows.locked(connection, row.id)["state"] != row.state:
             # A person or another attempt was faster; the next sweep looks at what they made of it.
             return []
         if has_trouble:

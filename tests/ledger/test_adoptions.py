@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from airflow_b24.ledger import adoptions, events, identity, settlements
+from airflow_b24.ledger import adoptions, events, identity, moves, settlements
 from airflow_b24.ledger.adoptions import Found
 from airflow_b24.ledger.checking import check
 from airflow_b24.ledger.facts import Decision
@@ -45,9 +45,9 @@ def live(store: Store, invoice_id: int = 2) -> int:
 
 
 def test_what_was_never_sent_from_here_is_unknown_whatever_its_state(store: Store, ready: Ready) -> None:
-    row = settlements.claim(store, ready(store, 2))
+    row = moves.claim(store, ready(store, 2))
     assert unknown(store, 2, 3) == {2, 3}
-    settlements.move(store, row, SENDING, Patience(), "31")
+    moves.move(store, row, SENDING, Patience(), "31")
     assert unknown(store, 2, 3) == {3}
     assert unknown(store) == set()
 
@@ -66,12 +66,12 @@ def test_an_adopted_invoice_is_paid_by_hand_with_its_story_and_takes_no_second_p
 def test_what_a_copy_had_under_way_goes_before_a_person(store: Store, ready: Ready) -> None:
     known = portal(store)
     waiting, lost, ended = (ready(store, invoice_id) for invoice_id in (2, 3, 4))
-    settlements.move(store, settlements.claim(store, lost), SENDING, Patience(), "31")
-    done = settlements.claim(store, ended)
-    settlements.move(store, done, Decision(State.PAID, how="by_hand", evidence=found().evidence), Patience(), "")
+    moves.move(store, moves.claim(store, lost), SENDING, Patience(), "31")
+    done = moves.claim(store, ended)
+    moves.move(store, done, Decision(State.PAID, how="by_hand", evidence=found().evidence), Patience(), "")
     before = settlements.look(store, lost)
-    passing = settlements.claim(store, ready(store, 5))
-    settlements.move(store, passing, Decision(State.REVIEW, reason="cancelled"), Patience(), "")
+    passing = moves.claim(store, ready(store, 5))
+    moves.move(store, passing, Decision(State.REVIEW, reason="cancelled"), Patience(), "")
     with store.snapshot() as connection:
         name = identity.read(connection).id
     assert adoptions.suspend(store, known, Patience()) == 3
@@ -85,7 +85,7 @@ def test_what_a_copy_had_under_way_goes_before_a_person(store: Store, ready: Rea
         assert row.may_land
     assert settlements.look(store, ended).state is State.PAID
     # An attempt that is alive still, from before, can commit nothing any more.
-    assert settlements.move(store, before, Decision(State.UNKNOWN), Patience(), "") is None
+    assert moves.move(store, before, Decision(State.UNKNOWN), Patience(), "") is None
     # The payments of this test were brought by no record.
     assert {violation.rule for violation in check(store).violations} == {"I4"}
     assert adoptions.suspend(store, known, Patience()) == 0
@@ -105,7 +105,7 @@ def test_a_settlement_that_is_there_already_keeps_its_state_and_its_money(
 ) -> None:
     made = ready(store)
     if reason:
-        settlements.move(store, settlements.claim(store, made), Decision(State.REVIEW, reason=reason), Patience(), "")
+        moves.move(store, moves.claim(store, made), Decision(State.REVIEW, reason=reason), Patience(), "")
     before = settlements.look(store, made)
     assert adoptions.adopt(store, before.portal_id, [found()]) == 1
     after = settlements.look(store, made)
@@ -118,12 +118,12 @@ def test_a_settlement_that_is_there_already_keeps_its_state_and_its_money(
 def test_the_pay_systems_are_those_sent_through_and_those_shown_afterwards(store: Store, ready: Ready) -> None:
     known = portal(store)
     for invoice_id, through in ((2, "31"), (3, "handler:b24")):
-        row = settlements.claim(store, ready(store, invoice_id))
-        sent = settlements.move(store, row, SENDING, Patience(), through)
+        row = moves.claim(store, ready(store, invoice_id))
+        sent = moves.move(store, row, SENDING, Patience(), through)
         assert sent is not None
         proof = {"paid": True, "amount": 11800, "currency": "RUB", "marks": {"PAY_SYSTEM_ID": str(40 + invoice_id)}}
-        settlements.move(store, sent, Decision(State.PAID, how="sent", evidence=proof), Patience(), through)
-    settlements.move(store, settlements.claim(store, ready(store, 4)), SENDING, Patience(), "32")
+        moves.move(store, sent, Decision(State.PAID, how="sent", evidence=proof), Patience(), through)
+    moves.move(store, moves.claim(store, ready(store, 4)), SENDING, Patience(), "32")
     ready(store, 5)
     with store.snapshot() as connection:
         assert adoptions.pay_systems(connection, known) == {"31": {"42"}, "handler:b24": {"43"}, "32": set()}

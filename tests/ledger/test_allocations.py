@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from airflow_b24.ledger import adoptions, allocations, cases, payments, releases, settlements
+from airflow_b24.ledger import adoptions, allocations, cases, payments, releases, rows, settlements
 from airflow_b24.ledger.adoptions import Found
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.schema import allocation, event, payment, settlement
@@ -155,7 +155,7 @@ def test_an_amendment_beside_an_unfinished_payment_of_the_invoice_is_a_case(
     settlement_id = ready(store)
     with ThreadPoolExecutor(1) as pool:
         with store.transaction() as connection:
-            settlements.write(connection, settlement_id, {"state": State.PAID, "how": "sent"})
+            rows.write(connection, settlement_id, {"state": State.PAID, "how": "sent"})
             waiting = pool.submit(hold, store, 1)
             wait_until_blocked(store)
         waiting.result()

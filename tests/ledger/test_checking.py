@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, text
 
-from airflow_b24.ledger import allocations, dismissals, payments, records, releases, settlements
+from airflow_b24.ledger import allocations, dismissals, moves, payments, records, releases, settlements
 from airflow_b24.ledger.allocations import Promise
 from airflow_b24.ledger.checking import check, examine
 from airflow_b24.ledger.facts import Decision
@@ -29,9 +29,9 @@ TOMORROW = TODAY + timedelta(days=1)
 
 
 def move(store: Store, settlement_id: int, *decisions: Decision) -> None:
-    row = settlements.claim(store, settlement_id)
+    row = moves.claim(store, settlement_id)
     for decision in decisions:
-        moved = settlements.move(store, row, decision, Patience(), "31")
+        moved = moves.move(store, row, decision, Patience(), "31")
         assert moved is not None
         row = moved
 

@@ -596,6 +596,29 @@ def test_only_what_is_unpaid_and_as_it_was_matched_is_moved_to_the_stage_of_part
     assert may_be_partial(row, seen) is expected
 
 
-def test_what_came_out_of_paid_while_parts_wait_is_overtaken() -> None:
-    assert is_overtaken(COLLECTING, replace(UNPAID, lacks="moved_on_from_paid"))
-    assert not is_overtaken(COLLECTING, UNPAID)
+def in_stage(stage: str, before: str) -> Seen:
+    return replace(UNPAID, marks={"stageId": f"DT31_5:{stage}", "previousStageId": f"DT31_5:{before}"})
+
+
+SHOWN = replace(
+    COLLECTING, pay_system="stage:DT31_5:H", snapshot={"stageId": "DT31_5:S", "previousStageId": "DT31_5:N"}
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "seen", "expected"),
+    [
+        (COLLECTING, replace(UNPAID, lacks="moved_on_from_paid"), True),
+        (COLLECTING, UNPAID, False),
+        # Where we had seen it, and where we put it.
+        (SHOWN, in_stage("S", "N"), False),
+        (SHOWN, in_stage("H", "S"), False),
+        # Somebody had moved it on in between: a robot, once it was paid.
+        (SHOWN, in_stage("H", "DOCS"), True),
+        # People have moved it on since.
+        (SHOWN, in_stage("X", "H"), False),
+        (COLLECTING, in_stage("H", "DOCS"), False),
+    ],
+)
+def test_what_may_have_been_paid_while_parts_wait_is_overtaken(row: Row, seen: Seen, expected: bool) -> None:
+    assert is_overtaken(row, seen) is expected

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 
-from airflow_b24.ledger import identity, settlements
+from airflow_b24.ledger import identity, moves, settlements
 from airflow_b24.ledger.errors import LedgerError
 from airflow_b24.ledger.identity import Identity
 from airflow_b24.ledger.store import Store
@@ -28,7 +28,7 @@ def test_the_mark_grows_with_each_step_and_with_nothing_else(store: Store, ready
     first = read(store)
     settlements.look(store, made)
     assert read(store) == first
-    settlements.claim(store, made)
+    moves.claim(store, made)
     assert read(store).mark > first.mark > 0
 
 

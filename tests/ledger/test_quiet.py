@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from airflow_b24.ledger import quiet, settlements
+from airflow_b24.ledger import moves, quiet, settlements
 from airflow_b24.ledger import store as ledger_store
 from airflow_b24.ledger.facts import Decision
 from airflow_b24.ledger.schema import settlement
@@ -21,8 +21,8 @@ TOMORROW = datetime.now(UTC) + timedelta(days=1)
 
 
 def send(store: Store, settlement_id: int) -> None:
-    row = settlements.claim(store, settlement_id)
-    assert settlements.move(store, row, SENDING, Patience(), "31") is not None
+    row = moves.claim(store, settlement_id)
+    assert moves.move(store, row, SENDING, Patience(), "31") is not None
 
 
 def left_s(store: Store, settlement_id: int) -> float:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from airflow_b24.ledger import cases, events, payments, plain, settlements
+from airflow_b24.ledger import cases, events, moves, payments, plain, settlements
 from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.facts import Decision, Row
 from airflow_b24.ledger.plain import Plain
@@ -38,7 +38,7 @@ def said(store: Store, settlement_id: int) -> list[str]:
 
 
 def move(store: Store, row: Row, decision: Decision, pay_system: str = "31") -> Row | None:
-    return settlements.move(store, row, decision, PATIENCE, pay_system)
+    return moves.move(store, row, decision, PATIENCE, pay_system)
 
 
 def asked(store: Store, **changed: Any) -> int:
@@ -50,14 +50,14 @@ def asked(store: Store, **changed: Any) -> int:
 
 
 def test_a_claim_raises_the_fence_and_brings_what_a_hand_payment_must_agree_with(store: Store, ready: Ready) -> None:
-    row = settlements.claim(store, ready(store))
+    row = moves.claim(store, ready(store))
     assert (row.state, row.fence, row.expected, row.currency) == (State.READY, 1, 11800, "RUB")
     assert (row.booked_on, row.document_number) == (datetime(2026, 11, 20).date(), "17")  # noqa: DTZ001 - a date
     assert abs(row.claimed_at - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 def test_sending_is_committed_with_its_snapshot_and_its_quiet_time(store: Store, ready: Ready) -> None:
-    row = settlements.claim(store, ready(store))
+    row = moves.claim(store, ready(store))
     move(store, row, SENDING)
     found = settlements.look(store, row.id)
     assert (found.state, found.in_flight, found.sends, found.snapshot) == (State.SENDING, True, 1, {"STATUS_ID": "S"})
@@ -66,7 +66,7 @@ def test_sending_is_committed_with_its_snapshot_and_its_quiet_time(store: Store,
 
 
 def test_a_whole_settlement_tells_its_story(store: Store, ready: Ready) -> None:
-    row = settlements.claim(store, ready(store))
+    row = moves.claim(store, ready(store))
     sent = move(store, row, SENDING)
     assert sent is not None
     paid = move(store, sent, PAID)
@@ -79,17 +79,17 @@ def test_a_whole_settlement_tells_its_story(store: Store, ready: Ready) -> None:
 def test_after_a_second_claim_the_first_moves_nothing_but_is_remembered(
     store: Store, ready: Ready, decision: Decision
 ) -> None:
-    first = settlements.claim(store, ready(store))
-    second = settlements.claim(store, first.id)
+    first = moves.claim(store, ready(store))
+    second = moves.claim(store, first.id)
     assert move(store, first, decision) is None
     assert settlements.look(store, first.id).fence == second.fence == 2
     assert said(store, first.id)[-1] == "observed"
 
 
 def test_a_claim_of_what_is_sending_makes_it_unknown_and_shuts_the_sender_out(store: Store, ready: Ready) -> None:
-    sent = move(store, settlements.claim(store, ready(store)), SENDING)
+    sent = move(store, moves.claim(store, ready(store)), SENDING)
     assert sent is not None
-    second = settlements.claim(store, sent.id)
+    second = moves.claim(store, sent.id)
     assert (second.state, second.in_flight) == (State.UNKNOWN, True)
     assert abs(second.quiet_until - sent.quiet_until) < timedelta(seconds=1)  # type: ignore[operator]
     assert move(store, sent, PAID) is None
@@ -97,13 +97,13 @@ def test_a_claim_of_what_is_sending_makes_it_unknown_and_shuts_the_sender_out(st
 
 
 def test_a_claim_brings_the_portal_and_what_the_proof_rested_on(store: Store, ready: Ready) -> None:
-    row = settlements.claim(store, ready(store))
+    row = moves.claim(store, ready(store))
     assert (row.portal_id, row.identity) == (1, {"ACCOUNT_NUMBER": "2026/2"})
     assert settlements.look(store, asked(store)).identity is None
 
 
 def test_the_pay_system_is_noted_with_the_send_and_with_nothing_else(store: Store, ready: Ready) -> None:
-    row = settlements.claim(store, ready(store))
+    row = moves.claim(store, ready(store))
     sent = move(store, row, SENDING, "31")
     assert sent is not None
     move(store, sent, PAID, "handler:other")
@@ -157,7 +157,7 @@ def test_each_portal_has_its_own_record_of_a_pay_system(store: Store, ready: Rea
 
 
 def test_the_same_decision_cannot_be_made_twice_under_one_fence(store: Store, ready: Ready) -> None:
-    row = settlements.claim(store, ready(store))
+    row = moves.claim(store, ready(store))
     assert move(store, row, SENDING) is not None
     assert move(store, row, SENDING) is None
 
@@ -166,25 +166,25 @@ def test_the_same_decision_cannot_be_made_twice_under_one_fence(store: Store, re
 def test_what_has_ended_is_not_claimed(store: Store, ready: Ready, state: State) -> None:
     settlement_id = ready(store)
     force(store, settlement_id, state=state, how="sent")
-    row = settlements.claim(store, settlement_id)
+    row = moves.claim(store, settlement_id)
     assert (row.state, row.fence, said(store, settlement_id)) == (state, 0, ["allocated"])
 
 
 def test_a_step_outside_the_table_is_refused_and_writes_nothing(store: Store, ready: Ready) -> None:
-    row = settlements.claim(store, ready(store))
+    row = moves.claim(store, ready(store))
     with pytest.raises(InvariantError, match="ready -> unknown is not in the table"):
         move(store, row, UNKNOWN)
     assert said(store, row.id) == ["allocated", "claimed"]
 
 
-@pytest.mark.parametrize("ask", [settlements.claim, settlements.look])
+@pytest.mark.parametrize("ask", [moves.claim, settlements.look])
 def test_a_settlement_of_another_ledger_is_named(store: Store, ask: Callable[..., Row]) -> None:
     with pytest.raises(InvariantError, match="settlement_id=404 is not in this ledger"):
         ask(store, 404)
 
 
 def test_a_held_settlement_cannot_move_to_sending_but_to_review(store: Store, ready: Ready) -> None:
-    row = settlements.claim(store, ready(store))
+    row = moves.claim(store, ready(store))
     with store.transaction() as connection:
         settlements.hold_for_payment(connection, 1, "amended")
     assert move(store, row, SENDING) is None
@@ -195,7 +195,7 @@ def test_a_held_settlement_cannot_move_to_sending_but_to_review(store: Store, re
 def test_an_amended_payment_holds_its_settlement_in_the_same_transaction(
     store: Store, ready: Ready, payment: Callable[..., Any]
 ) -> None:
-    row = settlements.claim(store, ready(store))
+    row = moves.claim(store, ready(store))
     with store.engine.connect() as connection:
         assert payments.record(connection, payment("id:B2", amount=1))[1] == "amended"
         connection.rollback()
@@ -237,7 +237,7 @@ def test_eight_threads_of_claims_have_one_winner_for_each_fence(store: Store, re
     settlement_id = ready(store)
 
     def attempts(_: int) -> list[int]:
-        return [settlements.claim(store, settlement_id).fence for _ in range(10)]
+        return [moves.claim(store, settlement_id).fence for _ in range(10)]
 
     with ThreadPoolExecutor(8) as pool:
         fences = [fence for won in pool.map(attempts, range(8)) for fence in won]
@@ -245,7 +245,7 @@ def test_eight_threads_of_claims_have_one_winner_for_each_fence(store: Store, re
 
 
 def test_of_threads_that_hold_the_same_row_one_may_send(store: Store, ready: Ready) -> None:
-    row = settlements.claim(store, ready(store))
+    row = moves.claim(store, ready(store))
     with ThreadPoolExecutor(8) as pool:
         moved = list(pool.map(lambda _: move(store, row, SENDING), range(8)))
     assert sum(found is not None for found in moved) == 1
@@ -314,7 +314,7 @@ def test_the_database_itself_refuses_a_settlement_that_contradicts_the_rules(
 def test_the_numbers_of_a_story_have_no_gap_and_no_double_under_threads(store: Store, ready: Ready) -> None:
     settlement_id = ready(store)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: settlements.claim(store, settlement_id), range(8)))
+        list(pool.map(lambda _: moves.claim(store, settlement_id), range(8)))
     with store.snapshot() as connection:
         told = [event["seq"] for event in events.history(connection, settlement_id)]
         counted = connection.execute(select(func.count()).select_from(settlement)).scalar_one()

@@ -26,7 +26,7 @@ from pathlib import Path
 from threading import BrokenBarrierError
 from typing import TypeVar
 
-from airflow_b24.ledger import payments, settlements
+from airflow_b24.ledger import moves, payments, settlements
 from airflow_b24.ledger.errors import InvariantError, LedgerError
 from airflow_b24.ledger.facts import Decision, Row
 from airflow_b24.ledger.portals import portal_id
@@ -108,13 +108,13 @@ def runner(url: str, portal: int, track: Track, place: int, rounds: int) -> None
 
 def _claimed(store: Store, settlement_id: int, number: int) -> Row:
     # In every other round all hold the same claim, and only the row's state can tell them apart.
-    return settlements.claim(store, settlement_id) if number % 2 else settlements.look(store, settlement_id)
+    return moves.claim(store, settlement_id) if number % 2 else settlements.look(store, settlement_id)
 
 
 def _moved(store: Store, row: Row | None) -> bool:
     if row is None or row.state is not State.READY:
         return False
-    return settlements.move(store, row, SENDING, Patience(), "31") is not None
+    return moves.move(store, row, SENDING, Patience(), "31") is not None
 
 
 def run(database: str, processes: int, rounds: int, folder: Path) -> Count:
@@ -145,7 +145,7 @@ def _round(store: Store, track: Track, number: int, count: Count) -> None:
     won = [settlement_id for settlement_id in track.allocated if settlement_id]
     track.settlement.value = won[0] if won else 0
     if number % 2 == 0:
-        settlements.claim(store, track.settlement.value)
+        moves.claim(store, track.settlement.value)
     track.wait()
     track.wait()
     track.wait()

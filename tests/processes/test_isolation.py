@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from airflow_b24.ledger import payments, releases, settlements
+from airflow_b24.ledger import moves, payments, releases, rows
 from airflow_b24.ledger.facts import Decision, Row
 from airflow_b24.ledger.settlement import Patience
 from airflow_b24.ledger.states import State
@@ -23,7 +23,7 @@ SETTLEMENT, PAYMENT, EVENT = "UPDATE b24_settlement", "UPDATE b24_payment", "INS
 
 
 def send(row: Row) -> Callable[[Store], Row | None]:
-    return lambda store: settlements.move(store, row, SENDING, PATIENCE, "31")
+    return lambda store: moves.move(store, row, SENDING, PATIENCE, "31")
 
 
 def take_back(key: str = "B1") -> Callable[[Store], str]:
@@ -41,7 +41,7 @@ def state(ledger: Ledger) -> list[tuple[Any, ...]]:
 
 
 def test_a_payment_taken_back_just_before_the_send_stops_it(ledger: Ledger) -> None:
-    row = settlements.claim(ledger.store, ledger.ready())
+    row = moves.claim(ledger.store, ledger.ready())
     amended = ledger.first.start(take_back(), stop_after=SETTLEMENT)
     ledger.first.wait_until_stopped()
     sent = ledger.second.start(send(row))
@@ -52,7 +52,7 @@ def test_a_payment_taken_back_just_before_the_send_stops_it(ledger: Ledger) -> N
 
 
 def test_a_payment_taken_back_just_after_the_send_leaves_its_veto_for_the_next(ledger: Ledger) -> None:
-    row = settlements.claim(ledger.store, ledger.ready())
+    row = moves.claim(ledger.store, ledger.ready())
     sent = ledger.first.start(send(row), stop_after=SETTLEMENT)
     ledger.first.wait_until_stopped()
     amended = ledger.second.start(take_back())
@@ -62,12 +62,12 @@ def test_a_payment_taken_back_just_after_the_send_leaves_its_veto_for_the_next(l
     assert moved is not None
     assert (moved.state, amended.result()) == (State.SENDING, "amended")
     assert state(ledger) == [("sending", "amended", 1)]
-    again = settlements.claim(ledger.store, row.id)
+    again = moves.claim(ledger.store, row.id)
     assert (again.state, send(again)(ledger.store)) == (State.UNKNOWN, None)
 
 
 def test_a_send_that_overtakes_a_half_made_hold_is_still_held_afterwards(ledger: Ledger) -> None:
-    row = settlements.claim(ledger.store, ledger.ready())
+    row = moves.claim(ledger.store, ledger.ready())
     amended = ledger.first.start(take_back(), stop_after=PAYMENT)
     ledger.first.wait_until_stopped()
     assert send(row)(ledger.second.store) is not None
@@ -154,8 +154,8 @@ def test_a_payment_for_several_invoices_meets_another_in_the_opposite_order_with
 
 
 def reviewed(ledger: Ledger) -> Row:
-    row = settlements.claim(ledger.store, ledger.ready())
-    moved = settlements.move(ledger.store, row, Decision(State.REVIEW, reason="amount_changed"), PATIENCE, "31")
+    row = moves.claim(ledger.store, ledger.ready())
+    moved = moves.move(ledger.store, row, Decision(State.REVIEW, reason="amount_changed"), PATIENCE, "31")
     assert moved is not None
     return moved
 
@@ -189,10 +189,10 @@ def test_of_two_people_who_release_the_same_one_frees_the_money_once(ledger: Led
 
 
 def test_a_claim_that_waits_for_a_send_finds_it_unknown(ledger: Ledger) -> None:
-    row = settlements.claim(ledger.store, ledger.ready())
+    row = moves.claim(ledger.store, ledger.ready())
     sent = ledger.first.start(send(row), stop_after=SETTLEMENT)
     ledger.first.wait_until_stopped()
-    claimed = ledger.second.start(lambda store: settlements.claim(store, row.id))
+    claimed = ledger.second.start(lambda store: moves.claim(store, row.id))
     ledger.second.wait_until_blocked()
     ledger.first.go_on()
     assert sent.result() is not None
@@ -200,8 +200,8 @@ def test_a_claim_that_waits_for_a_send_finds_it_unknown(ledger: Ledger) -> None:
 
 
 def test_a_send_that_waits_for_a_claim_is_fenced_off(ledger: Ledger) -> None:
-    row = settlements.claim(ledger.store, ledger.ready())
-    claimed = ledger.first.start(lambda store: settlements.claim(store, row.id), stop_after=SETTLEMENT)
+    row = moves.claim(ledger.store, ledger.ready())
+    claimed = ledger.first.start(lambda store: moves.claim(store, row.id), stop_after=SETTLEMENT)
     ledger.first.wait_until_stopped()
     sent = ledger.second.start(send(row))
     ledger.second.wait_until_blocked()
@@ -211,7 +211,7 @@ def test_a_send_that_waits_for_a_claim_is_fenced_off(ledger: Ledger) -> None:
 
 
 def test_time_is_read_after_the_wait_for_a_lock(ledger: Ledger) -> None:
-    row = settlements.claim(ledger.store, ledger.ready())
+    row = moves.claim(ledger.store, ledger.ready())
     held = ledger.first.start(lock(row.id), stop_after="FOR UPDATE")
     ledger.first.wait_until_stopped()
     sent = ledger.second.start(send(row))
@@ -231,6 +231,6 @@ def lock(settlement_id: int) -> Callable[[Store], None]:
 
     def hold(store: Store) -> None:
         with store.transaction() as connection:
-            settlements.locked(connection, settlement_id)
+            rows.locked(connection, settlement_id)
 
     return hold

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_b24.bitrix.errors import BitrixError, UnknownOutcomeError
 from airflow_b24.bitrix.stages import Wishes
-from airflow_b24.ledger import cases, settlements
+from airflow_b24.ledger import cases, moves, settlements
 from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.progressing import show_parts
 from airflow_b24.reconcile.releasing import release
@@ -145,13 +145,13 @@ def test_what_the_stage_asks_for_is_told_once_and_stops_no_other_invoice(parts: 
 def test_an_invoice_that_a_person_pays_just_before_our_move_becomes_a_case_at_once(
     parts: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = settlements.begin_partial
+    begin = moves.begin_partial
 
     def meanwhile(*arguments: Any) -> Any:
         parts.moves(2, "DT31_5:P", ACCOUNTANT)
         return begin(*arguments)
 
-    monkeypatch.setattr(settlements, "begin_partial", meanwhile)
+    monkeypatch.setattr(moves, "begin_partial", meanwhile)
     show_parts(parts.desk)
     assert (stage(parts), kinds_of_cases(parts)) == (PARTS, [cases.OVERTAKEN])
 

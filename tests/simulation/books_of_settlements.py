@@ -8,8 +8,8 @@ from typing import Any
 from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.facts import Decision, Row, Sibling
 from airflow_b24.ledger.plain import Plain
+from airflow_b24.ledger.rows import COPIED
 from airflow_b24.ledger.settlement import Patience, applied
-from airflow_b24.ledger.settlements import COPIED
 from airflow_b24.ledger.states import TRANSITIONS, State
 from tests.simulation.books import Books
 
@@ -53,13 +53,13 @@ class SettlementBooks(Books):
         self._commit()
         return self.row_of(found)
 
-    def begin_partial(self, row: Row, patience: Patience, stage: str) -> Row | None:
+    def begin_partial(self, row: Row, patience: Patience, stage: str, marks: Any) -> Row | None:
         found = self.locked(row.id)
         if (found["state"], found["fence"]) != (State.COLLECTING, row.fence) or found["hold"] is not None:
             return None
         self.append(row.id, "partial", State.COLLECTING, row.fence + 1)
         quiet_until = self.now + timedelta(seconds=patience.quiet_s)
-        self.set(found, {"quiet_until": quiet_until, "fence": row.fence + 1, "pay_system": stage})
+        self.set(found, {"quiet_until": quiet_until, "fence": row.fence + 1, "pay_system": stage, "snapshot": marks})
         self._commit()
         return self.row_of(found)
 

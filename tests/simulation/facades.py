@@ -13,12 +13,14 @@ from airflow_b24.ledger import (
     allocations,
     cases,
     cursors,
+    moves,
     outcomes,
     payments,
     plain,
     portals,
     records,
     releases,
+    rows,
     settlements,
 )
 from airflow_b24.reconcile import collecting, idle_pay_systems, matching, releasing, settling, sweeping
@@ -46,13 +48,11 @@ STANDS_IN: dict[Any, dict[str, str]] = {
     plain: {"open_plain": "open_plain", "reopen_plain": "reopen_plain", "asked_for": "asked_for"},
     portals: {},
     records: {"ingest": "ingest"},
+    moves: {name: name for name in ("claim", "move", "begin_partial", "end_partial")},
+    rows: {"locked": "locked"},
     releases: {"parted": "parted", "release": "release", "accept": "accept"},
     settlements: {
-        name: name
-        for name in (
-            *("claim", "look", "move", "record_of", "live", "live_invoices", "due", "ended_since", "locked"),
-            *("begin_partial", "end_partial", "collecting"),
-        )
+        name: name for name in (*("look", "record_of", "live", "live_invoices", "due", "ended_since", "collecting"),)
     },
 }
 ASKING = (collecting, idle_pay_systems, matching, people, releasing, settling, simulating, sweeping)

@@ -25,6 +25,10 @@ READS: dict[Any, tuple[str, ...]] = {
 }
 
 
+def _hashable(argument: Any) -> Any:
+    return tuple(argument) if isinstance(argument, list) else argument
+
+
 class Memory:
     """Answers of one connection; all of them are forgotten with any change of a row, and when one is taken back."""
 
@@ -51,7 +55,7 @@ class Memory:
             if self.raw.total_changes != self.changes:
                 self.known.clear()
                 self.changes = self.raw.total_changes
-            place = (read, *arguments, *sorted(named.items()))
+            place = (read, *map(_hashable, arguments), *sorted(named.items()))
             if place not in self.known:
                 self.known[place] = read(connection, *arguments, **named)
             return self.known[place]
