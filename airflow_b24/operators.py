@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_b24.bitrix.errors import BitrixError, UnknownOutcomeError
+from airflow_b24.bitrix.errors import UnknownOutcomeError
 from airflow_b24.bitrix.fields import check_id
 from airflow_b24.bitrix.pages import invoice_url
 from airflow_b24.bitrix.protocol import ANSWERS_TRUE
@@ -265,8 +265,7 @@ class MatchPaymentsOperator(_PortalOperator):
     def _show_parts(self, desk: Desk) -> None:
         try:
             show_parts(desk)
-        except BitrixError as error:
-            # People see an older state for a while; the next run writes it.
+        except Exception as error:  # noqa: BLE001 - people see an older state for a while; what is ready is paid all the same
             self.log.warning("The progress of invoices paid in parts was not written: %s", error)
 
     def _guarded(self, hook: Bitrix24Hook, desk: Desk) -> Witness:

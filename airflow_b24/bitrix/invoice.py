@@ -55,11 +55,12 @@ class Invoice:
     voucher_date: date | None = None
     # Smart invoices alone have these.
     category_id: int | None = None
-    previous_status_id: str = ""
+    # When it came to a stage that means paid last, as far as the portal remembers; empty when it never did.
+    paid_before: str = ""
     moved_by: int | None = None
     document_id: int | None = None
     lacks: str | None = None
-    # Straight out of a stage that means paid: by a robot, whom the portal shows as our user or as nobody, or by a person.
+    # Out of a stage that means paid: by a robot, whom the portal shows as our user or as nobody, or by a person.
     moved_on: Mover | None = None
 
     @property

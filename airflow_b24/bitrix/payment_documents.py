@@ -121,7 +121,8 @@ def by_document(invoice: Invoice, documents: Sequence[PaymentDocument], stages: 
     (document,) = fitting
     if not document.paid:
         return _unpaid(invoice, document.id, STAGE_SAYS_PAID if stages.is_paid(invoice.status_id) else None)
-    facts: dict[str, Any] = {"paid": True, "paid_at": document.paid_at, "paid_by": document.paid_by}
+    # The stage says nothing here, nor does where it was moved on to.
+    facts: dict[str, Any] = {"paid": True, "paid_at": document.paid_at, "paid_by": document.paid_by, "moved_on": None}
     by_us = paid_by_us(document, we)
     return replace(invoice, **facts, paid_by_us=by_us, document_id=document.id, status_changed_at=document.marked)
 
@@ -132,7 +133,7 @@ def paid_by_us(document: PaymentDocument, we: int | None) -> bool | None:
 
 
 def _unpaid(invoice: Invoice, document_id: int | None, lacks: str | None) -> Invoice:
-    nobody: dict[str, Any] = {"paid": False, "paid_at": None, "paid_by": None, "paid_by_us": None}
+    nobody: dict[str, Any] = {"paid": False, "paid_at": None, "paid_by": None, "paid_by_us": None, "moved_on": None}
     return replace(invoice, **nobody, document_id=document_id, lacks=lacks, status_changed_at="")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from airflow_b24.bitrix.fields import (
@@ -46,8 +46,8 @@ def parse_invoice(row: object, stages: Stages, we: int | None = None) -> Invoice
     """Read one item of crm.item.get or .list; `we` is our own user's id. Raises ResponseError naming the field."""
     if not isinstance(row, Mapping):
         raise unexpected("item", "an object", row)
-    stage_id, previous_id = read_text(row, "stageId"), read_text(row, "previousStageId")
-    paid, was_paid, moved_by = stages.is_paid(stage_id), stages.is_paid(previous_id), read_link(row, "movedBy")
+    stage_id, moved_by = read_text(row, "stageId"), read_link(row, "movedBy")
+    paid, was_paid = stages.is_paid(stage_id), stages.is_paid(read_text(row, "previousStageId"))
     moved_at = read_moment(row, "movedTime")
     return Invoice(
         kind=KIND,
@@ -71,10 +71,18 @@ def parse_invoice(row: object, stages: Stages, we: int | None = None) -> Invoice
         billed_on=read_day(row, "begindate"),
         raw=dict(row),
         category_id=read_funnel_id(row, "categoryId"),
-        previous_status_id=previous_id,
+        paid_before=read_text(row, "movedTime") if was_paid else "",
         moved_by=moved_by,
         moved_on=_moved_on(stages, stage_id, moved_by, we) if was_paid else None,
     )
+
+
+def with_history(invoice: Invoice, last_paid: str | None, stages: Stages, we: int | None) -> Invoice:
+    """The invoice with all that the portal remembers of it: one that has ever been paid and stands open was moved on."""
+    if last_paid is None:
+        return invoice
+    moved_on = _moved_on(stages, invoice.status_id, invoice.moved_by, we) if last_paid else invoice.moved_on
+    return replace(invoice, paid_before=last_paid or invoice.paid_before, moved_on=moved_on)
 
 
 def _moved_on(stages: Stages, stage_id: str, moved_by: int | None, we: int | None) -> Mover | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from airflow_b24.bitrix import payment_documents
+from airflow_b24.bitrix import payment_documents, stage_history
 from airflow_b24.bitrix.errors import INVOICE_GONE, BitrixError, RequestError
 from airflow_b24.bitrix.fields import check_id
 from airflow_b24.bitrix.flows import QUICK, REPEATS, Flow, Repeats, attempt
@@ -16,7 +16,7 @@ from airflow_b24.bitrix.listing import Listing
 from airflow_b24.bitrix.payment_documents import PaymentDocument
 from airflow_b24.bitrix.protocol import Request, Response
 from airflow_b24.bitrix.reading import read_asked_for
-from airflow_b24.bitrix.smart_invoice import SELECT, parse_invoice
+from airflow_b24.bitrix.smart_invoice import SELECT, parse_invoice, with_history
 from airflow_b24.bitrix.stages import SMART_INVOICE, Stages
 
 # docs: a list gives 50 rows to a page.
@@ -68,7 +68,7 @@ class SmartInvoices:
         for start in range(0, len(ids), PAGE):
             chunk = [check_id(each, "ids") for each in ids[start : start + PAGE]]
             found += yield from self._listing({"@id": chunk}).all()
-        return (yield from self._by_documents(found)) if self._by_payment else found
+        return (yield from self._by_documents(found) if self._by_payment else self._by_history(found))
 
     def _listing(self, conditions: Mapping[str, object]) -> Listing[Invoice]:
         # docs: crm.item.list. Unlike the legacy list it refuses a field that it does not know.
@@ -78,6 +78,21 @@ class SmartInvoices:
     @property
     def _by_payment(self) -> bool:
         return self.stages.wishes.mark_with == "payment"
+
+    def _by_history(self, found: Sequence[Invoice]) -> Flow[list[Invoice]]:
+        waiting = [invoice.id for invoice in found if invoice.status_id in self.stages.open_ids]
+        histories = yield from stage_history.last_paid_of(waiting, self.stages)
+        known: list[Invoice] = []
+        for invoice in found:
+            last = histories.get(invoice.id)
+            # Nothing can be said of one whose history cannot be read: it is left out, as one that is gone is.
+            if not isinstance(last, BitrixError):
+                known.append(self.with_history(invoice, last))
+        return known
+
+    def with_history(self, invoice: Invoice, last_paid: str | None) -> Invoice:
+        """Return the invoice with what its stage history tells; None where the portal keeps none."""
+        return with_history(invoice, last_paid, self.stages, self.we)
 
     def _by_documents(self, found: Sequence[Invoice]) -> Flow[list[Invoice]]:
         documents = yield from payment_documents.of_all([invoice.id for invoice in found])
@@ -92,19 +107,32 @@ class SmartInvoices:
         return parse_invoice(row, self.stages, self.we)
 
     def _read(self, invoice_id: int, repeats: Repeats, *, paced: bool) -> Flow[Invoice | BitrixError]:
+        beside = self._with_documents if self._by_payment else self._with_stages
+        return beside(invoice_id, repeats, paced=paced)
+
+    def _with_documents(self, invoice_id: int, repeats: Repeats, *, paced: bool) -> Flow[Invoice | BitrixError]:
+        found = yield from self._item(invoice_id, repeats, paced=paced)
+        if isinstance(found, BitrixError):
+            return found
+        documents = yield from payment_documents.look(invoice_id)
+        return documents if isinstance(documents, BitrixError) else self._by_document(found, documents)
+
+    def _with_stages(self, invoice_id: int, repeats: Repeats, *, paced: bool) -> Flow[Invoice | BitrixError]:
+        found = yield from self._item(invoice_id, repeats, paced=paced)
+        if isinstance(found, BitrixError) or found.status_id not in self.stages.open_ids:
+            return found
+        # After the invoice: two robots in a row leave no trace in it, however soon after the payment it is read.
+        last = yield from stage_history.last_paid(invoice_id, self.stages, repeats, paced=paced)
+        return last if isinstance(last, BitrixError) else self.with_history(found, last)
+
+    def _item(self, invoice_id: int, repeats: Repeats, *, paced: bool) -> Flow[Invoice | BitrixError]:
         arguments = {"entityTypeId": SMART_INVOICE, "id": invoice_id}
         request = Request("crm.item.get", arguments, write=False, paced=paced)
         outcome = yield from attempt(request, repeats)
         if isinstance(outcome, RequestError) and outcome.code == "NOT_FOUND":
             # docs: crm.item.get. The type is there, as its stages are; so it is the invoice that is not.
             return RequestError(INVOICE_GONE, f"invoice_id={invoice_id} is not there any more", method=request.method)
-        if isinstance(outcome, BitrixError):
-            return outcome
-        found = self._of(outcome, invoice_id)
-        if isinstance(found, BitrixError) or not self._by_payment:
-            return found
-        documents = yield from payment_documents.look(invoice_id)
-        return documents if isinstance(documents, BitrixError) else self._by_document(found, documents)
+        return outcome if isinstance(outcome, BitrixError) else self._of(outcome, invoice_id)
 
     def _of(self, response: Response, invoice_id: int) -> Invoice | BitrixError:
         item = response.result.get("item") if isinstance(response.result, dict) else None

@@ -86,6 +86,11 @@ class Stages:
         return [each for each in self.by_id if not self.is_paid(each) and not self.is_lost(each)]
 
     @property
+    def paid_ids(self) -> list[str]:
+        """The stages that mean paid."""
+        return [each for each in self.by_id if self.is_paid(each)]
+
+    @property
     def ended_ids(self) -> list[str]:
         """The stages in which it does not."""
         return [each for each in self.by_id if self.is_paid(each) or self.is_lost(each)]

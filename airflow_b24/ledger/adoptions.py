@@ -100,15 +100,19 @@ def suspend(store: Store, portal_id: int, patience: Patience) -> int:
 
 
 def _goes_on_by_itself() -> ColumnElement[bool]:
-    under_way = settlement.c.state.in_([State.READY, State.SENDING, State.UNKNOWN])
+    under_way = settlement.c.state.in_([State.COLLECTING, State.READY, State.SENDING, State.UNKNOWN])
     return or_(under_way, and_(settlement.c.state == State.REVIEW, settlement.c.reason.in_(PASSING)))
 
 
 def _suspend(connection: Connection, settlement_id: int, patience: Patience) -> bool:
     found = locked(connection, settlement_id)
-    if found["state"] in {State.PAID, State.RELEASED, State.COLLECTING}:
+    if found["state"] in {State.PAID, State.RELEASED}:
         return False
     fence, quiet_time = found["fence"] + 1, quiet.begin(connection, patience.quiet_s)
+    if found["state"] == State.COLLECTING:
+        # The other ledger may have moved it to the stage of parts.
+        write(connection, settlement_id, {"fence": fence, **quiet_time})
+        return False
     write(connection, settlement_id, {"state": State.REVIEW, "reason": RESTORED, "fence": fence, **quiet_time})
     told = {"state": found["state"], "fence": fence, "evidence": {"reason": RESTORED}}
     events.append(connection, settlement_id, State.REVIEW, at=utc_now(connection), **told)

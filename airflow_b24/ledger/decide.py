@@ -22,18 +22,22 @@ MARK: Final[Mapping[Kind, str]] = {"legacy": "PAY_SYSTEM_ID", "smart": "movedTim
 def before_sending(row: Row, seen: Seen, now: datetime, beside: Mapping[Key, Fact] | None = None) -> Decision:
     """Decide on a fresh read taken after the claim; `now` is the ledger's time, `beside` its siblings' invoices."""
     seen = as_sent(row, seen)
+    if row.partial_may_land and row.state is State.READY:
+        # It would un-pay what is paid by then, whoever paid it.
+        return Decision(State.READY, evidence=_shown(seen))
     if row.state is State.UNKNOWN:
         return _resolve(row, seen, now)
     if seen.paid:
         return _paid_by_others(row, seen)
-    if hindered := _obstacle(row, seen) or _sibling_obstacle(row, beside or {}):
-        return hindered
-    return Decision(State.READY if row.partial_may_land else State.SENDING, evidence=_shown(seen))
+    return (
+        _obstacle(row, seen) or _sibling_obstacle(row, beside or {}) or Decision(State.SENDING, evidence=_shown(seen))
+    )
 
 
 def may_be_partial(row: Row, seen: Seen) -> bool:
     """Say whether an invoice may be moved to where it waits for the rest of its money: it is as it was matched, unpaid."""
-    waits = row.state is State.COLLECTING and row.allocated > 0 and not row.partial_may_land
+    # What was answered once is not asked for again: people may have moved it on since.
+    waits = row.state is State.COLLECTING and row.allocated > 0 and not row.partial_may_land and not row.answered
     return waits and not seen.paid and _obstacle(row, seen) is None
 
 
@@ -73,23 +77,24 @@ def reviewed(row: Row, seen: Seen, beside: Mapping[Key, Fact] | None = None) -> 
 def as_sent(row: Row, seen: Seen) -> Seen:
     """The invoice as it stands to this settlement: one that a robot moved on out of paid is paid, if we sent for it.
 
-    For any other a person must look: nothing proves that it was not taken back.
+    It must have come to paid since. For any other a person must look: nothing proves that it was not taken back. What a
+    person has called paid, filed as it is, stays so.
     """
-    return replace(seen, paid=True, lacks=None) if seen.moved_on and row.sends else seen
+    is_ours = seen.moved_on and row.sends > 0 and _was_paid_since(row, seen)
+    is_filed = row.reason == CONFIRMED and _is_told(row, seen)
+    return replace(seen, paid=True, lacks=None) if is_ours or is_filed else seen
 
 
 def is_overtaken(row: Row, seen: Seen) -> bool:
     """Say whether the invoice is settled otherwise, or another, while its parts wait for the rest."""
-    was_paid = seen.paid or seen.lacks == MOVED_ON or _was_moved_between(row, seen)
+    was_paid = seen.paid or seen.lacks == MOVED_ON
     return was_paid or seen.cancelled or _is_another(row, seen) or not _same_money(row, seen)
 
 
-def _was_moved_between(row: Row, seen: Seen) -> bool:
-    """Say whether it came to the stage of parts from another one than we had seen it in: perhaps paid, by then."""
-    was, now = row.snapshot or {}, seen.marks or {}
-    stage = now.get("stageId", "")
-    is_there = row.pay_system != "" and row.pay_system.endswith(f":{stage}")
-    return is_there and bool(was) and now.get("previousStageId") not in {was.get("stageId"), stage}
+def _was_paid_since(row: Row, seen: Seen) -> bool:
+    """Say whether it came to a stage that means paid since it was looked at before our last move of it."""
+    before = (row.snapshot or {}).get("paidBefore", "")
+    return row.snapshot is not None and (seen.marks or {}).get("paidBefore", "") != before
 
 
 def _shows_our_call(row: Row, seen: Seen) -> bool:
@@ -117,10 +122,11 @@ def retried(row: Row, seen: Seen, beside: Mapping[Key, Fact] | None = None) -> D
 
 
 def confirmed(row: Row, seen: Seen) -> Decision:
-    """What a person's word makes of a review whose invoice is paid: `paid`, or why it cannot be."""
+    """What a person's word makes of a review whose invoice is paid, or filed since: `paid`, or why it cannot be."""
     if not _same_money(row, seen):
         return Decision(State.REVIEW, reason="paid_other_amount", evidence=_shown(seen))
-    return Decision(State.PAID, how="by_hand", reason=CONFIRMED, in_flight=False, evidence=_shown(seen))
+    told = Decision(State.PAID, how="by_hand", reason=CONFIRMED, in_flight=False, is_told=True)
+    return replace(told, evidence=_shown(seen))
 
 
 def _resolve(row: Row, seen: Seen, now: datetime) -> Decision:

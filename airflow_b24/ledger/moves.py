@@ -120,22 +120,18 @@ def begin_partial(store: Store, row: Row, patience: Patience, stage: str, marks:
             return None
         fence, now = found["fence"] + 1, utc_now(connection)
         events.append_all(connection, [Event(row.id, "partial", State.COLLECTING, fence, now, {"stage": stage})])
-        changes = {
-            **quiet.begin(connection, patience.quiet_s),
-            "fence": fence,
-            "pay_system": stage,
-            "snapshot": dict(marks),
-        }
+        looked = {"fence": fence, "pay_system": stage, "snapshot": dict(marks), "answered": False}
+        changes = {**quiet.begin(connection, patience.quiet_s), **looked}
         write_all(connection, {row.id: changes})
         return rows_of(connection, [{**found, **changes}])[0]
 
 
-def end_partial(store: Store, row: Row, *, again: bool, overtaken: bool) -> None:
-    """End that quiet time: the portal has answered. `again`: the same move may be made another time."""
+def end_partial(store: Store, row: Row, *, ran: bool, again: bool = False, overtaken: bool = False) -> None:
+    """Write what the portal answered to that move. What was refused ends the quiet time; `again`: it may be repeated."""
     with store.transaction() as connection:
         found = locked_all(connection, [row.id])[row.id]
         if overtaken and found["state"] == State.COLLECTING:
             cases.notice(connection, row.id, cases.OVERTAKEN, {"invoice_id": row.invoice_id})
         if found["fence"] == row.fence:
-            pay_system = "" if again else row.pay_system
-            write_all(connection, {row.id: {"quiet_until": None, "quiet_clock": None, "pay_system": pay_system}})
+            over = {} if ran else {"quiet_until": None, "quiet_clock": None}
+            write_all(connection, {row.id: {**over, "answered": not again}})

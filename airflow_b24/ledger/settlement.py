@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from airflow_b24.ledger.decide import after_sending, before_sending
-from airflow_b24.ledger.facts import Answered, Decision, Fact, Key, Refused, Row, Seen, Unknown
+from airflow_b24.ledger.facts import Answered, Decision, Fact, Key, Kind, Refused, Row, Seen, Unknown
 from airflow_b24.ledger.states import State
 
 
@@ -126,13 +126,19 @@ class Settled:
 Conversation: TypeAlias = Generator[Effect, Any, Settled]
 Attempted: TypeAlias = tuple[Row, Refused | Unknown | None]
 
-READ_THEN_PAY_THEN_READ = 3
+# How many requests reading an invoice takes: a smart one is read together with its history, or its documents.
+READ_TAKES: Mapping[Kind, int] = {"legacy": 1, "smart": 2, "payment": 1}
 
 
-def settle(settlement_id: int, patience: Patience) -> Conversation:
+def requests_of(kind: Kind) -> int:
+    """How many requests it takes to read an invoice, pay it, and read it again."""
+    return 2 * READ_TAKES[kind] + 1
+
+
+def settle(settlement_id: int, patience: Patience, kind: Kind = "legacy") -> Conversation:
     """Bring one settlement as far as it can go now; repeating it at any time, in any number, is safe by its id."""
     for left in reversed(range(patience.rounds)):
-        yield Reserve(READ_THEN_PAY_THEN_READ)
+        yield Reserve(requests_of(kind))
         row: Row = yield Claim(settlement_id)
         if row.state not in {State.READY, State.UNKNOWN}:
             return _report(row)
@@ -150,7 +156,7 @@ def _attempt(row: Row, patience: Patience) -> Generator[Effect, Any, Attempted]:
     """One claim's worth of work: the row afterwards, and the refusal or silence that calls for another claim."""
     beside = tuple(sibling.key for sibling in row.unread_siblings) if row.state is State.READY else ()
     if beside:
-        yield Reserve(len(beside))
+        yield Reserve(sum(READ_TAKES[each] for each, _ in beside))
     read: Exchanged = yield Exchange(row, pay=False, beside=beside)
     unread = next((fact for fact in (read.seen, *read.beside.values()) if not isinstance(fact, Seen)), None)
     if unread is not None:

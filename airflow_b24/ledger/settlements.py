@@ -116,13 +116,14 @@ def ended_since(store: Store, portal_id: int, ago: timedelta) -> list[Row]:
         return _rows(connection, query)
 
 
-def collecting(store: Store, portal_id: int, kind: Kind) -> list[Row]:
-    """The settlements whose parts wait for the rest of their money, oldest first."""
+def collecting(store: Store, portal_id: int, kind: Kind, limit: int) -> list[Row]:
+    """The settlements whose parts wait for the rest of their money, at most `limit`, those first that changed last."""
     with store.snapshot() as connection:
         query = select(settlement).where(
             settlement.c.portal_id == portal_id, settlement.c.kind == kind, settlement.c.state == State.COLLECTING
         )
-        return _rows(connection, query)
+        latest = query.order_by(settlement.c.updated_at.desc(), settlement.c.id).limit(limit)
+        return rows_of(connection, [dict(each) for each in connection.execute(latest).mappings()])
 
 
 def _rows(connection: Connection, query: Select[Any]) -> list[Row]:

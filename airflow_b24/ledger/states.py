@@ -42,7 +42,7 @@ ADOPTED = "adopted"
 CONFIRMED = "confirmed"
 # It was under way in a ledger of which this one is a copy: that one may have sent it.
 RESTORED = "restored"
-# It came straight out of a stage that means paid: taken back, or moved on by a robot.
+# It was in a stage that means paid and is in none: taken back, or moved on by a robot.
 MOVED_ON = "moved_on_from_paid"
 # Reviews that end by themselves when the invoice is again what the payment was matched with. Not among them: what a
 # person has undone, and what the portal, our own call or a copy left in doubt.
@@ -54,10 +54,8 @@ PASSING = frozenset(
         "held",
         "invoice_changed",
         "invoice_not_found",
-        MOVED_ON,
         "no_payment_document",
         "sibling_changed",
-        "stage_says_paid",
     }
 )
 
@@ -72,7 +70,7 @@ REASONS: Mapping[str, str] = {
     "invoice_not_found": "The portal did not know the invoice when it was asked.",
     "landed_then_changed": "Our call may have landed and somebody changed the invoice since.",
     "may_have_landed": "Our call may have landed, and a payment that is taken back keeps no trace: look, then retry.",
-    MOVED_ON: "The invoice had come straight out of a stage of success: was it taken back (then retry), or moved on?",
+    MOVED_ON: "The invoice had been in a stage of success: taken back (then retry), or filed (then confirm)?",
     "no_payment_document": "The invoice had not exactly one payment document of its whole sum: add or correct it.",
     "paid_other_amount": "The invoice was paid, but for another amount or currency than expected.",
     "portal_refused": "The portal refused to pay the invoice.",

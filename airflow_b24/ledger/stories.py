@@ -17,7 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, RowMapping, select
 
 from airflow_b24.ledger.schema import dismissal, event, settlement
-from airflow_b24.ledger.states import ADOPTED, TRANSITIONS, State
+from airflow_b24.ledger.states import ADOPTED, CONFIRMED, MOVED_ON, TRANSITIONS, State
 from airflow_b24.ledger.violation import Violation
 
 FIRST: Final = frozenset({State.COLLECTING, State.READY, State.PAID})
@@ -132,7 +132,9 @@ def _proof(told: Sequence[RowMapping]) -> Iterator[tuple[str, str]]:
 
 
 def _seen(now: RowMapping, evidence: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    if evidence.get("paid") is not True:
+    # Filed by a robot, it was paid, as a person told.
+    is_filed = now["now_reason"] == CONFIRMED and evidence.get("lacks") == MOVED_ON
+    if evidence.get("paid") is not True and not is_filed:
         yield "I3", "it is paid, but no read-back said so"
         return
     shown, expected = (evidence.get("amount"), evidence.get("currency")), (now["now_expected"], now["now_currency"])

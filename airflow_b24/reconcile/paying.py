@@ -66,9 +66,9 @@ class ByPartialStage:
     stages: Stages
 
     def through(self, marks: Mapping[str, str]) -> str:
-        """Return the stage; empty when people wish for none in this funnel, or it is there already."""
+        """Return the stage; empty when people wish for none in this funnel."""
         wished = self.stages.partial_stage(int(marks["categoryId"]))
-        return "" if wished in {None, marks["stageId"]} else f"{STAGE}{wished}"
+        return f"{STAGE}{wished}" if wished else ""
 
     def order(self, row: Row) -> Order:
         """Return the move."""

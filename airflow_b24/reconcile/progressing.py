@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from airflow_b24.bitrix.errors import BitrixError, ResponseError
+from airflow_b24.bitrix.errors import AuthError, BitrixError, RefusedError, ResponseError
 from airflow_b24.bitrix.flows import call
 from airflow_b24.bitrix.stages import SMART_INVOICE
 from airflow_b24.ledger import settlements, statuses
@@ -20,30 +20,30 @@ from airflow_b24.reconcile.paying import ByPartialStage
 
 # Only while parts wait for the rest, or once our call has paid it; in between the settlement alone writes.
 WRITABLE: Final = frozenset({State.COLLECTING, State.PAID})
+# Each takes some requests, which the payments of this run want too.
+AT_ONCE: Final = 50
 
 
 def show_parts(desk: Desk) -> int:
     """Show the progress of every smart invoice that waits for the rest of its money. Returns how many were changed.
 
-    One that cannot be shown stops no other. Raises the first one's BitrixError at the end. Repeating is safe.
+    At most AT_ONCE, those first that changed last. One that cannot be shown stops no other, unless the portal is closed to
+    all. Raises the first one's BitrixError at the end. Repeating is safe.
     """
     if not desk.wishes.fields and not desk.wishes.partial_stage:
         return 0
-    troubles: list[BitrixError] = []
-    rows = settlements.collecting(desk.store, desk.portal_id, "smart")
-    changed = sum(_show(desk, row, troubles) for row in rows)
+    changed, troubles = 0, list[BitrixError]()
+    for row in settlements.collecting(desk.store, desk.portal_id, "smart", AT_ONCE):
+        for show in (show_progress, show_stage):
+            try:
+                changed += show(desk, row)
+            except (AuthError, RefusedError):
+                # Payments come first: what is asked for in vain, or out of pace, holds them up.
+                raise
+            except BitrixError as error:
+                troubles.append(error)
     for trouble in troubles:
         raise trouble
-    return changed
-
-
-def _show(desk: Desk, row: Row, troubles: list[BitrixError]) -> bool:
-    changed = False
-    for show in (show_progress, show_stage):
-        try:
-            changed |= show(desk, row)
-        except BitrixError as error:
-            troubles.append(error)
     return changed
 
 
@@ -53,7 +53,7 @@ def show_stage(desk: Desk, row: Row) -> bool:
     Raises BitrixError, LedgerError. Repeating is safe: what people move on from there is left where it is, and nothing
     is paid while a move may still land.
     """
-    if not desk.wishes.partial_stage:
+    if not desk.wishes.partial_stage or row.answered or row.partial_may_land:
         return False
     told = settling.drive(show_partial(row.id), desk, ByPartialStage(desk.invoices.smart.stages))
     if isinstance(told, bool):

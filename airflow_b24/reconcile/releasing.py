@@ -8,7 +8,7 @@ from airflow_b24.bitrix.errors import INVOICE_GONE, RequestError
 from airflow_b24.ledger import cases, moves, releases, settlements
 from airflow_b24.ledger.decide import as_sent, bears_our_mark, confirmed, retried
 from airflow_b24.ledger.facts import Decision, Fact, Key, Refused, Row, Seen
-from airflow_b24.ledger.states import REASONS, State
+from airflow_b24.ledger.states import MOVED_ON, REASONS, State
 from airflow_b24.reconcile.desk import Desk
 from airflow_b24.reconcile.translating import seen
 
@@ -53,7 +53,7 @@ def confirm(desk: Desk, settlement_id: int, shown: Row | None = None) -> Row:
     if row.hold is not None:
         raise ValueError(f"SETTLEMENT_ID: {REASONS['held']} Look at `airflow b24 ledger accept` first")
     now = _now(desk, row)
-    if not now.paid:
+    if not now.paid and now.lacks != MOVED_ON:
         raise ValueError(f"SETTLEMENT_ID: invoice {row.invoice_number} is not paid; there is nothing to confirm")
     return _moved(desk, row, confirmed(row, now))
 

@@ -29,7 +29,7 @@ from airflow_b24.ledger.settlement import (
 )
 from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.desk import Desk, PaySystem
-from airflow_b24.reconcile.paying import Way, check_way, way_of
+from airflow_b24.reconcile.paying import STAGE, Way, check_way, way_of
 from airflow_b24.reconcile.translating import answer, fact, price, seen
 
 Ended = TypeVar("Ended")
@@ -83,7 +83,7 @@ def _invoice(desk: Desk, kind: Kind, invoice_id: int) -> Invoice:
 
 def _settle(desk: Desk, row: Row, pay_system: PaySystem | None) -> Settled:
     _same_portal(desk, row)
-    return drive(settle(row.id, desk.patience), desk, way_of(desk, row, pay_system))
+    return drive(settle(row.id, desk.patience, row.kind), desk, way_of(desk, row, pay_system))
 
 
 def drive(conversation: Generator[PartialEffect, Any, Ended], desk: Desk, way: Way) -> Ended:
@@ -138,16 +138,20 @@ def _commit(desk: Desk, effect: Commit, way: Way) -> Committed:
 def _partial(desk: Desk, effect: BeginPartial | EndPartial, way: Way) -> Committed | None:
     if isinstance(effect, BeginPartial):
         return _begin_partial(desk, effect, way)
-    moves.end_partial(desk.store, effect.row, again=effect.again, overtaken=effect.overtaken)
+    told = {"ran": effect.ran, "again": effect.again, "overtaken": effect.overtaken}
+    moves.end_partial(desk.store, effect.row, **told)
     return None
 
 
 def _begin_partial(desk: Desk, effect: BeginPartial, way: Way) -> Committed:
     began, row, marks = now_s(), effect.row, effect.seen.marks or {}
     stage = way.through(marks)
-    # What people have moved on since it was there is not moved back; what got no answer is tried again.
-    is_shown = stage == row.pay_system and row.quiet_until is None
-    if not stage or is_shown or began - effect.read_at > desk.patience.read_age_s:
+    if stage == f"{STAGE}{marks['stageId']}":
+        if stage == row.pay_system and not row.answered:
+            # It has landed, and its answer was lost.
+            moves.end_partial(desk.store, row, ran=True)
+        return Committed(None)
+    if not stage or began - effect.read_at > desk.patience.read_age_s:
         return Committed(None)
     begun = moves.begin_partial(desk.store, row, desk.patience, stage, marks)
     return Committed(begun, send_before=began + desk.patience.window_s)

@@ -100,7 +100,7 @@ def _smart_marks(invoice: Invoice) -> dict[str, str]:
         "opportunity": str(invoice.price),
         "categoryId": str(invoice.category_id),
         "stageId": invoice.status_id,
-        "previousStageId": invoice.previous_status_id,
+        "paidBefore": invoice.paid_before,
         "movedBy": str(invoice.moved_by or ""),
         # When it was marked paid, by its document or its stage.
         "movedTime": invoice.status_changed_at,

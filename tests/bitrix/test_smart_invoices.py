@@ -22,6 +22,12 @@ MEANING: dict[str, Semantics] = {"N": "process", "S": "process", "P": "success",
 STAGES = Stages({f"DT31_5:{code}": Stage(f"DT31_5:{code}", 5, code, means) for code, means in MEANING.items()})
 WE, ACCOUNTANT = 9, 2
 SMART = SmartInvoices(STAGES, WE)
+NEVER_PAID = Response({"items": []})
+
+
+def record(record_id: int, **changed: Any) -> dict[str, Any]:
+    """A record of the stage history."""
+    return {"ID": record_id, "OWNER_ID": 17, "STAGE_ID": "DT31_5:P"} | changed
 
 
 def item(**changed: Any) -> dict[str, Any]:
@@ -112,9 +118,52 @@ def test_an_amount_that_is_none_is_no_price(amount: object) -> None:
 
 
 def test_an_invoice_is_read_by_its_id_in_its_own_space(talk: Talk) -> None:
-    effects, invoice = talk(SMART.get_invoice(17), Response({"item": item()}))
+    effects, invoice = talk(SMART.get_invoice(17), Response({"item": item()}), NEVER_PAID)
     assert (effects[0].method, effects[0].arguments) == ("crm.item.get", {"entityTypeId": 31, "id": 17})
     assert (effects[0].write, effects[0].paced, invoice.id) == (False, True, 17)
+
+
+def test_its_history_is_read_after_it_while_it_is_open_and_of_the_stages_that_mean_paid(talk: Talk) -> None:
+    effects, _ = talk(SMART.look(17), Response({"item": item()}), NEVER_PAID)
+    assert [effect.method for effect in effects] == ["crm.item.get", "crm.stagehistory.list"]
+    assert effects[1].arguments == {
+        "entityTypeId": 31,
+        "order": {"ID": "DESC"},
+        "filter": {"OWNER_ID": 17, "STAGE_ID": ["DT31_5:P"]},
+        "select": ["ID", "OWNER_ID", "STAGE_ID"],
+    }
+    assert {effect.paced for effect in effects} == {False}
+
+
+HISTORIES: dict[str, tuple[Any, str, str | None]] = {
+    "never paid": (Response({"items": []}), "", None),
+    "paid, and moved on twice": (Response({"items": [record(9), record(7)]}), "9", "person"),
+    "conditions that the portal dropped": (
+        Response({"items": [record(8, OWNER_ID=18), record(9, STAGE_ID="X")]}),
+        "",
+        None,
+    ),
+    "a portal that keeps none": (RequestError("ERROR_METHOD_NOT_FOUND"), "", None),
+}
+
+
+@pytest.mark.parametrize(("told", "before", "moved_on"), HISTORIES.values(), ids=HISTORIES)
+def test_an_open_invoice_that_its_history_shows_as_paid_was_moved_on(
+    talk: Talk, told: Any, before: str, moved_on: str | None
+) -> None:
+    _, invoice = talk(SMART.look(17), Response({"item": item()}), told)
+    assert (invoice.paid_before, invoice.moved_on) == (before, moved_on)
+
+
+@pytest.mark.parametrize("told", [Response({"items": None}), Response([]), Response({"items": [{}]})])
+def test_a_history_that_cannot_be_read_is_no_answer(talk: Talk, told: Any) -> None:
+    assert isinstance(talk(SMART.look(17), Response({"item": item()}), told)[1], ResponseError)
+
+
+def test_without_a_history_the_invoice_itself_says_what_it_came_out_of(talk: Talk) -> None:
+    moved = item(previousStageId="DT31_5:P", movedBy=WE)
+    _, invoice = talk(SMART.look(17), Response({"item": moved}), RequestError("ERROR_METHOD_NOT_FOUND"))
+    assert (invoice.paid_before, invoice.moved_on) == ("2026-11-20T10:00:00+03:00", "robot")
 
 
 @pytest.mark.parametrize("result", [{"item": item(id=18)}, {"item": {}}, {"item": None}, {}, [], None, True])
@@ -131,6 +180,7 @@ def test_a_deleted_invoice_is_told_from_a_missing_right(talk: Talk) -> None:
     with pytest.raises(RequestError, match="invoice_id=17 is not there any more"):
         talk(SMART.get_invoice(17), RequestError("NOT_FOUND"))
     denied = AuthError("ACCESS_DENIED")
+    assert talk(SMART.look(17), Response({"item": item()}), denied)[1] is denied
     assert talk(SMART.look(17), denied)[1] is denied
 
 
@@ -188,7 +238,7 @@ def test_marking_paid_moves_the_stage_once_and_reads_the_same_invoice_back(talk:
     arguments = {"entityTypeId": 31, "id": 17, "fields": {"stageId": "DT31_5:P"}}
     assert (effects[0].method, effects[0].arguments) == ("crm.item.update", arguments)
     assert (effects[0].write, effects[0].paced, effects[0].send_before) == (True, False, 7.5)
-    assert (effects[1].method, effects[1].paced) == ("crm.item.get", False)
+    assert [(effect.method, effect.paced) for effect in effects[1:]] == [("crm.item.get", False)]
     assert done.pays == {InvoiceKey("smart", 17): True}
     assert done.reads[InvoiceKey("smart", 17)].paid_by_us
 

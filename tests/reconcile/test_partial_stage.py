@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from airflow_b24.bitrix.errors import BitrixError, UnknownOutcomeError
+from airflow_b24.bitrix.errors import AuthError, BitrixError, UnknownOutcomeError
 from airflow_b24.bitrix.stages import Wishes
 from airflow_b24.ledger import cases, moves, settlements
+from airflow_b24.ledger.checking import check
 from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.progressing import show_parts
-from airflow_b24.reconcile.releasing import release
+from airflow_b24.reconcile.releasing import confirm, release
 from airflow_b24.reconcile.settling import settle_matched
 from airflow_b24.reconcile.sweeping import sweep
+from airflow_b24.sandbox.faults import Rule
 from airflow_b24.sandbox.funnel import Funnel, Stage
 from airflow_b24.sandbox.seed import ACCOUNTANT
 
@@ -60,9 +62,12 @@ def moved_to_parts(office: Any) -> int:
 
 def test_an_invoice_with_parts_is_moved_once_and_paid_from_there(parts: Any) -> None:
     assert show_parts(parts.desk) == 1
-    assert (stage(parts), row(parts).quiet_until) == (PARTS, None)
+    assert (stage(parts), row(parts).answered) == (PARTS, True)
     assert show_parts(parts.desk) == 0
     receive(parts, "id:2", 10000)
+    # A copy of the move may be on its way, whoever has answered.
+    assert parts.due() == {}
+    parts.let_the_quiet_time_pass()
     settled = settle_matched(parts.desk, parts.due()[2], 2, None)
     assert (settled.row.state, settled.row.how, stage(parts)) == (State.PAID, "sent", "DT31_5:P")
     assert show_parts(parts.desk) == 0
@@ -124,7 +129,7 @@ def test_a_refusal_ends_the_quiet_time_at_once_and_is_told(parts: Any) -> None:
     parts.fault("refused", method=UPDATE, times=9)
     with pytest.raises(BitrixError):
         show_parts(parts.desk)
-    assert (row(parts).quiet_until, row(parts).pay_system) == (None, "")
+    assert (row(parts).quiet_until, row(parts).answered) == (None, False)
     parts.state.faults.rules.clear()
     assert (show_parts(parts.desk), stage(parts)) == (1, PARTS)
 
@@ -156,8 +161,43 @@ def test_an_invoice_that_a_person_pays_just_before_our_move_becomes_a_case_at_on
     assert (stage(parts), kinds_of_cases(parts)) == (PARTS, [cases.OVERTAKEN])
 
 
-def test_one_whose_answer_was_lost_is_found_by_the_sweep(parts: Any) -> None:
-    parts.moves(2, "DT31_5:P")
-    parts.moves(2, PARTS)
+@pytest.mark.parametrize("filed", [(), ("DT31_5:S",)])
+def test_one_whose_answer_was_lost_is_found_by_the_sweep_wherever_it_had_been_filed(
+    parts: Any, filed: tuple[str, ...]
+) -> None:
+    for each in ("DT31_5:P", *filed, PARTS):
+        parts.moves(2, each)
     assert sweep(parts.desk)["overtaken"] == 1
     assert show_parts(parts.desk) == 0
+
+
+def test_once_the_rest_has_come_a_person_is_asked_about_what_had_been_paid_in_between(parts: Any) -> None:
+    for each in ("DT31_5:P", PARTS, "DT31_5:S"):
+        parts.moves(2, each)
+    receive(parts, "id:2", 10000)
+    settled = settle_matched(parts.desk, parts.due()[2], 2, None)
+    assert (settled.row.state, settled.row.reason) == (State.REVIEW, "moved_on_from_paid")
+    confirmed = confirm(parts.desk, settled.row.id)
+    assert (confirmed.state, confirmed.how, sweep(parts.desk)["reversed"]) == (State.PAID, "by_hand", 0)
+    assert [each for each in check(parts.store).violations if each.rule == "I3"] == []
+
+
+def test_a_move_that_landed_unheard_of_is_not_made_again(parts: Any) -> None:
+    parts.fault("lost_after", method=UPDATE)
+    with pytest.raises(UnknownOutcomeError):
+        show_parts(parts.desk)
+    parts.let_the_quiet_time_pass()
+    assert (show_parts(parts.desk), row(parts).answered) == (0, True)
+    parts.moves(2, "DT31_5:S")
+    assert (show_parts(parts.desk), stage(parts), moved_to_parts(parts)) == (0, "DT31_5:S", 1)
+
+
+def test_a_portal_out_of_reach_is_asked_for_one_invoice_alone(parts: Any) -> None:
+    parts.smart_bill(3)
+    parts.receive(3, key="id:9", amount=1800)
+    parts.match()
+    parts.state.faults.rules.append(Rule("error", "*", times=99, status=401, code="INVALID_CREDENTIALS"))
+    asked = len(parts.state.journal)
+    with pytest.raises(AuthError):
+        show_parts(parts.desk)
+    assert len(parts.state.journal) == asked + 1

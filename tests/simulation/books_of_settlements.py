@@ -59,21 +59,31 @@ class SettlementBooks(Books):
             return None
         self.append(row.id, "partial", State.COLLECTING, row.fence + 1)
         quiet_until = self.now + timedelta(seconds=patience.quiet_s)
-        self.set(found, {"quiet_until": quiet_until, "fence": row.fence + 1, "pay_system": stage, "snapshot": marks})
+        self.set(
+            found,
+            {
+                "quiet_until": quiet_until,
+                "fence": row.fence + 1,
+                "pay_system": stage,
+                "snapshot": marks,
+                "answered": False,
+            },
+        )
         self._commit()
         return self.row_of(found)
 
-    def end_partial(self, row: Row, *, again: bool, overtaken: bool) -> None:
+    def end_partial(self, row: Row, *, ran: bool, again: bool = False, overtaken: bool = False) -> None:
         found = self.locked(row.id)
         if overtaken and found["state"] == State.COLLECTING:
             self.notice(row.id, "overtaken")
         if found["fence"] == row.fence:
-            self.set(found, {"quiet_until": None, "pay_system": "" if again else row.pay_system})
+            self.set(found, {"answered": not again} if ran else {"answered": not again, "quiet_until": None})
         self._commit()
 
-    def collecting(self, portal_id: int, kind: str) -> list[Row]:
-        rows = self.settlement.values()
-        return [self.row_of(row) for row in rows if (row["state"], row["kind"]) == ("collecting", kind)]
+    def collecting(self, portal_id: int, kind: str, limit: int) -> list[Row]:
+        rows = [row for row in self.settlement.values() if (row["state"], row["kind"]) == ("collecting", kind)]
+        rows.sort(key=lambda row: (-row["updated_at"].timestamp(), row["id"]))
+        return [self.row_of(row) for row in rows[:limit]]
 
     def is_held(self, found: dict[str, Any]) -> bool:
         return bool(found["hold"])

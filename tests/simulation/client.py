@@ -15,7 +15,7 @@ from airflow_b24.bitrix.stages import Stages
 from airflow_b24.sandbox.wire import RestError
 from tests.simulation.history import Read
 from tests.simulation.portal import Row, Version
-from tests.simulation.sides import GETS, LISTS, asked_for
+from tests.simulation.sides import GETS, HISTORY, LISTS, asked_for, last_paid
 from tests.simulation.wire import Crash, Wire
 
 REQUISITES: dict[tuple[str, tuple[int, ...]], Any] = {}
@@ -71,7 +71,7 @@ class Client:
             kind = "smart" if isinstance(lister, SmartInvoices) else "legacy"
             found = [each for each in portal.listed(kind, of) if each.truth.invoice[1] in set(local["ids"])]
             self._note(found)
-            return [lister._parse(each.row) if lister else parsed(each.row) for each in found]
+            return [self._remembered(lister, each.row, of) if lister else parsed(each.row) for each in found]
         if lister.method == "crm.invoice.list":
             paid, since = lister.filter.get("=PAYED"), lister.filter.get(">=DATE_PAYED", "")
             rows = [each.row for each in portal.listed("legacy", of)]
@@ -83,6 +83,13 @@ class Client:
         return [
             lister.parse(row) for row in rows if row["movedTime"] >= moved and (not stages or row["stageId"] in stages)
         ]
+
+    def _remembered(self, lister: SmartInvoices, row: Row, of: float) -> Invoice:
+        """A smart invoice with what its stage history tells of it."""
+        invoice, stages = lister._parse(row), lister.stages
+        if invoice.status_id not in stages.open_ids:
+            return invoice
+        return lister.with_history(invoice, last_paid(invoice.id, stages.paid_ids, self.wire.portal.history_of(of)))
 
     def _settled(self, flow: Generator[Any, Any, Any], of: float) -> Any:
         place = (flow.__name__, flow.gi_frame.f_locals.get("wishes"))  # type: ignore[attr-defined]
@@ -126,6 +133,8 @@ class Client:
                 now = self.wire.timeline.now
                 self.wire.entries.append(Read(now, self.simulation.actor, key, now, of, version.truth.paid))
                 return Response(version.answer)
+        if request.method == HISTORY:
+            return Response(portal.stage_history(request.arguments, of).value)
         try:
             result = portal.call(request.method, request.arguments)
         except RestError as error:

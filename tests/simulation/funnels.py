@@ -21,9 +21,10 @@ def wishes(also_paid: tuple[str, ...], parts: tuple[str, ...]) -> Wishes:
     return Wishes(also_paid=also_paid, partial_stage=parts)
 
 
-def _funnel(funnel_id: int, name: str, robot: Robot | None = None) -> Funnel:
+def _funnel(funnel_id: int, name: str, robot: Robot | None = None, second: Robot | None = None) -> Funnel:
     prefix = f"DT31_{funnel_id}"
-    after = (Stage(f"{prefix}:DOCS", "Закрывающие документы", 120),) if robot else ()
+    after = (Stage(f"{prefix}:DOCS", "Закрывающие документы", 120, robot=second),) if robot else ()
+    after += (Stage(f"{prefix}:FILED", "В архиве", 121),) if second else ()
     stages = (
         Stage(f"{prefix}:N", "Новый", 100),
         Stage(f"{prefix}:S", "Отправлен", 110),
@@ -37,6 +38,12 @@ def _funnel(funnel_id: int, name: str, robot: Robot | None = None) -> Funnel:
 
 FUNNELS = {
     PLAIN: _funnel(PLAIN, "Общая"),
-    AS_NOBODY: _funnel(AS_NOBODY, "Проекты", Robot(f"DT31_{AS_NOBODY}:DOCS", by=NOBODY)),
+    # Two robots in a row: the invoice itself remembers but the last stage.
+    AS_NOBODY: _funnel(
+        AS_NOBODY,
+        "Проекты",
+        Robot(f"DT31_{AS_NOBODY}:DOCS", by=NOBODY),
+        Robot(f"DT31_{AS_NOBODY}:FILED", by=NOBODY),
+    ),
     AS_WHOEVER: _funnel(AS_WHOEVER, "Опт", Robot(AFTER_PAID)),
 }

@@ -15,7 +15,7 @@ from airflow_b24.sandbox.state import Turn
 from tests.simulation import sides
 from tests.simulation.history import Answered, Executed, History, Key, PartialMoved, Shown
 from tests.simulation.payers import Bill
-from tests.simulation.sides import GET_OF, PAYS, STATE, US, asked_for
+from tests.simulation.sides import GET_OF, HISTORY, PAYS, STATE, US, asked_for
 from tests.simulation.timeline import Timeline
 
 UNPAID = Rule("unpaid")
@@ -146,6 +146,20 @@ class Portal:
             self.history.entries.append(PartialMoved(self.timeline.now, *who, before.paid))
             self._remember(key, "us", "partial")
         return told
+
+    def history_of(self, of: float) -> int:
+        """How many records the stage history had at that moment."""
+        moment = self.begins + timedelta(seconds=of)
+        return sum(record.at <= moment for record in STATE.stage_history)
+
+    def stage_history(self, arguments: Mapping[str, Any], of: float) -> Result:
+        """What the stage history told at that moment."""
+        records = STATE.stage_history
+        STATE.stage_history = records[: self.history_of(of)]
+        try:
+            return METHODS[HISTORY].run(Turn(STATE, US, dict(arguments), self.now))
+        finally:
+            STATE.stage_history = records
 
     def truth(self, key: Key) -> Shown:
         """What is true of it now."""

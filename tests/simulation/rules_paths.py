@@ -178,6 +178,12 @@ def _is_attributed(story: Story, change: Changed, seen: Shown) -> bool:
     return seen.mover != "us" or change.how == "sent" or not was_sent
 
 
+def _was_paid_before(story: Story, change: Changed, looks: list[Shown]) -> bool:
+    """The history may be newer than the invoice that was read beside it."""
+    since = _claimed_at(story, change) - story.history.limits["lag_s"]
+    return any(each.moved_on or each.paid for each in story.between(change.invoice, since, change.at))
+
+
 def _lacks(story: Story, change: Changed, looks: list[Shown]) -> bool:
     return any(each.lacks for each in story.between(change.invoice, _claimed_at(story, change), change.at))
 
@@ -193,7 +199,7 @@ REASONS: dict[str, Callable[[Story, Changed, list[Shown]], bool]] = {
     "invoice_changed": _is_another,
     "invoice_not_found": lambda story, change, looks: any(each.gone for each in story.shown[change.invoice]),
     "landed_then_changed": _landed_then_changed,
-    "moved_on_from_paid": lambda _, change, looks: any(seen.moved_on for seen in looks),
+    "moved_on_from_paid": _was_paid_before,
     "paid_other_amount": lambda _, change, looks: any(
         seen.paid and (seen.price, seen.currency) != (change.expected, change.currency) for seen in looks
     ),

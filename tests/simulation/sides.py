@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -24,6 +24,7 @@ Methods = Mapping[str, tuple[str, str]]
 PAYS: Methods = {"sale.paysystem.pay.invoice": ("legacy", "INVOICE_ID"), "crm.item.update": ("smart", "id")}
 GETS: Methods = {"crm.invoice.get": ("legacy", "id"), "crm.item.get": ("smart", "id")}
 LISTS: Methods = {"crm.invoice.list": ("legacy", "ID"), "crm.item.list": ("smart", "id")}
+HISTORY = "crm.stagehistory.list"
 GET_OF = {kind: method for method, (kind, _) in GETS.items()}
 
 
@@ -45,6 +46,14 @@ def asked_for(methods: Methods, method: str, arguments: Mapping[str, Any]) -> Ke
     """The invoice that a call is about."""
     kind, name = methods[method]
     return kind, int(arguments[name])
+
+
+def last_paid(invoice_id: int, stages: Collection[str], records: int) -> str:
+    """The newest of the first `records` of the history with which the invoice came to one of these stages."""
+    for record in reversed(STATE.stage_history[:records]):
+        if record.owner_id == invoice_id and record.stage_id in stages:
+            return str(record.id)
+    return ""
 
 
 def is_partial(arguments: Mapping[str, Any]) -> bool:
@@ -159,7 +168,7 @@ def _smart_truth(invoice: SmartInvoice, also_paid: frozenset[str]) -> dict[str, 
     mover = MOVERS.get(invoice.moved_by or NOBODY, "person")
     cancelled = meant[invoice.stage_id] == FAILURE
     was_paid, stands = invoice.previous_stage_id in success, invoice.stage_id in success
-    on = was_paid and not stands and not cancelled
+    on = not stands and not cancelled and last_paid(invoice.id, success, len(STATE.stage_history)) != ""
     # Where parts wait for the rest nothing is paid, whoever moved it there.
     paid = stands or (on and mover != "person" and invoice.stage_id not in PARTS)
     ending = next(each for each in FUNNELS[invoice.category_id].stages if each.semantics == SUCCESS)

@@ -222,7 +222,7 @@ class Simulation:
         """What waits for the rest of its money is moved to where people look for it."""
         if not self.world.office.parts:
             return
-        for row in settlements.collecting(self.store, self.books.portal_id, "smart"):
+        for row in settlements.collecting(self.store, self.books.portal_id, "smart", 50):
             self.made += 1
             attempt = PartialAttempt(self, self.made, row.id)
             self.timeline.after(self.rng.random(), attempt.start)

@@ -11,7 +11,7 @@ from airflow_b24.bitrix.protocol import Lost, Request, Response, read, read_enve
 from airflow_b24.sandbox.wire import RestError
 from tests.simulation.history import Left, PartialLeft, Read
 from tests.simulation.portal import Portal
-from tests.simulation.sides import GETS, PAYS, asked_for, is_partial
+from tests.simulation.sides import GETS, HISTORY, PAYS, asked_for, is_partial
 from tests.simulation.worlds import Faults
 
 # What the product promises to wait for: no request runs later than the client's deadline and the longest server run.
@@ -186,6 +186,8 @@ class Wire:
             if version is not None:
                 return Response(version.answer), of, version.truth.paid
         try:
+            if request.method == HISTORY:
+                return Response(self.portal.stage_history(request.arguments, of).value), of, None
             result = self.portal.call(request.method, request.arguments)
         except RestError as error:
             return read_envelope(request, error.document(), status=error.status), of, None
