@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,9 @@ from airflow_b24.sandbox.wire import RestError
 
 LIMIT = 50
 _FORBIDDEN = frozenset({"batch", "download", "upload"})
-_REFERENCE = re.compile(r"\$(result|error|total|next|time)\[([^\[\]]*)\]((?:\[[^\[\]]*\])*)")
+# source-derived: a reference takes in everything up to the next space, and of that only the [keys] are looked at.
+_REFERENCE = re.compile(r"\$(result|error|total|next|time)(\S*)", re.ASCII | re.IGNORECASE)
+_KEY = re.compile(r"\[([^\]]+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +109,29 @@ def _record(outcomes: Outcomes, key: str, done: Done) -> None:
 
 
 def _substituted(value: Any, outcomes: Outcomes) -> Any:
+    # source-derived: names of arguments are not substituted: a query string leaves no [key] in them.
     if isinstance(value, dict):
-        return {_filled(key, outcomes): _substituted(child, outcomes) for key, child in value.items()}
+        return {name: _substituted(child, outcomes) for name, child in value.items()}
     if isinstance(value, list):
         return [_substituted(child, outcomes) for child in value]
     whole = _REFERENCE.fullmatch(value)
-    return _resolved(whole, outcomes) if whole else _filled(value, outcomes)
+    return _resolved(whole, outcomes) if whole else _REFERENCE.sub(lambda found: _inserted(found, outcomes), value)
 
 
-def _filled(text: str, outcomes: Outcomes) -> str:
-    return _REFERENCE.sub(lambda found: to_text(_resolved(found, outcomes)), text)
+def _inserted(found: re.Match[str], outcomes: Outcomes) -> str:
+    value = _resolved(found, outcomes)
+    # source-derived: amid other text only a text or a number is put in; for all else the reference stays as it is.
+    return to_text(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else found[0]
 
 
 def _resolved(found: re.Match[str], outcomes: Outcomes) -> Any:
-    value: Any = getattr(outcomes, found[1]).get(found[2])
-    for name in re.findall(r"\[([^\[\]]*)\]", found[3]):
-        children = dict(items(value))
-        # source-derived: a missing path is no error, the deepest value that exists is used.
-        if name not in children:
+    keys = _KEY.findall(found[2])
+    # source-derived: the names are found in any case, but what they hold in lower case only.
+    value: Any = getattr(outcomes, found[1], None) if keys else found[0]
+    for key in keys:
+        child = dict(items(value)).get(key)
+        # source-derived: a missing path is no error, the deepest value that exists is used, be it all results there are.
+        if child is None:
             break
-        value = children[name]
-    return value
+        value = child
+    return copy(value)

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from airflow_b24.sandbox import seed
+from airflow_b24.sandbox.listing import Result
+from airflow_b24.sandbox.methods import METHODS, Method
 from airflow_b24.sandbox.wire import Request
 
 PAY = "sale.paysystem.pay.invoice"
@@ -66,13 +68,47 @@ def test_a_missing_scope_has_an_empty_description_inside_a_batch(desk) -> None:
     assert given["result"]["b"]["ID"] == "2"
 
 
-def test_references_are_filled_and_a_missing_path_uses_the_deepest_value_there_is(desk) -> None:
-    find = "crm.invoice.list?filter[ACCOUNT_NUMBER]=2026/3&select[]=ID"
-    given = batch(desk, {"find": find, "pay": f"{PAY}?PAY_SYSTEM_ID=31&INVOICE_ID=$result[find][0][ID]"})
+FIND = "crm.invoice.list?filter[ACCOUNT_NUMBER]=2026/3&select[]=ID"
+
+
+def test_a_reference_pays_what_an_earlier_command_found(desk) -> None:
+    given = batch(desk, {"find": FIND, "pay": f"{PAY}?PAY_SYSTEM_ID=31&INVOICE_ID=$result[find][0][ID]"})
     assert given["result"]["pay"] is True
     assert desk.books(3)["paid"] is True
-    given = batch(desk, {"find": find, "pay": f"{PAY}?PAY_SYSTEM_ID=31&INVOICE_ID=$result[find][0][NOTHING][ID]"})
-    assert given["result_error"]["pay"]["error_description"] == "Invoice #Array not found"
+
+
+@pytest.mark.parametrize(
+    ("reference", "sent"),
+    [
+        ("$result[find][0][ID]", "3"),
+        ("$result[find][0][NOTHING][ID]", {"ID": "3"}),
+        ("$result[find][7][ID]", [{"ID": "3"}]),
+        ("$result[nobody][0][ID]", {"find": [{"ID": "3"}]}),
+        ("$error[find][error]", {"lost": {"error": "", "error_description": "Not found."}}),
+        ("$error[lost][error_description]", "Not found."),
+        ("$total[find]", 1),
+        ("$Total[find]", None),
+        ("$total", "$total"),
+        ("$cost[find]", "$cost[find]"),
+        ("No. $total[find]", "No. 1"),
+        ("No. $total[find], please", "No. 1 please"),
+        ("No. $result[find]", "No. $result[find]"),
+        ("$total[find] of $total[find]", "1 of 1"),
+    ],
+)
+def test_a_reference_becomes_what_the_portal_would_put_there(
+    desk, monkeypatch: pytest.MonkeyPatch, reference: str, sent: object
+) -> None:
+    seen: list[object] = []
+    spy = Method(lambda turn: Result(seen.append(turn.arguments["x"])))
+    monkeypatch.setitem(METHODS, "spy", spy)  # type: ignore[arg-type]
+    batch(desk, {"find": FIND, "lost": "crm.invoice.get?id=99", "spy": f"spy?x={reference}"})
+    assert seen == [sent]
+
+
+def test_a_reference_deep_in_an_argument_is_filled(desk) -> None:
+    given = batch(desk, {"find": FIND, "again": "crm.invoice.list?filter[@ID][]=$result[find][0][ID]&select[]=ID"})
+    assert given["result"]["again"] == [{"ID": "3"}]
 
 
 def test_one_batch_is_one_request_to_the_bucket(desk) -> None:
