@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from airflow_b24.sandbox import (
     companies,
@@ -31,6 +32,8 @@ class Method:
 
     run: Callable[[Turn], Result]
     scope: str = ""
+    # How long it takes is set by kind.
+    kind: Literal["read", "list", "write"] = "read"
     counts: bool = False
     alone: bool = False
 
@@ -82,36 +85,36 @@ METHODS: Mapping[str, Method] = {
     "server.time": Method(_server_time),
     "app.info": Method(_app_info),
     "crm.invoice.get": Method(invoices.get, "crm"),
-    "crm.invoice.list": Method(invoices.list_, "crm", counts=True),
-    "crm.invoice.add": Method(invoices.add, "crm"),
-    "crm.invoice.update": Method(invoices.update, "crm"),
-    "crm.invoice.status.list": Method(statuses.invoice_list, "crm"),
+    "crm.invoice.list": Method(invoices.list_, "crm", "list", counts=True),
+    "crm.invoice.add": Method(invoices.add, "crm", "write"),
+    "crm.invoice.update": Method(invoices.update, "crm", "write"),
+    "crm.invoice.status.list": Method(statuses.invoice_list, "crm", "list"),
     "crm.item.get": Method(smart_invoices.get, "crm"),
-    "crm.item.list": Method(smart_invoices.list_, "crm", counts=True),
-    "crm.item.add": Method(smart_invoices.add, "crm"),
-    "crm.item.update": Method(smart_invoices.update, "crm", alone=True),
+    "crm.item.list": Method(smart_invoices.list_, "crm", "list", counts=True),
+    "crm.item.add": Method(smart_invoices.add, "crm", "write"),
+    "crm.item.update": Method(smart_invoices.update, "crm", "write", alone=True),
     "crm.item.fields": Method(item_fields.fields, "crm"),
-    "crm.item.payment.list": Method(payment_documents.list_, "crm", alone=True),
+    "crm.item.payment.list": Method(payment_documents.list_, "crm", "list", alone=True),
     "crm.item.payment.get": Method(payment_documents.get, "crm", alone=True),
-    "crm.item.payment.add": Method(payment_documents.add, "crm", alone=True),
-    "crm.item.payment.pay": Method(payment_documents.pay, "crm", alone=True),
-    "crm.item.payment.unpay": Method(payment_documents.unpay, "crm", alone=True),
-    "crm.category.list": Method(funnels.list_, "crm"),
-    "crm.stagehistory.list": Method(stage_history.list_, "crm", counts=True),
-    "crm.timeline.comment.add": Method(timeline.add, "crm"),
-    "crm.timeline.comment.list": Method(timeline.list_, "crm", counts=True),
-    "crm.status.list": Method(statuses.list_, "crm"),
-    "crm.status.entity.types": Method(statuses.entity_types, "crm"),
-    "crm.company.list": Method(companies.companies, "crm", counts=True),
-    "crm.requisite.list": Method(companies.requisites, "crm", counts=True),
-    "crm.requisite.bankdetail.list": Method(companies.bank_details, "crm", counts=True),
-    "crm.paysystem.list": Method(paysystems.crm_list, "crm"),
-    "crm.persontype.list": Method(paysystems.person_types, "crm"),
-    "sale.paysystem.pay.invoice": Method(paysystems.pay_invoice, "pay_system"),
-    "sale.paysystem.pay.payment": Method(payment_documents.pay_payment, "pay_system"),
+    "crm.item.payment.add": Method(payment_documents.add, "crm", "write", alone=True),
+    "crm.item.payment.pay": Method(payment_documents.pay, "crm", "write", alone=True),
+    "crm.item.payment.unpay": Method(payment_documents.unpay, "crm", "write", alone=True),
+    "crm.category.list": Method(funnels.list_, "crm", "list"),
+    "crm.stagehistory.list": Method(stage_history.list_, "crm", "list", counts=True),
+    "crm.timeline.comment.add": Method(timeline.add, "crm", "write"),
+    "crm.timeline.comment.list": Method(timeline.list_, "crm", "list", counts=True),
+    "crm.status.list": Method(statuses.list_, "crm", "list"),
+    "crm.status.entity.types": Method(statuses.entity_types, "crm", "list"),
+    "crm.company.list": Method(companies.companies, "crm", "list", counts=True),
+    "crm.requisite.list": Method(companies.requisites, "crm", "list", counts=True),
+    "crm.requisite.bankdetail.list": Method(companies.bank_details, "crm", "list", counts=True),
+    "crm.paysystem.list": Method(paysystems.crm_list, "crm", "list"),
+    "crm.persontype.list": Method(paysystems.person_types, "crm", "list"),
+    "sale.paysystem.pay.invoice": Method(paysystems.pay_invoice, "pay_system", "write"),
+    "sale.paysystem.pay.payment": Method(payment_documents.pay_payment, "pay_system", "write"),
     "sale.paysystem.settings.invoice.get": Method(paysystems.invoice_settings, "pay_system"),
-    "sale.paysystem.list": Method(paysystems.list_, "pay_system"),
-    "sale.paysystem.add": Method(paysystems.add, "pay_system"),
-    "sale.paysystem.handler.list": Method(paysystems.handlers, "pay_system"),
-    "sale.paysystem.handler.add": Method(paysystems.add_handler, "pay_system"),
+    "sale.paysystem.list": Method(paysystems.list_, "pay_system", "list"),
+    "sale.paysystem.add": Method(paysystems.add, "pay_system", "write"),
+    "sale.paysystem.handler.list": Method(paysystems.handlers, "pay_system", "list"),
+    "sale.paysystem.handler.add": Method(paysystems.add_handler, "pay_system", "write"),
 }

@@ -10,7 +10,7 @@ from airflow_b24.sandbox.access import authenticate, check_scope
 from airflow_b24.sandbox.listing import Result
 from airflow_b24.sandbox.methods import METHODS, Method
 from airflow_b24.sandbox.php import either_case, to_int
-from airflow_b24.sandbox.state import Caller, JournalEntry, State, Turn
+from airflow_b24.sandbox.state import Caller, JournalEntry, Settings, State, Turn
 from airflow_b24.sandbox.wire import Answer, Call, Request, RestError, json_answer, read_call
 
 _CORS = {"access-control-allow-origin": "*"}
@@ -111,7 +111,7 @@ def _execute(visit: _Visit, caller: Caller, command: batch.Command, rule: faults
         raise RestError(429, "OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit.")
     faults.refuse(rule)
     result = method.run(Turn(state, caller, command.arguments, visit.now, rule))
-    seconds = _work_s(state, method, command) + _slowness(rule)
+    seconds = _work_s(state.settings, method, command) + _slowness(rule)
     visit.spent_s += seconds
     state.operating.add(caller.credential, command.method, visit.now, seconds)
     return result
@@ -121,9 +121,10 @@ def _slowness(rule: faults.Rule | None) -> float:
     return rule.seconds if rule and rule.kind == "slow" else 0.0
 
 
-def _work_s(state: State, method: Method, command: batch.Command) -> float:
+def _work_s(settings: Settings, method: Method, command: batch.Command) -> float:
+    works_s = {"read": settings.read_s, "list": settings.list_s, "write": settings.write_s}
     counted = method.counts and to_int(either_case(command.arguments, "start")) >= 0
-    return state.settings.work_s + (state.settings.count_s if counted else 0.0)
+    return works_s[method.kind] + (settings.count_s if counted else 0.0)
 
 
 def _time(visit: _Visit, caller: Caller, method: str, start: datetime, seconds: float) -> dict[str, object]:

@@ -115,8 +115,12 @@ class Settings:
     """Knobs of the sandbox; seconds are simulated server work, 0 means as fast as it goes."""
 
     rate_limit: bool = True
+    # A request takes its latency, each of its commands what its kind takes, and counting comes on top of a list.
     latency_s: float = 0.0
-    work_s: float = 0.0
+    read_s: float = 0.0
+    list_s: float = 0.0
+    # A pay, a move and whatever else changes something.
+    write_s: float = 0.0
     count_s: float = 0.0
     operating: bool = True
     integer_time: bool = False

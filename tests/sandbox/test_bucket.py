@@ -29,7 +29,7 @@ def test_all_credentials_share_the_bucket_of_the_portal(desk, admin_path: str) -
 
 
 def test_operating_time_is_summed_per_method_and_blocks_it_for_a_while(desk) -> None:
-    desk.control("POST", "settings", {"work_s": 0.5, "operating_limit_s": 1})
+    desk.control("POST", "settings", {"read_s": 0.5, "operating_limit_s": 1})
     assert [desk.call("profile")[0] for _ in range(3)] == [200, 200, 429]
     assert desk.call("scope")[0] == 200
     desk.now += timedelta(minutes=10)
@@ -38,5 +38,5 @@ def test_operating_time_is_summed_per_method_and_blocks_it_for_a_while(desk) -> 
 
 
 def test_short_calls_are_not_billed(desk) -> None:
-    desk.control("POST", "settings", {"work_s": 0.09})
+    desk.control("POST", "settings", {"read_s": 0.09})
     assert desk.call("profile")[1]["time"]["operating"] == 0

@@ -119,6 +119,6 @@ def test_settings_are_changed_and_all_shown(desk) -> None:
     [{"speed": 1}, {"latency_s": -1}, {"latency_s": True}, {"operating": 1}, {"language": "de"}, {"rate_burst": "9"}],
 )
 def test_a_setting_that_does_not_fit_changes_none(desk, document: dict[str, Any]) -> None:
-    status, given = desk.control("POST", "settings", {"work_s": 9, **document})
+    status, given = desk.control("POST", "settings", {"read_s": 9, **document})
     assert (status, given["error"].split(":")[0]) == (400, next(iter(document)))
-    assert desk.state.settings.work_s == 0
+    assert desk.state.settings.read_s == 0

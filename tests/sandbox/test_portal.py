@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from airflow_b24.sandbox import seed
+from airflow_b24.sandbox.methods import METHODS
 from airflow_b24.sandbox.wire import Request
 
 
@@ -51,11 +54,38 @@ def test_an_error_has_no_time(desk) -> None:
     assert set(desk.pay(99)[1]) == {"error", "error_description"}
 
 
-def test_latency_and_work_delay_the_answer_and_show_in_its_time(desk) -> None:
-    desk.control("POST", "settings", {"latency_s": 0.02, "work_s": 0.04, "count_s": 0.02})
-    counted, uncounted = desk.ask("crm.invoice.list"), desk.ask("crm.invoice.list", {"start": -1})
-    assert (counted.delay_s, uncounted.delay_s) == (pytest.approx(0.08), pytest.approx(0.06))
+@pytest.mark.parametrize(
+    ("method", "sent", "took_s"),
+    [
+        ("crm.invoice.get", {"id": 2}, 0.03),
+        ("crm.item.fields", {"entityTypeId": 31}, 0.03),
+        ("crm.invoice.list", {"start": -1}, 0.05),
+        ("crm.invoice.list", {}, 0.21),
+        ("crm.status.list", {}, 0.05),
+        ("sale.paysystem.pay.invoice", {"INVOICE_ID": 2, "PAY_SYSTEM_ID": 31}, 0.09),
+        ("crm.item.update", {"entityTypeId": 31, "id": 2, "fields": {"stageId": "DT31_5:P"}}, 0.09),
+        ("crm.item.payment.pay", {"id": 1}, 0.01),
+        ("batch", {"cmd": ["crm.invoice.get?id=2", "crm.invoice.list?start=-1", "crm.invoice.get?id=99"]}, 0.07),
+    ],
+)
+def test_a_request_takes_its_latency_and_what_the_kinds_of_its_commands_take(
+    smart, method: str, sent: dict[str, Any], took_s: float
+) -> None:
+    smart.control(
+        "POST", "settings", {"latency_s": 0.01, "read_s": 0.02, "list_s": 0.04, "write_s": 0.08, "count_s": 0.16}
+    )
+    assert smart.ask(method, sent).delay_s == pytest.approx(took_s)
+
+
+def test_what_a_request_took_shows_in_its_time(desk) -> None:
+    desk.control("POST", "settings", {"latency_s": 0.02, "write_s": 0.04})
     assert desk.pay(2)[1]["time"]["duration"] == pytest.approx(0.06, abs=1e-3)
+
+
+def test_every_method_that_changes_something_is_as_slow_as_a_writing() -> None:
+    changes = {"add", "update", "pay", "unpay", "invoice", "payment"}
+    written = {name for name, method in METHODS.items() if method.kind == "write"}
+    assert written == {name for name in METHODS if name.rsplit(".", 1)[-1] in changes}
 
 
 @pytest.mark.parametrize(
