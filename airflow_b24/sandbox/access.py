@@ -24,9 +24,9 @@ def authenticate(state: State, call: Call, now: datetime) -> Caller:
         return _by_token(state, call.token, now)
     if not call.login or not call.secret:
         raise RestError(401, "NO_AUTH_FOUND", "Wrong authorization data")
-    for hook in state.webhooks:
+    for number, hook in enumerate(state.webhooks):
         if (str(hook.user_id), hook.secret) == (call.login, call.secret):
-            return Caller(state.users[hook.user_id], hook.scopes, f"webhook of user {hook.user_id}")
+            return Caller(state.users[hook.user_id], hook.scopes, f"webhook {number}")
     raise RestError(401, "INVALID_CREDENTIALS", "Invalid request credentials")
 
 
@@ -36,7 +36,8 @@ def _by_token(state: State, value: str, now: datetime) -> Caller:
         raise RestError(401, "invalid_token", "Unable to get application by token")
     if token.expires_at <= now:
         raise RestError(401, "expired_token", "The access token provided has expired.")
-    return Caller(state.users[token.user_id], token.scopes, f"application of user {token.user_id}", application=True)
+    # source-derived: an application is one credential, whoever uses it.
+    return Caller(state.users[token.user_id], token.scopes, "application", application=True)
 
 
 def check_scope(caller: Caller, scope: str, *, in_batch: bool) -> None:

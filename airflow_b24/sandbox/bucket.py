@@ -1,12 +1,9 @@
-"""The portal's request limits: the leaky bucket in front of it, and operating time per method."""
+"""The leaky bucket in front of the portal, which limits how often it is asked."""
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-
-WINDOW = timedelta(minutes=10)
+from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(slots=True)
@@ -30,30 +27,3 @@ class Bucket:
             return False
         self._level, self._at = level + 1, now
         return True
-
-
-@dataclass(slots=True)
-class OperatingTime:
-    """Seconds of work of the last ten minutes, per credential and method."""
-
-    limit_s: float = 480.0
-    _spent: defaultdict[tuple[str, str], deque[tuple[datetime, float]]] = field(
-        default_factory=lambda: defaultdict(deque)
-    )
-
-    def spent_s(self, who: str, method: str, now: datetime) -> float:
-        """Seconds this credential has used of this method."""
-        entries = self._spent[who, method]
-        while entries and entries[0][0] <= now - WINDOW:
-            entries.popleft()
-        return sum(seconds for _, seconds in entries)
-
-    def add(self, who: str, method: str, now: datetime, seconds: float) -> None:
-        """Bill one call; docs: calls under 0.1 s are not counted."""
-        if seconds >= 0.1:
-            self._spent[who, method].append((now, seconds))
-
-    def resets_at(self, who: str, method: str, now: datetime) -> datetime:
-        """When the oldest billed call leaves the window."""
-        entries = self._spent[who, method]
-        return (entries[0][0] if entries else now) + WINDOW

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from airflow_b24.sandbox.operating import blocked
 from airflow_b24.sandbox.php import Arguments, to_text, upper_keys
 from airflow_b24.sandbox.wire import Answer, RestError, html_answer
 
@@ -108,7 +109,7 @@ def front(rule: Rule, path: str) -> Answer:
 def refuse(rule: Rule | None) -> None:
     """Raise what a spoilt command answers instead of running."""
     if rule and rule.kind == "operation_time_limit":
-        raise RestError(429, "OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit.")
+        raise blocked()
     if rule and rule.kind == "error":
         raise RestError(rule.status, rule.code, rule.description)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
-from airflow_b24.sandbox.state import Settings, State
+from airflow_b24.sandbox.settings import BilledTo, Settings
+from airflow_b24.sandbox.state import State
 
 _RATES = ("rate_burst", "rate_per_s", "operating_limit_s", "bank_page_size")
+_WORDS: Mapping[str, tuple[str, ...]] = {"language": ("en", "ru"), "operating_billed_to": get_args(BilledTo)}
 
 
 def change_settings(state: State, document: Mapping[str, Any]) -> dict[str, object]:
@@ -18,15 +20,18 @@ def change_settings(state: State, document: Mapping[str, Any]) -> dict[str, obje
         if name not in shown:
             raise ValueError(f"{name}: no such setting; use {', '.join(shown)}")
         if not _fits(name, value, shown[name]):
-            raise ValueError(f"{name}: {value!r} does not fit; send a value like {shown[name]!r}")
+            like = " or ".join(map(repr, _WORDS.get(name, (shown[name],))))
+            raise ValueError(f"{name}: {value!r} does not fit; send a value like {like}")
     for name, value in document.items():
         _set(state, name, value)
     return _shown(state)
 
 
 def _fits(name: str, value: Any, shown: object) -> bool:
-    if isinstance(shown, (bool, str)):
-        return type(value) is type(shown) and (name != "language" or value in {"en", "ru"})
+    if name in _WORDS:
+        return value in _WORDS[name]
+    if isinstance(shown, bool):
+        return isinstance(value, bool)
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
 
 

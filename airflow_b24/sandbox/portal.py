@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from airflow_b24.sandbox import batch, faults
 from airflow_b24.sandbox.access import authenticate, check_scope
 from airflow_b24.sandbox.listing import Result
 from airflow_b24.sandbox.methods import METHODS, Method
+from airflow_b24.sandbox.operating import Meter
 from airflow_b24.sandbox.php import either_case, to_int
-from airflow_b24.sandbox.state import Caller, JournalEntry, Settings, State, Turn
+from airflow_b24.sandbox.settings import Settings
+from airflow_b24.sandbox.state import Caller, JournalEntry, State, Turn
 from airflow_b24.sandbox.wire import Answer, Call, Request, RestError, json_answer, read_call
 
 _CORS = {"access-control-allow-origin": "*"}
@@ -27,6 +30,9 @@ class _Visit:
     spent_s: float = 0.0
     error: str = ""
     commands: list[batch.Command] = field(default_factory=list)
+    # Set once it is known who asks.
+    caller: Caller = field(init=False)
+    meter: Meter = field(init=False)
 
 
 def answer(state: State, request: Request, now: datetime) -> Answer:
@@ -51,28 +57,40 @@ def _serve(visit: _Visit) -> Answer:
     # source-derived: an unknown method is reported before auth is looked at.
     if call.method != "batch" and call.method not in METHODS:
         raise RestError(404, "ERROR_METHOD_NOT_FOUND", "Method not found!")
-    caller = authenticate(state, call, visit.now)
+    visit.caller = authenticate(state, call, visit.now)
+    visit.meter = _meter(visit)
     visit.commands = batch.commands(call.arguments) if call.method == "batch" else []
     if visit.commands == [] and call.method != "batch":
-        check_scope(caller, METHODS[call.method].scope, in_batch=False)
+        check_scope(visit.caller, METHODS[call.method].scope, in_batch=False)
     inner = [(command.method, command.arguments) for command in visit.commands]
     plan = state.faults.plan((call.method, call.arguments), inner)
     if plan.whole and plan.whole.kind in faults.FRONT:
         visit.error = plan.whole.kind
         return faults.front(plan.whole, visit.path)
-    return faults.spoil(plan.whole, _run(visit, caller, plan))
+    return faults.spoil(plan.whole, _run(visit, plan))
 
 
-def _run(visit: _Visit, caller: Caller, plan: faults.Plan) -> Answer:
-    rule = plan.commands.get(-1)
-    if visit.call.method == "batch":
-        faults.refuse(rule)
-        document = _batch(visit, caller, plan)
-        visit.spent_s += _slowness(rule)
-        return _success(visit, caller, "batch", document)
+def _meter(visit: _Visit) -> Meter:
+    settings = visit.state.settings
+    billed_to = settings.operating_billed_to if visit.call.method == "batch" else "methods"
+    return Meter(
+        visit.state.operating,
+        visit.caller.credential,
+        visit.now,
+        bills_batch=settings.operating and billed_to != "methods",
+        bills_methods=settings.operating and billed_to != "batch",
+    )
+
+
+def _run(visit: _Visit, plan: faults.Plan) -> Answer:
     command = batch.Command("", visit.call.method, visit.call.arguments)
-    result = _execute(visit, caller, command, rule)
-    return _success(visit, caller, visit.call.method, _envelope(result))
+    if command.method == "batch":
+        document = _batch(visit, plan)
+    else:
+        document = _envelope(_execute(visit, command, plan.commands.get(-1)))
+    times = _time(visit, command.method, visit.now, visit.spent_s)
+    visit.meter.settle()
+    return json_answer(document | {"time": times}, xml=visit.call.xml)
 
 
 def _envelope(result: Result) -> dict[str, object]:
@@ -80,40 +98,42 @@ def _envelope(result: Result) -> dict[str, object]:
     return {"result": result.value} | {name: count for name, count in counts.items() if count is not None}
 
 
-def _success(visit: _Visit, caller: Caller, method: str, document: dict[str, object]) -> Answer:
-    start = visit.now
-    whole = document | {"time": _time(visit, caller, method, start, visit.spent_s)}
-    return json_answer(whole, xml=visit.call.xml)
-
-
-def _batch(visit: _Visit, caller: Caller, plan: faults.Plan) -> dict[str, object]:
-    def execute(index: int, command: batch.Command) -> batch.Done:
-        if command.method not in METHODS:
-            raise RestError(404, "ERROR_METHOD_NOT_FOUND", "Method not found!")
-        if visit.state.settings.smart_batch_refused and METHODS[command.method].alone:
-            raise batch.not_allowed()
-        check_scope(caller, METHODS[command.method].scope, in_batch=True)
-        began_s = visit.spent_s
-        result = _execute(visit, caller, command, plan.commands.get(index))
-        start = visit.now + timedelta(seconds=began_s)
-        took = _time(visit, caller, command.method, start, visit.spent_s - began_s)
-        return batch.Done(result.value, took, result.total, result.next)
-
-    outcomes = batch.run(visit.commands, batch.halts(visit.call.arguments), execute)
+def _batch(visit: _Visit, plan: faults.Plan) -> dict[str, object]:
+    rule, before_s = plan.commands.get(-1), visit.spent_s
+    visit.meter.check("batch")
+    faults.refuse(rule)
+    outcomes = batch.run(visit.commands, batch.halts(visit.call.arguments), partial(_inner, visit, plan))
+    visit.spent_s += _slowness(rule)
+    visit.meter.add("batch", visit.spent_s - before_s)
     return {"result": outcomes.document()}
 
 
-def _execute(visit: _Visit, caller: Caller, command: batch.Command, rule: faults.Rule | None) -> Result:
+def _inner(visit: _Visit, plan: faults.Plan, index: int, command: batch.Command) -> batch.Done:
+    _check(visit, command)
+    began_s = visit.spent_s
+    result = _execute(visit, command, plan.commands.get(index))
+    start = visit.now + timedelta(seconds=began_s)
+    took = _time(visit, command.method, start, visit.spent_s - began_s)
+    return batch.Done(result.value, took, result.total, result.next)
+
+
+def _check(visit: _Visit, command: batch.Command) -> None:
+    if command.method not in METHODS:
+        raise RestError(404, "ERROR_METHOD_NOT_FOUND", "Method not found!")
+    if visit.state.settings.smart_batch_refused and METHODS[command.method].alone:
+        raise batch.not_allowed()
+    check_scope(visit.caller, METHODS[command.method].scope, in_batch=True)
+
+
+def _execute(visit: _Visit, command: batch.Command, rule: faults.Rule | None) -> Result:
     state, method = visit.state, METHODS[command.method]
-    used_s = state.operating.spent_s(caller.credential, command.method, visit.now)
     # docs: checked before execution, so what is refused did not run.
-    if state.settings.operating and used_s >= state.operating.limit_s:
-        raise RestError(429, "OPERATION_TIME_LIMIT", "Method is blocked due to operation time limit.")
+    visit.meter.check(command.method)
     faults.refuse(rule)
-    result = method.run(Turn(state, caller, command.arguments, visit.now, rule))
+    result = method.run(Turn(state, visit.caller, command.arguments, visit.now, rule))
     seconds = _work_s(state.settings, method, command) + _slowness(rule)
     visit.spent_s += seconds
-    state.operating.add(caller.credential, command.method, visit.now, seconds)
+    visit.meter.add(command.method, seconds)
     return result
 
 
@@ -127,7 +147,7 @@ def _work_s(settings: Settings, method: Method, command: batch.Command) -> float
     return works_s[method.kind] + (settings.count_s if counted else 0.0)
 
 
-def _time(visit: _Visit, caller: Caller, method: str, start: datetime, seconds: float) -> dict[str, object]:
+def _time(visit: _Visit, method: str, start: datetime, seconds: float) -> dict[str, object]:
     state, finish = visit.state, start + timedelta(seconds=seconds)
     # source-derived: `start` is an integer in current portals, a float in older ones.
     began = int(start.timestamp()) if state.settings.integer_time else start.timestamp()
@@ -140,9 +160,8 @@ def _time(visit: _Visit, caller: Caller, method: str, start: datetime, seconds: 
         "date_finish": finish.astimezone(state.zone).isoformat(timespec="seconds"),
     }
     if state.settings.operating:
-        resets_at = state.operating.resets_at(caller.credential, method, visit.now)
-        times["operating_reset_at"] = int(resets_at.timestamp())
-        times["operating"] = state.operating.spent_s(caller.credential, method, visit.now)
+        times["operating_reset_at"] = int(visit.meter.resets_at(method).timestamp())
+        times["operating"] = visit.meter.spent_s(method)
     return times
 
 

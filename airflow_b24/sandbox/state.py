@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 from airflow_b24.sandbox.bank import Bank
-from airflow_b24.sandbox.bucket import Bucket, OperatingTime
+from airflow_b24.sandbox.bucket import Bucket
 from airflow_b24.sandbox.faults import Faults, Rule
 from airflow_b24.sandbox.funnel import Funnel, Stage
 from airflow_b24.sandbox.invoice import Invoice
+from airflow_b24.sandbox.operating import OperatingTime
 from airflow_b24.sandbox.payment_document import PaymentDocument
 from airflow_b24.sandbox.php import Arguments
+from airflow_b24.sandbox.settings import Settings
 from airflow_b24.sandbox.smart_invoice import SmartInvoice, StageRecord
 
 MOSCOW = timezone(timedelta(hours=3))
@@ -108,29 +110,6 @@ STATUSES = (
     Status("P", "Оплачен", 130, system=True, semantics="S"),
     Status("D", "Не оплачен", 140, system=True, semantics="F"),
 )
-
-
-@dataclass(slots=True)
-class Settings:
-    """Knobs of the sandbox; seconds are simulated server work, 0 means as fast as it goes."""
-
-    rate_limit: bool = True
-    # A request takes its latency, each of its commands what its kind takes, and counting comes on top of a list.
-    latency_s: float = 0.0
-    read_s: float = 0.0
-    list_s: float = 0.0
-    # A pay, a move and whatever else changes something.
-    write_s: float = 0.0
-    count_s: float = 0.0
-    operating: bool = True
-    integer_time: bool = False
-    language: str = "en"
-    crm_module: bool = True
-    legacy_invoices: bool = True
-    smart_invoices: bool = True
-    smart_batch_refused: bool = False
-    smart_plan_restricted: bool = False
-    paid_order_moves_stage: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
-
 from airflow_b24.sandbox import seed
 
 
@@ -26,17 +24,3 @@ def test_all_credentials_share_the_bucket_of_the_portal(desk, admin_path: str) -
     desk.control("POST", "settings", {"rate_burst": 1})
     assert desk.call("profile", path=admin_path)[0] == 200
     assert desk.call("profile", {"auth": seed.ACCESS_TOKEN}, path="/rest/")[0] == 503
-
-
-def test_operating_time_is_summed_per_method_and_blocks_it_for_a_while(desk) -> None:
-    desk.control("POST", "settings", {"read_s": 0.5, "operating_limit_s": 1})
-    assert [desk.call("profile")[0] for _ in range(3)] == [200, 200, 429]
-    assert desk.call("scope")[0] == 200
-    desk.now += timedelta(minutes=10)
-    status, document = desk.call("profile")
-    assert (status, document["time"]["operating"]) == (200, pytest.approx(0.5))
-
-
-def test_short_calls_are_not_billed(desk) -> None:
-    desk.control("POST", "settings", {"read_s": 0.09})
-    assert desk.call("profile")[1]["time"]["operating"] == 0

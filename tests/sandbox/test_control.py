@@ -116,7 +116,15 @@ def test_settings_are_changed_and_all_shown(desk) -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [{"speed": 1}, {"latency_s": -1}, {"latency_s": True}, {"operating": 1}, {"language": "de"}, {"rate_burst": "9"}],
+    [
+        {"speed": 1},
+        {"latency_s": -1},
+        {"latency_s": True},
+        {"operating": 1},
+        {"language": "de"},
+        {"rate_burst": "9"},
+        {"operating_billed_to": "nobody"},
+    ],
 )
 def test_a_setting_that_does_not_fit_changes_none(desk, document: dict[str, Any]) -> None:
     status, given = desk.control("POST", "settings", {"read_s": 9, **document})
