@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from airflow_b24.sandbox.wire import RestError
+
 
 @dataclass(slots=True)
 class Bucket:
@@ -27,3 +29,8 @@ class Bucket:
             return False
         self._level, self._at = level + 1, now
         return True
+
+
+def refused() -> RestError:
+    """The refusal of a request too many."""
+    return RestError(503, "QUERY_LIMIT_EXCEEDED", "Too many requests")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+from airflow_b24.sandbox.bucket import refused
 from airflow_b24.sandbox.operating import blocked
 from airflow_b24.sandbox.php import Arguments, to_text, upper_keys
 from airflow_b24.sandbox.wire import Answer, RestError, html_answer
@@ -96,7 +97,7 @@ class Faults:
 def front(rule: Rule, path: str) -> Answer:
     """The answer of a request that never ran."""
     if rule.kind == "refused":
-        raise RestError(503, "QUERY_LIMIT_EXCEEDED", "Too many requests")
+        raise refused()
     if rule.kind == "expired_token":
         raise RestError(401, "expired_token", "The access token provided has expired.")
     if rule.kind == "lost_before":

@@ -10,6 +10,7 @@ from airflow_b24.sandbox.settings import BilledTo, Settings
 from airflow_b24.sandbox.state import State
 
 _RATES = ("rate_burst", "rate_per_s", "operating_limit_s", "bank_page_size")
+_WHOLE = frozenset({"workers", "bank_page_size"})
 _WORDS: Mapping[str, tuple[str, ...]] = {"language": ("en", "ru"), "operating_billed_to": get_args(BilledTo)}
 
 
@@ -32,7 +33,7 @@ def _fits(name: str, value: Any, shown: object) -> bool:
         return value in _WORDS[name]
     if isinstance(shown, bool):
         return isinstance(value, bool)
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int if name in _WHOLE else (int, float)) and not isinstance(value, bool) and value >= 0
 
 
 def _shown(state: State) -> dict[str, object]:
@@ -49,4 +50,4 @@ def _set(state: State, name: str, value: Any) -> None:
         "bank_page_size": (state.bank, "page_size"),
     }
     target, attribute = places.get(name, (state.settings, name))
-    setattr(target, attribute, max(1, int(value)) if name == "bank_page_size" else value)
+    setattr(target, attribute, max(1, value) if name == "bank_page_size" else value)

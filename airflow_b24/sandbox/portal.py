@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from airflow_b24.sandbox import batch, faults
 from airflow_b24.sandbox.access import authenticate, check_scope
+from airflow_b24.sandbox.bucket import refused
 from airflow_b24.sandbox.listing import Result
 from airflow_b24.sandbox.methods import METHODS, Method
 from airflow_b24.sandbox.operating import Meter
@@ -16,6 +18,7 @@ from airflow_b24.sandbox.settings import Settings
 from airflow_b24.sandbox.state import Caller, JournalEntry, State, Turn
 from airflow_b24.sandbox.wire import Answer, Call, Request, RestError, json_answer, read_call
 
+PREFIX = "/rest/"
 _CORS = {"access-control-allow-origin": "*"}
 
 
@@ -36,11 +39,28 @@ class _Visit:
 
 
 def answer(state: State, request: Request, now: datetime) -> Answer:
-    """Answer a request below `/rest/`; a refusal of the bucket changes nothing, all else is journaled."""
+    """Answer a request below `/rest/` that finds the portal free."""
+    return refusal(state, request, now) or work(state, request, now)
+
+
+def refusal(state: State, request: Request, now: datetime) -> Answer | None:
+    """The answer of the rate limiter, if it refuses; that changes nothing but the journal."""
+    # docs: the limiter stands in front of the portal; what it refuses never reaches it.
+    if not state.settings.rate_limit or state.bucket.admits(now):
+        return None
+    return _answered(_refuse, state, request, now)
+
+
+def work(state: State, request: Request, now: datetime) -> Answer:
+    """The portal's own answer to what the rate limiter let in."""
+    return _answered(_serve, state, request, now)
+
+
+def _answered(serve: Callable[[_Visit], Answer], state: State, request: Request, now: datetime) -> Answer:
     call = read_call(request)
     visit = _Visit(state, call, now, request.path, state.settings.latency_s)
     try:
-        given = _serve(visit)
+        given = serve(visit)
     except RestError as error:
         visit.error = error.code or error.description
         given = json_answer(error.document(), error.status, xml=call.xml)
@@ -49,11 +69,12 @@ def answer(state: State, request: Request, now: datetime) -> Answer:
     return given
 
 
+def _refuse(_: _Visit) -> Answer:
+    raise refused()
+
+
 def _serve(visit: _Visit) -> Answer:
     state, call = visit.state, visit.call
-    # docs: the limiter stands in front of the portal; what it refuses never reaches it.
-    if state.settings.rate_limit and not state.bucket.admits(visit.now):
-        raise RestError(503, "QUERY_LIMIT_EXCEEDED", "Too many requests")
     # source-derived: an unknown method is reported before auth is looked at.
     if call.method != "batch" and call.method not in METHODS:
         raise RestError(404, "ERROR_METHOD_NOT_FOUND", "Method not found!")

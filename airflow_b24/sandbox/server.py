@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,9 +22,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from airflow_b24.sandbox import site
+from airflow_b24.sandbox import portal, site
 from airflow_b24.sandbox.state import State
-from airflow_b24.sandbox.wire import Request
+from airflow_b24.sandbox.wire import Answer, Request
 
 HOST = "127.0.0.1"
 _CUT = "sandbox.cut"
@@ -58,8 +58,39 @@ def _with_cut(app: Any, abort: Callable[[], None]) -> Any:
     return cuttable
 
 
+@dataclass(slots=True)
+class _Workers:
+    """The portal's PHP workers: who finds all of them busy waits for the first that is free."""
+
+    _count: int = 0
+    _places: contextlib.AbstractAsyncContextManager[None] = field(default_factory=contextlib.nullcontext)
+
+    def place(self, count: int) -> contextlib.AbstractAsyncContextManager[None]:
+        """A place among so many, 0 for any number; who waits already keeps to the bound of before."""
+        if count != self._count:
+            self._count, self._places = count, asyncio.Semaphore(count) if count else contextlib.nullcontext()
+        return self._places
+
+
+async def _answered(state: State, request: Request, workers: _Workers) -> Answer:
+    now = datetime.now(UTC)
+    if not request.path.startswith(portal.PREFIX):
+        return await _in_time(site.answer(state, request, now))
+    # The rate limiter in front of the portal needs none of its workers.
+    if refusal := portal.refusal(state, request, now):
+        return await _in_time(refusal)
+    async with workers.place(state.settings.workers):
+        return await _in_time(portal.work(state, request, datetime.now(UTC)))
+
+
+async def _in_time(answer: Answer) -> Answer:
+    await asyncio.sleep(answer.delay_s)
+    return answer
+
+
 def application(state: State) -> ASGIApp:
     """The sandbox as an ASGI application."""
+    workers = _Workers()
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         asked = starlette.Request(scope, receive)
@@ -68,8 +99,7 @@ def application(state: State) -> ASGIApp:
         except starlette.ClientDisconnect:
             # Whoever asked died on the way: nothing runs, and nobody listens.
             return
-        answer = site.answer(state, request, datetime.now(UTC))
-        await asyncio.sleep(answer.delay_s)
+        answer = await _answered(state, request, workers)
         if answer.cut:
             scope[_CUT]()
             while (await receive())["type"] != "http.disconnect":

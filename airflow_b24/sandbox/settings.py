@@ -20,6 +20,8 @@ class Settings:
     # A pay, a move and whatever else changes something.
     write_s: float = 0.0
     count_s: float = 0.0
+    # How many requests the portal works on at once, as it has so many PHP workers; 0 is no bound.
+    workers: int = 0
     operating: bool = True
     # docs (limits), source-derived: a batch is billed to the methods in it, and `batch` itself never.
     # Measured on a box with a later version (b24jssdk#539): to `batch` alone. `both` is the worst of the two.

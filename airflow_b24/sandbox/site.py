@@ -12,7 +12,7 @@ from airflow_b24.sandbox.wire import Answer, Request, html_answer, json_answer
 def answer(state: State, request: Request, now: datetime) -> Answer:
     """Hand the request to the portal, the bank, the control surface or the console."""
     path = request.path
-    if path.startswith("/rest/"):
+    if path.startswith(portal.PREFIX):
         return portal.answer(state, request, now)
     if path.rstrip("/") == access.OAUTH_PATH:
         return access.refresh(state, request, now)

@@ -124,6 +124,7 @@ def test_settings_are_changed_and_all_shown(desk) -> None:
         {"language": "de"},
         {"rate_burst": "9"},
         {"operating_billed_to": "nobody"},
+        {"workers": 1.5},
     ],
 )
 def test_a_setting_that_does_not_fit_changes_none(desk, document: dict[str, Any]) -> None:
