@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from airflow_b24.bitrix.errors import BitrixError, ResponseError
 from airflow_b24.bitrix.fields import (
+    UNEXPECTED_VALUE,
     check_id,
     read_amount,
     read_currency,
@@ -20,6 +22,7 @@ from airflow_b24.bitrix.fields import (
 )
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey, Kind, Mover
 from airflow_b24.bitrix.protocol import Request, Response
+from airflow_b24.bitrix.stage_history import History
 from airflow_b24.bitrix.stages import SMART_INVOICE, Stages, check_stage_id
 
 KIND: Final[Kind] = "smart"
@@ -77,12 +80,20 @@ def parse_invoice(row: object, stages: Stages, we: int | None = None) -> Invoice
     )
 
 
-def with_history(invoice: Invoice, last_paid: str | None, stages: Stages, we: int | None) -> Invoice:
-    """The invoice with all that the portal remembers of it: one that has ever been paid and stands open was moved on."""
-    if last_paid is None:
+def with_history(invoice: Invoice, history: History | None, stages: Stages, we: int | None) -> Invoice | BitrixError:
+    """The invoice with all that the portal remembers of it: one that has ever been paid and stands open was moved on.
+
+    An error when the history is older than the invoice, as a portal of several servers may show it.
+    """
+    if history is None:
         return invoice
-    moved_on = _moved_on(stages, invoice.status_id, invoice.moved_by, we) if last_paid else invoice.moved_on
-    return replace(invoice, paid_before=last_paid or invoice.paid_before, moved_on=moved_on)
+    if history.paid:
+        moved_on = _moved_on(stages, invoice.status_id, invoice.moved_by, we)
+        return replace(invoice, paid_before=history.paid, moved_on=moved_on)
+    if history.stage_id != invoice.status_id:
+        text = f"stageId: {invoice.status_id}, and {history.stage_id} in the history; one of them is old"
+        return ResponseError(UNEXPECTED_VALUE, text, method="crm.item.get")
+    return invoice
 
 
 def _moved_on(stages: Stages, stage_id: str, moved_by: int | None, we: int | None) -> Mover | None:

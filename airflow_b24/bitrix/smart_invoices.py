@@ -17,6 +17,7 @@ from airflow_b24.bitrix.payment_documents import PaymentDocument
 from airflow_b24.bitrix.protocol import Request, Response
 from airflow_b24.bitrix.reading import read_asked_for
 from airflow_b24.bitrix.smart_invoice import SELECT, parse_invoice, with_history
+from airflow_b24.bitrix.stage_history import History
 from airflow_b24.bitrix.stages import SMART_INVOICE, Stages
 
 # docs: a list gives 50 rows to a page.
@@ -81,18 +82,14 @@ class SmartInvoices:
 
     def _by_history(self, found: Sequence[Invoice]) -> Flow[list[Invoice]]:
         waiting = [invoice.id for invoice in found if invoice.status_id in self.stages.open_ids]
-        histories = yield from stage_history.last_paid_of(waiting, self.stages)
-        known: list[Invoice] = []
-        for invoice in found:
-            last = histories.get(invoice.id)
-            # Nothing can be said of one whose history cannot be read: it is left out, as one that is gone is.
-            if not isinstance(last, BitrixError):
-                known.append(self.with_history(invoice, last))
-        return known
+        histories = yield from stage_history.read_histories(waiting, self.stages)
+        known = (self.with_history(invoice, histories.get(invoice.id)) for invoice in found)
+        # Nothing can be said of one whose history cannot be read: it is left out, as one that is gone is.
+        return [each for each in known if isinstance(each, Invoice)]
 
-    def with_history(self, invoice: Invoice, last_paid: str | None) -> Invoice:
-        """Return the invoice with what its stage history tells; None where the portal keeps none."""
-        return with_history(invoice, last_paid, self.stages, self.we)
+    def with_history(self, invoice: Invoice, history: History | BitrixError | None) -> Invoice | BitrixError:
+        """Return the invoice with what its stage history tells, None where the portal keeps none; errors are values."""
+        return history if isinstance(history, BitrixError) else with_history(invoice, history, self.stages, self.we)
 
     def _by_documents(self, found: Sequence[Invoice]) -> Flow[list[Invoice]]:
         documents = yield from payment_documents.of_all([invoice.id for invoice in found])
@@ -122,8 +119,9 @@ class SmartInvoices:
         if isinstance(found, BitrixError) or found.status_id not in self.stages.open_ids:
             return found
         # After the invoice: two robots in a row leave no trace in it, however soon after the payment it is read.
-        last = yield from stage_history.last_paid(invoice_id, self.stages, repeats, paced=paced)
-        return last if isinstance(last, BitrixError) else self.with_history(found, last)
+        return self.with_history(
+            found, (yield from stage_history.read_history(invoice_id, self.stages, repeats, paced=paced))
+        )
 
     def _item(self, invoice_id: int, repeats: Repeats, *, paced: bool) -> Flow[Invoice | BitrixError]:
         arguments = {"entityTypeId": SMART_INVOICE, "id": invoice_id}

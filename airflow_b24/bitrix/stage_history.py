@@ -1,9 +1,10 @@
-"""Whether a smart invoice has ever been paid: the invoice itself remembers one stage back, its history all of them."""
+"""Where a smart invoice has been: the invoice itself remembers one stage back, its history all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from airflow_b24.bitrix.errors import BitrixError, RequestError, ResponseError
 from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, is_rows, read_id, read_text
@@ -13,34 +14,38 @@ from airflow_b24.bitrix.stages import SMART_INVOICE, Stages
 
 METHOD: Final = "crm.stagehistory.list"
 
-# The newest record of a stage that means paid, "" when there is none, None where the portal keeps no history.
-LastPaid = str | None
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The stage that an invoice came to last, and the newest record of one that means paid, empty when there is none."""
+
+    stage_id: str
+    paid: str
 
 
-def last_paid(invoice_id: int, stages: Stages, repeats: Repeats, *, paced: bool) -> Flow[LastPaid | BitrixError]:
-    """Read when an invoice came to a stage that means paid last; an error is returned, not raised. Repeating is safe."""
-    request = Request(METHOD, _arguments(invoice_id, stages), write=False, paced=paced)
-    return _read((yield from attempt(request, repeats)), invoice_id, stages)
+def read_history(
+    invoice_id: int, stages: Stages, repeats: Repeats, *, paced: bool
+) -> Flow[History | BitrixError | None]:
+    """Read an invoice's history, None where the portal keeps none; an error is returned, not raised."""
+    request = Request(METHOD, arguments(invoice_id), write=False, paced=paced)
+    return read((yield from attempt(request, repeats)), invoice_id, stages)
 
 
-def last_paid_of(ids: Sequence[int], stages: Stages) -> Flow[dict[int, LastPaid | BitrixError]]:
+def read_histories(ids: Sequence[int], stages: Stages) -> Flow[dict[int, History | BitrixError | None]]:
     """The same for many, 50 to a request."""
-    outcomes = yield from batch({str(each): (METHOD, _arguments(each, stages)) for each in ids})
-    return {int(name): _read(outcome, int(name), stages) for name, outcome in outcomes.items()}
+    outcomes = yield from batch({str(each): (METHOD, arguments(each)) for each in ids})
+    return {int(name): read(outcome, int(name), stages) for name, outcome in outcomes.items()}
 
 
-def _arguments(invoice_id: int, stages: Stages) -> dict[str, object]:
-    # docs: the page of crm.stagehistory.list; an array of values is one of them.
-    of = {"OWNER_ID": invoice_id, "STAGE_ID": stages.paid_ids}
-    return {
-        "entityTypeId": SMART_INVOICE,
-        "order": {"ID": "DESC"},
-        "filter": of,
-        "select": ["ID", "OWNER_ID", "STAGE_ID"],
-    }
+def arguments(invoice_id: int) -> dict[str, object]:
+    """What is asked for: the newest page of one invoice's records."""
+    # docs: the page of crm.stagehistory.list
+    of, fields = {"OWNER_ID": invoice_id}, ["ID", "OWNER_ID", "STAGE_ID"]
+    return {"entityTypeId": SMART_INVOICE, "order": {"ID": "DESC"}, "filter": of, "select": fields}
 
 
-def _read(outcome: Response | BitrixError, invoice_id: int, stages: Stages) -> LastPaid | BitrixError:
+def read(outcome: Response | BitrixError, invoice_id: int, stages: Stages) -> History | BitrixError | None:
+    """Read the portal's answer; an error is returned, not raised."""
     if isinstance(outcome, RequestError):
         # No such method for invoices, or no right to it: what the invoice itself remembers has to do.
         return None
@@ -50,12 +55,13 @@ def _read(outcome: Response | BitrixError, invoice_id: int, stages: Stages) -> L
     if not is_rows(rows):
         return ResponseError(UNEXPECTED_VALUE, "items: expected a list of objects", method=METHOD)
     try:
-        ids = [read_id(row, "ID") for row in rows if _is_asked_for(row, invoice_id, stages)]
+        return _history(rows, invoice_id, stages)
     except ResponseError as error:
         return error
-    return str(max(ids)) if ids else ""
 
 
-def _is_asked_for(row: Mapping[str, object], invoice_id: int, stages: Stages) -> bool:
+def _history(rows: Sequence[Mapping[str, Any]], invoice_id: int, stages: Stages) -> History | None:
     # The portal drops a condition that it does not know, and returns more.
-    return read_id(row, "OWNER_ID") == invoice_id and stages.is_paid(read_text(row, "STAGE_ID"))
+    mine = {read_id(row, "ID"): read_text(row, "STAGE_ID") for row in rows if read_id(row, "OWNER_ID") == invoice_id}
+    paid = [each for each, stage_id in mine.items() if stages.is_paid(stage_id)]
+    return History(mine[max(mine)], str(max(paid)) if paid else "") if mine else None

@@ -22,12 +22,14 @@ MEANING: dict[str, Semantics] = {"N": "process", "S": "process", "P": "success",
 STAGES = Stages({f"DT31_5:{code}": Stage(f"DT31_5:{code}", 5, code, means) for code, means in MEANING.items()})
 WE, ACCOUNTANT = 9, 2
 SMART = SmartInvoices(STAGES, WE)
-NEVER_PAID = Response({"items": []})
 
 
 def record(record_id: int, **changed: Any) -> dict[str, Any]:
     """A record of the stage history."""
     return {"ID": record_id, "OWNER_ID": 17, "STAGE_ID": "DT31_5:P"} | changed
+
+
+NEVER_PAID = Response({"items": [record(7, STAGE_ID="DT31_5:S"), record(5, STAGE_ID="DT31_5:N")]})
 
 
 def item(**changed: Any) -> dict[str, Any]:
@@ -129,17 +131,23 @@ def test_its_history_is_read_after_it_while_it_is_open_and_of_the_stages_that_me
     assert effects[1].arguments == {
         "entityTypeId": 31,
         "order": {"ID": "DESC"},
-        "filter": {"OWNER_ID": 17, "STAGE_ID": ["DT31_5:P"]},
+        "filter": {"OWNER_ID": 17},
         "select": ["ID", "OWNER_ID", "STAGE_ID"],
     }
     assert {effect.paced for effect in effects} == {False}
 
 
 HISTORIES: dict[str, tuple[Any, str, str | None]] = {
-    "never paid": (Response({"items": []}), "", None),
-    "paid, and moved on twice": (Response({"items": [record(9), record(7)]}), "9", "person"),
+    "never paid": (NEVER_PAID, "", None),
+    "paid, and moved on twice": (
+        Response({"items": [record(11, STAGE_ID="DT31_5:S"), record(9), record(7)]}),
+        "9",
+        "person",
+    ),
+    "paid since it was read": (Response({"items": [record(9)]}), "9", "person"),
+    "nothing remembered": (Response({"items": []}), "", None),
     "conditions that the portal dropped": (
-        Response({"items": [record(8, OWNER_ID=18), record(9, STAGE_ID="X")]}),
+        Response({"items": [record(8, OWNER_ID=18), record(9, STAGE_ID="DT31_5:S")]}),
         "",
         None,
     ),
@@ -155,7 +163,15 @@ def test_an_open_invoice_that_its_history_shows_as_paid_was_moved_on(
     assert (invoice.paid_before, invoice.moved_on) == (before, moved_on)
 
 
-@pytest.mark.parametrize("told", [Response({"items": None}), Response([]), Response({"items": [{}]})])
+@pytest.mark.parametrize(
+    "told",
+    [
+        Response({"items": None}),
+        Response([]),
+        Response({"items": [{}]}),
+        Response({"items": [record(9, STAGE_ID="DT31_5:N")]}),
+    ],
+)
 def test_a_history_that_cannot_be_read_is_no_answer(talk: Talk, told: Any) -> None:
     assert isinstance(talk(SMART.look(17), Response({"item": item()}), told)[1], ResponseError)
 

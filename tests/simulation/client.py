@@ -11,6 +11,7 @@ from airflow_b24.bitrix.legacy_invoice import parse_invoice
 from airflow_b24.bitrix.protocol import Request, Response, Wait, read_envelope
 from airflow_b24.bitrix.smart_invoice import parse_invoice as parse_smart
 from airflow_b24.bitrix.smart_invoices import SmartInvoices
+from airflow_b24.bitrix.stage_history import History
 from airflow_b24.bitrix.stages import Stages
 from airflow_b24.sandbox.wire import RestError
 from tests.simulation.history import Read
@@ -89,7 +90,8 @@ class Client:
         invoice, stages = lister._parse(row), lister.stages
         if invoice.status_id not in stages.open_ids:
             return invoice
-        return lister.with_history(invoice, last_paid(invoice.id, stages.paid_ids, self.wire.portal.history_of(of)))
+        history = History(invoice.status_id, last_paid(invoice.id, stages.paid_ids, self.wire.portal.history_of(of)))
+        return lister.with_history(invoice, history)  # type: ignore[return-value]
 
     def _settled(self, flow: Generator[Any, Any, Any], of: float) -> Any:
         place = (flow.__name__, flow.gi_frame.f_locals.get("wishes"))  # type: ignore[attr-defined]

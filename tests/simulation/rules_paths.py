@@ -208,7 +208,8 @@ REASONS: dict[str, Callable[[Story, Changed, list[Shown]], bool]] = {
     "sibling_changed": _has_changed_sibling,
     "true_but_unpaid": lambda story, change, looks: (
         any(each.settlement == change.settlement and each.at <= change.at for each in story.answered)
-        and any(not seen.paid for seen in looks)
+        # A person has said of what stands open that it is not paid, whoever moved it there.
+        and any(not seen.paid or seen.moved_on for seen in looks)
     ),
 }
 
