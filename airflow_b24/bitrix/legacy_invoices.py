@@ -24,6 +24,7 @@ __all__ = [
     "get_invoice",
     "invoice_listing",
     "list_invoices",
+    "listing_of",
     "look",
     "moved_since",
     "open_invoices",
@@ -153,8 +154,13 @@ def by_id(ids: Sequence[int]) -> Flow[list[Invoice]]:
     """Read these invoices, in order of id, 50 to a request; those that are gone are left out."""
     found: list[Invoice] = []
     for start in range(0, len(ids), PAGE):
-        found += yield from list_invoices({"@ID": [check_id(each, "ids") for each in ids[start : start + PAGE]]})
+        found += yield from listing_of(ids[start : start + PAGE]).all()
     return found
+
+
+def listing_of(ids: Sequence[int]) -> Listing[Invoice]:
+    """Return the list of these invoices, at most a page of them; those that are gone are not in it."""
+    return invoice_listing({"@ID": [check_id(each, "ids") for each in ids]})
 
 
 def _expect(invoice: Invoice, *, paid: bool) -> Invoice:

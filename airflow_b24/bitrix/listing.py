@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 from airflow_b24.bitrix.errors import ResponseError
 from airflow_b24.bitrix.fields import is_rows, read_id
 from airflow_b24.bitrix.flows import Flow, call
+from airflow_b24.bitrix.protocol import Request, Response
 
 T = TypeVar("T")
 
@@ -44,9 +45,7 @@ class Listing(Generic[T]):
     def page(self, after: int = 0) -> Flow[Page[T]]:
         """Read the rows with ids above `after`. Raises BitrixError; repeating is safe."""
         response = yield from call(self.method, self._arguments(after))
-        rows = self._rows(response.result)
-        if not is_rows(rows):
-            raise ResponseError("UNEXPECTED_VALUE", "expected a list of objects", method=self.method)
+        rows = self.rows(response)
         last = self._last_id(rows, after)
         # Only an empty page ends a list: a portal may cut a page short, and a missed row could hide a tie.
         return Page(tuple(self.parse(row) for row in rows), last if rows else None)
@@ -61,10 +60,18 @@ class Listing(Generic[T]):
             after = page.after
         return found
 
-    def _rows(self, result: object) -> object:
-        if self.rows_in is None:
-            return result
-        return result.get(self.rows_in) if isinstance(result, dict) else None
+    def request(self) -> Request:
+        """Return the first page as a request of its own, whose slot is reserved already."""
+        return Request(self.method, self._arguments(0), write=False, paced=False)
+
+    def rows(self, response: Response) -> Sequence[Mapping[str, Any]]:
+        """Return the rows of an answer, none of them parsed. Raises ResponseError when it holds no rows."""
+        result = response.result
+        if self.rows_in is not None:
+            result = result.get(self.rows_in) if isinstance(result, dict) else None
+        if not is_rows(result):
+            raise ResponseError("UNEXPECTED_VALUE", "expected a list of objects", method=self.method)
+        return result
 
     def _arguments(self, after: int) -> dict[str, object]:
         return {

@@ -67,9 +67,12 @@ class SmartInvoices:
         """Read these invoices, in order of id, 50 to a request; those that are gone are left out."""
         found: list[Invoice] = []
         for start in range(0, len(ids), PAGE):
-            chunk = [check_id(each, "ids") for each in ids[start : start + PAGE]]
-            found += yield from self._listing({"@id": chunk}).all()
-        return (yield from self._by_documents(found) if self._by_payment else self._by_history(found))
+            found += yield from self.listing_of(ids[start : start + PAGE]).all()
+        return (yield from self._by_documents(found) if self.by_payment else self._by_history(found))
+
+    def listing_of(self, ids: Sequence[int]) -> Listing[Invoice]:
+        """Return the list of these invoices, at most a page of them, by their stages alone."""
+        return self._listing({"@id": [check_id(each, "ids") for each in ids]})
 
     def _listing(self, conditions: Mapping[str, object]) -> Listing[Invoice]:
         # docs: crm.item.list. Unlike the legacy list it refuses a field that it does not know.
@@ -77,7 +80,8 @@ class SmartInvoices:
         return Listing("crm.item.list", conditions, SELECT, self._parse, "id", beside, "items")
 
     @property
-    def _by_payment(self) -> bool:
+    def by_payment(self) -> bool:
+        """Say whether the payment document counts, which no list of invoices shows."""
         return self.stages.wishes.mark_with == "payment"
 
     def _by_history(self, found: Sequence[Invoice]) -> Flow[list[Invoice]]:
@@ -104,7 +108,7 @@ class SmartInvoices:
         return parse_invoice(row, self.stages, self.we)
 
     def _read(self, invoice_id: int, repeats: Repeats, *, paced: bool) -> Flow[Invoice | BitrixError]:
-        beside = self._with_documents if self._by_payment else self._with_stages
+        beside = self._with_documents if self.by_payment else self._with_stages
         return beside(invoice_id, repeats, paced=paced)
 
     def _with_documents(self, invoice_id: int, repeats: Repeats, *, paced: bool) -> Flow[Invoice | BitrixError]:

@@ -141,15 +141,15 @@ def settle(settlement_id: int, patience: Patience, kind: Kind = "legacy") -> Con
         yield Reserve(requests_of(kind))
         row: Row = yield Claim(settlement_id)
         if row.state not in {State.READY, State.UNKNOWN}:
-            return _report(row)
+            return standing(row)
         row, trouble = yield from (_give_up(row) if row.attempts > patience.claims else _attempt(row, patience))
         if trouble is None:
-            return _report(row)
-        pause = _pause(trouble, patience)
+            return standing(row)
+        pause = pause_of(trouble, patience)
         if pause is None or not left:
             break
         yield Pause(pause)
-    return Settled(row, wait_s=_wait_s(trouble, row), trouble=trouble)
+    return Settled(row, wait_s=wait_of(trouble, row), trouble=trouble)
 
 
 def _attempt(row: Row, patience: Patience) -> Generator[Effect, Any, Attempted]:
@@ -169,7 +169,7 @@ def _attempt(row: Row, patience: Patience) -> Generator[Effect, Any, Attempted]:
     if done.stale:
         return row, Refused("STALE_READ", "the pre-read grew too old", repeatable=True, wait_s=0.0)
     if done.row is None:
-        return (yield from _overtaken(row))
+        return (yield from overtaken(row))
     if decision.state is State.SENDING:
         return (yield from _send(done, patience))
     return done.row, None
@@ -192,7 +192,8 @@ def _to_a_person(row: Row, reason: str, evidence: Mapping[str, Any]) -> Generato
     return (done.row or (yield Look(row.id))), None
 
 
-def _overtaken(row: Row) -> Generator[Effect, Any, Attempted]:
+def overtaken(row: Row) -> Generator[Effect, Any, Attempted]:
+    """What another attempt, or a hold, has made of a row that could not be committed."""
     now: Row = yield Look(row.id)
     if now.fence == row.fence and now.hold is not None:
         return now, Refused("HELD", "a hold came in between", repeatable=True, wait_s=0.0)
@@ -217,7 +218,7 @@ def _send(sent: Committed, patience: Patience) -> Generator[Effect, Any, Attempt
     return (done.row or (yield Look(row.id))), (refused if done.row else None)
 
 
-def _report(row: Row) -> Settled:
+def standing(row: Row) -> Settled:
     """What stays open after a full attempt: `unknown` here, or `sending` in another attempt's hands."""
     if row.state in {State.UNKNOWN, State.SENDING}:
         return Settled(row, _quiet_s(row), Unknown("the outcome of the call is not known yet"))
@@ -228,14 +229,15 @@ def _report(row: Row) -> Settled:
     return Settled(row)
 
 
-def _pause(trouble: Refused | Unknown, patience: Patience) -> float | None:
+def pause_of(trouble: Refused | Unknown, patience: Patience) -> float | None:
     """Seconds to wait before another claim in this very attempt, None when it should end."""
     if isinstance(trouble, Unknown) or not trouble.repeatable or trouble.wait_s is None:
         return None
     return max(trouble.wait_s, 0.0) if trouble.wait_s <= patience.longest_pause_s else None
 
 
-def _wait_s(trouble: Refused | Unknown | None, row: Row) -> float | None:
+def wait_of(trouble: Refused | Unknown | None, row: Row) -> float | None:
+    """Seconds after which another attempt may help, None when that is not known."""
     if isinstance(trouble, Refused):
         return trouble.wait_s
     return _quiet_s(row) if row.state is State.UNKNOWN else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
 from airflow_b24.ledger import cases
 from airflow_b24.ledger.errors import UnknownIdError
 from airflow_b24.ledger.facts import Key, Kind, Row
-from airflow_b24.ledger.rows import row_of, rows_of, write
+from airflow_b24.ledger.rows import AT_ONCE, row_of, rows_of, write
 from airflow_b24.ledger.schema import allocation, case, settlement
 from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, utc_now
@@ -25,6 +26,16 @@ def look(store: Store, settlement_id: int) -> Row:
                 f"settlement_id={settlement_id} is not in this ledger: give one that was matched from it"
             )
         return row_of(connection, dict(found))
+
+
+def look_all(store: Store, ids: Iterable[int]) -> dict[int, Row]:
+    """The rows as they are now, by id; those that are not in this ledger are left out."""
+    wanted, found = sorted(set(ids)), list[Row]()
+    for start in range(0, len(wanted), AT_ONCE):
+        with store.snapshot() as connection:
+            chunk = wanted[start : start + AT_ONCE]
+            found += _rows(connection, select(settlement).where(settlement.c.id.in_(chunk)))
+    return {row.id: row for row in found}
 
 
 def record_of(store: Store, portal_id: int, pay_system: str, last: int) -> list[bool]:

@@ -138,20 +138,39 @@ def way_of(desk: Desk, row: Row, pay_system: PaySystem | None) -> Way:
 
     Raises ValueError when that is not configured, or through a pay system that does nothing; BitrixError.
     """
-    was_sent = bool(row.sends) and row.is_open_ended
     if any(sibling.kind == "smart" for sibling in row.siblings):
         # What reading them takes is asked for before the claim, not within it.
         _ = desk.invoices.smart
+    way = known_way(desk, row, pay_system)
+    if pay_system is not None and not _was_sent(row):
+        _refuse_idle(desk, row, pay_system)
+    return way
+
+
+def known_way(desk: Desk, row: Row, pay_system: PaySystem | None) -> Way:
+    """The same without a question whether the pay system does anything, for who has asked it already."""
+    before = row.pay_system if _was_sent(row) else ""
     if row.kind == "smart":
-        return _smart_way(desk, row.pay_system if was_sent else "")
+        return _smart_way(desk, before)
     if row.kind == "payment":
-        return _order_way(desk, row, pay_system, row.pay_system if was_sent else "")
-    if was_sent:
-        return ByPaySystem(PaySystem.named(row.pay_system))
+        way = ByOrderPaySystem(pay_system.pay_system_id if pay_system else None)
+        return AsBefore(way, before) if before else way
+    if before:
+        return ByPaySystem(PaySystem.named(before))
     check_way(row.kind, pay_system)
     assert pay_system is not None  # noqa: S101 - looked at just above
-    refuse_idle(desk, row, pay_system)
     return ByPaySystem(pay_system)
+
+
+def _was_sent(row: Row) -> bool:
+    return bool(row.sends) and row.is_open_ended
+
+
+def _refuse_idle(desk: Desk, row: Row, pay_system: PaySystem) -> None:
+    if row.kind == "legacy":
+        refuse_idle(desk, row, pay_system)
+    elif row.kind == "payment" and pay_system.pay_system_id is not None:
+        refuse_known_idle(desk, row, f"{ORDER}{pay_system.pay_system_id}")
 
 
 def _smart_way(desk: Desk, before: str) -> Way:
@@ -159,12 +178,3 @@ def _smart_way(desk: Desk, before: str) -> Way:
     by_document = before.startswith(DOCUMENT) if before else stages.wishes.mark_with == "payment"
     way = ByDocument() if by_document else ByStage(stages)
     return AsBefore(way, before) if before else way
-
-
-def _order_way(desk: Desk, row: Row, pay_system: PaySystem | None, before: str) -> Way:
-    way = ByOrderPaySystem(pay_system.pay_system_id if pay_system else None)
-    if before:
-        return AsBefore(way, before)
-    if way.pay_system_id is not None:
-        refuse_known_idle(desk, row, f"{ORDER}{way.pay_system_id}")
-    return way

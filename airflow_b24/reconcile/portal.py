@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Final, Literal, cast
 
 from airflow_b24.bitrix import legacy_invoices
+from airflow_b24.bitrix.bulk import PAGE, Reading
 from airflow_b24.bitrix.client import Client
 from airflow_b24.bitrix.errors import AuthError, RequestError
 from airflow_b24.bitrix.exchange import Look
-from airflow_b24.bitrix.invoice import Kind
+from airflow_b24.bitrix.invoice import Invoice, Kind
 from airflow_b24.bitrix.kinds import Invoices
+from airflow_b24.bitrix.listing import Listing
 from airflow_b24.bitrix.order_payments import OrderPayments
 from airflow_b24.bitrix.paysystems import invoice_status_types, profile
 from airflow_b24.bitrix.smart_invoices import SmartInvoices
@@ -83,6 +86,26 @@ class PortalInvoices:
         """How one invoice is read back."""
         kind, invoice_id = key
         return lambda: self.of(kind).look(invoice_id)
+
+    def readings(self, keys: Iterable[Key]) -> list[Reading]:
+        """How these are read in as few lists as can be; those that no list shows in full are left out."""
+        wanted: dict[Kind, list[int]] = {}
+        for kind, invoice_id in keys:
+            wanted.setdefault(kind, []).append(invoice_id)
+        pages = (
+            (kind, ids[start : start + PAGE])
+            for kind, ids in wanted.items()
+            if self.is_listed(kind)
+            for start in range(0, len(ids), PAGE)
+        )
+        return [Reading(kind, ids, self._listing(kind, ids)) for kind, ids in pages]
+
+    def is_listed(self, kind: Kind) -> bool:
+        """Say whether a list shows all that there is to know of an invoice of this kind."""
+        return kind == "legacy" or (kind == "smart" and not self.smart.by_payment)
+
+    def _listing(self, kind: Kind, ids: Sequence[int]) -> Listing[Invoice]:
+        return legacy_invoices.listing_of(ids) if kind == "legacy" else self.smart.listing_of(ids)
 
     @cached_property
     def _legacy_ones(self) -> bool | None:

@@ -38,14 +38,18 @@ Ended = TypeVar("Ended")
 def settle_matched(desk: Desk, settlement_id: int, invoice_id: int, pay_system: PaySystem | None) -> Settled:
     """Settle a matched invoice; safe to repeat by `settlement_id`. Raises ValueError when the two ids do not belong."""
     row = settlements.look(desk.store, settlement_id)
+    check_invoice(row, invoice_id)
+    return _confirmed(desk, row) if row.state is State.PAID else settle_row(desk, row, pay_system)
+
+
+def check_invoice(row: Row, invoice_id: int) -> None:
+    """Raise ValueError when the row is of another invoice."""
     if row.invoice_id != invoice_id:
-        raise ValueError(
-            f"settlement_id={settlement_id} is of invoice {row.invoice_id}, not of invoice_id={invoice_id}"
-        )
-    return _confirmed(desk, row) if row.state is State.PAID else _settle(desk, row, pay_system)
+        raise ValueError(f"settlement_id={row.id} is of invoice {row.invoice_id}, not of invoice_id={invoice_id}")
 
 
-def _same_portal(desk: Desk, row: Row) -> None:
+def same_portal(desk: Desk, row: Row) -> None:
+    """Raise ValueError when the row is of another portal."""
     if row.portal_id != desk.portal_id:
         # The other portal's invoice with this id is somebody else's.
         raise ValueError(
@@ -74,15 +78,16 @@ def settle_plain(desk: Desk, invoice_id: int, pay_system: PaySystem | None, *, k
         asked = _plain(desk, invoice)
         plain.reopen_plain(desk.store, row, asked.expected, asked.currency, asked.exponent)
         row = settlements.look(desk.store, known)
-    return _settle(desk, row, pay_system)
+    return settle_row(desk, row, pay_system)
 
 
 def _invoice(desk: Desk, kind: Kind, invoice_id: int) -> Invoice:
     return desk.client.run(desk.invoices.of(kind).get_invoice(invoice_id))
 
 
-def _settle(desk: Desk, row: Row, pay_system: PaySystem | None) -> Settled:
-    _same_portal(desk, row)
+def settle_row(desk: Desk, row: Row, pay_system: PaySystem | None) -> Settled:
+    """Settle the row that was just looked at; safe to repeat by its id. Raises ValueError, BitrixError, LedgerError."""
+    same_portal(desk, row)
     return drive(settle(row.id, desk.patience, row.kind), desk, way_of(desk, row, pay_system))
 
 
@@ -101,7 +106,7 @@ def drive(conversation: Generator[PartialEffect, Any, Ended], desk: Desk, way: W
 def _perform(effect: PartialEffect, desk: Desk, way: Way) -> Any:
     match effect:
         case Reserve():
-            return _reserve(desk, effect.requests)
+            return reserve(desk, effect.requests)
         case Claim() | Look():
             ask = moves.claim if isinstance(effect, Claim) else settlements.look
             return ask(desk.store, effect.settlement_id)
@@ -115,13 +120,15 @@ def _perform(effect: PartialEffect, desk: Desk, way: Way) -> Any:
             return desk.sleep(effect.seconds)
 
 
-def _reserve(desk: Desk, requests: int) -> None:
+def reserve(desk: Desk, requests: int) -> bool:
+    """Wait for the portal's pace; returns whether it had to. Raises RefusedError rather than wait long."""
     wait = desk.pace.reserve(requests) - desk.clock()
     if wait > MAX_SLEEP_S:
         retry_at = datetime.now(UTC) + timedelta(seconds=wait)
         raise RefusedError(OUT_OF_PACE, "the portal's request budget is used up", retry_at=retry_at)
     if wait > 0:
         desk.sleep(wait)
+    return wait > 0
 
 
 def _commit(desk: Desk, effect: Commit, way: Way) -> Committed:
@@ -188,7 +195,7 @@ def _plain(desk: Desk, invoice: Invoice) -> Plain:
 
 def _confirmed(desk: Desk, row: Row) -> Settled:
     """A paid row met again: an invoice reversed on the portal since is a case for a person, never paid anew."""
-    _same_portal(desk, row)
+    same_portal(desk, row)
     invoice = _invoice(desk, row.kind, row.invoice_id)
     if as_sent(row, seen(invoice)).paid:
         return Settled(row)

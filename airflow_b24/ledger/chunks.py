@@ -1,0 +1,81 @@
+"""What a lane asks for: the effects of settling many invoices at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from airflow_b24.ledger.facts import Answered, Decision, Fact, Key, Refused, Row, Unknown
+from airflow_b24.ledger.settlement import Effect, Settled
+
+# The reason of a refusal that is none of the invoice, but of asking for many at once.
+ALONE: Final = "alone"
+
+Told: TypeAlias = Answered | Refused | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """The ids of the next chunk, as many as one request should hold: `first` ones, then new ones. -> tuple[int, ...]"""
+
+    first: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAll:
+    """Raise the fence of each and get the rows, as `Claim` does. -> Sequence[Row]"""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitAll:
+    """Move each row if our fence still holds; `read_at` is the age check of those that are sent. -> CommittedAll"""
+
+    decided: tuple[tuple[Row, Decision], ...]
+    read_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedAll:
+    """The moved rows by id; None when another attempt was faster, or why it cannot be sent. Stale: nothing was moved."""
+
+    rows: Mapping[int, Row | Refused | None]
+    send_before: float | None = None
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeAll:
+    """Ask the portal, in one request: pay these, then read those. -> ExchangedAll"""
+
+    pays: tuple[Row, ...]
+    reads: tuple[Row, ...]
+    send_before: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangedAll:
+    """The answer to each pay, what the invoices show (one that no list shows is left out), when it began."""
+
+    answers: Mapping[Key, Told]
+    seen: Mapping[Key, Fact]
+    began: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """These have come as far as they can in this run. -> None"""
+
+    settled: tuple[Settled, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """These are to be settled one by one. -> None"""
+
+    ids: tuple[int, ...]
+
+
+LaneEffect: TypeAlias = Effect | Next | ClaimAll | CommitAll | ExchangeAll | Report | Leave

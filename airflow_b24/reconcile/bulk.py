@@ -1,0 +1,146 @@
+"""Settle many: performs the effects of the ledger's lanes, several at once, against the real store and the real portal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Final
+
+from airflow_b24.bitrix.bulk import MOST_PAYS, MOST_PAYS_OF_TWO_KINDS
+from airflow_b24.bitrix.errors import BitrixError
+from airflow_b24.ledger import settlements
+from airflow_b24.ledger.errors import UnknownIdError
+from airflow_b24.ledger.facts import Refused, Row
+from airflow_b24.ledger.settlement import Settled, standing
+from airflow_b24.ledger.states import State
+from airflow_b24.reconcile.desk import Desk, PaySystem
+from airflow_b24.reconcile.idle_pay_systems import refuse_idle
+from airflow_b24.reconcile.lane import Lane
+from airflow_b24.reconcile.lanes import Outcome, Outcomes, Progress, Queue, Tempo
+from airflow_b24.reconcile.paying import check_way
+from airflow_b24.reconcile.settling import check_invoice, same_portal
+
+MOST_LANES: Final = 12
+# How often it is told how far it has come.
+TELL_S: Final = 5.0
+_IN_HAND: Final = frozenset({State.READY, State.SENDING, State.UNKNOWN})
+
+
+class StoppedError(Exception):
+    """The run was told to end; what was not tried yet is as it was."""
+
+
+def settle_all(
+    desk: Desk,
+    wanted: Mapping[int, int],
+    pay_system: PaySystem | None,
+    *,
+    lanes: int = 4,
+    tell: Callable[[Progress], object] = lambda _: None,
+) -> dict[int, Outcome]:
+    """Settle matched invoices, `wanted` as {settlement's id: its invoice's}; safe to repeat by settlement.
+
+    Returns what came of each, in the order given: where it stands, or the error for which it was not tried. What has an
+    end already is taken from the ledger, and not read again. Raises LedgerError when the ledger cannot be read at first,
+    ValueError for `lanes`; nothing for an invoice, whatever becomes of the others. `tell` hears every few seconds.
+    """
+    if not 1 <= lanes <= MOST_LANES:
+        raise ValueError(f"lanes: {lanes} is not usable; give a whole number from 1 to {MOST_LANES}")
+    outcomes = Outcomes(wanted)
+    rows = _checked(desk, wanted, settlements.look_all(desk.store, wanted), outcomes)
+    rows = _prepared(desk, rows, pay_system, outcomes)
+    run = _lane(desk, rows, pay_system, lanes, outcomes)
+    _ride(run, lanes if rows else 0, outcomes, tell)
+    _account(desk, run, outcomes)
+    tell(outcomes.progress())
+    return outcomes.all()
+
+
+def _checked(desk: Desk, wanted: Mapping[int, int], known: Mapping[int, Row], outcomes: Outcomes) -> list[Row]:
+    """Those that can be brought further; one wrong id hides no other."""
+    rows: list[Row] = []
+    for settlement_id, invoice_id in wanted.items():
+        try:
+            row = _known(desk, known, settlement_id, invoice_id)
+        except (UnknownIdError, ValueError) as error:
+            outcomes.put(settlement_id, error)
+            continue
+        if row.state in _IN_HAND:
+            rows.append(row)
+        else:
+            outcomes.put(settlement_id, standing(row))
+    return rows
+
+
+def _known(desk: Desk, known: Mapping[int, Row], settlement_id: int, invoice_id: int) -> Row:
+    if settlement_id not in known:
+        raise UnknownIdError(f"settlement_id={settlement_id} is not in this ledger: give one that was matched from it")
+    row = known[settlement_id]
+    check_invoice(row, invoice_id)
+    same_portal(desk, row)
+    return row
+
+
+def _prepared(desk: Desk, rows: list[Row], pay_system: PaySystem | None, outcomes: Outcomes) -> list[Row]:
+    """Ask once for what each kind takes, before anything is claimed; a kind that lacks it leaves the other alone."""
+    legacy = [row for row in rows if row.kind == "legacy" and row.state is State.READY]
+    smart = [row for row in rows if row.kind == "smart" or any(each.kind == "smart" for each in row.siblings)]
+    left_out: dict[int, Exception] = {}
+    for those, ask in ((legacy, lambda: _ask(desk, legacy[0], pay_system)), (smart, lambda: desk.invoices.smart)):
+        try:
+            _ = those and ask()
+        except (BitrixError, ValueError) as error:
+            left_out |= {row.id: error for row in those}
+    for row in rows:
+        if row.id in left_out:
+            outcomes.put(row.id, _untried(row, left_out[row.id]))
+    return [row for row in rows if row.id not in left_out]
+
+
+def _ask(desk: Desk, row: Row, pay_system: PaySystem | None) -> None:
+    check_way("legacy", pay_system)
+    assert pay_system is not None  # noqa: S101 - looked at just above
+    refuse_idle(desk, row, pay_system)
+
+
+def _lane(desk: Desk, rows: list[Row], pay_system: PaySystem | None, lanes: int, outcomes: Outcomes) -> Lane:
+    alone = [row.id for row in rows if not desk.invoices.is_listed(row.kind)]
+    many = [row.id for row in rows if desk.invoices.is_listed(row.kind)]
+    most = MOST_PAYS if len({row.kind for row in rows}) < 2 else MOST_PAYS_OF_TWO_KINDS
+    return Lane(desk, pay_system, Queue(many, alone), Tempo(len(many), lanes, most), outcomes)
+
+
+def _ride(lane: Lane, lanes: int, outcomes: Outcomes, tell: Callable[[Progress], object]) -> None:
+    """Run the lanes, each in a thread of its own, to their ends; none outlives this call."""
+    if not lanes:
+        return
+    with ThreadPoolExecutor(lanes, thread_name_prefix="b24-lane") as pool:
+        try:
+            running = [pool.submit(lane.ride) for _ in range(lanes)]
+            while wait(running, timeout=TELL_S).not_done:
+                tell(outcomes.progress())
+        except BaseException:
+            # What is on its way is waited for and written down; nothing new is sent.
+            lane.queue.stop(StoppedError("the run was told to end"))
+            raise
+
+
+def _account(desk: Desk, lane: Lane, outcomes: Outcomes) -> None:
+    """Tell of those which no lane has told of: what was not tried, and what a broken lane had in its hands."""
+    missing = outcomes.missing
+    if not missing:
+        return
+    why = lane.queue.stopped or next(iter(lane.broken), None) or StoppedError("no lane came to it")
+    try:
+        rows: Mapping[int, Row] = settlements.look_all(desk.store, missing)
+    except Exception as error:  # noqa: BLE001 - whatever it is, each has an outcome
+        rows, why = {}, error
+    for settlement_id in missing:
+        row = rows.get(settlement_id)
+        outcomes.put(settlement_id, why if row is None else _untried(row, why))
+
+
+def _untried(row: Row, why: Exception) -> Settled:
+    if row.state is not State.READY:
+        return standing(row)
+    return Settled(row, trouble=Refused("NOT_TRIED", f"not tried: {why}", repeatable=True, cause=why))

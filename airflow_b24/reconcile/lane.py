@@ -1,0 +1,186 @@
+"""One lane: a thread that settles chunk after chunk, and then what is to be settled one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from airflow_b24.bitrix.bulk import exchange_all
+from airflow_b24.bitrix.commands import encode
+from airflow_b24.bitrix.errors import AuthError, BitrixError, RefusedError, RequestError
+from airflow_b24.bitrix.invoice import Invoice, InvoiceKey
+from airflow_b24.bitrix.limits import now_s
+from airflow_b24.bitrix.protocol import BATCH
+from airflow_b24.ledger import moves, settlements
+from airflow_b24.ledger.bulk import settle_chunks
+from airflow_b24.ledger.chunks import (
+    ALONE,
+    ClaimAll,
+    CommitAll,
+    CommittedAll,
+    ExchangeAll,
+    ExchangedAll,
+    LaneEffect,
+    Leave,
+    Next,
+    Report,
+    Told,
+)
+from airflow_b24.ledger.facts import Decision, Fact, Key, Kind, Refused, Row
+from airflow_b24.ledger.moves import Move
+from airflow_b24.ledger.settlement import Look, Pause, Reserve, Settled
+from airflow_b24.ledger.states import State
+from airflow_b24.reconcile.desk import Desk, PaySystem
+from airflow_b24.reconcile.idle_pay_systems import refuse_known_idle
+from airflow_b24.reconcile.lanes import Outcomes, Queue, Tempo
+from airflow_b24.reconcile.paying import known_way
+from airflow_b24.reconcile.settling import reserve, settle_row
+from airflow_b24.reconcile.translating import answer, fact
+
+# docs: batch, common errors. The portal runs the same call outside a batch.
+NOT_IN_BATCH: Final = frozenset({"ERROR_BATCH_METHOD_NOT_ALLOWED", "ERROR_BATCH_LENGTH_EXCEEDED"})
+
+
+@dataclass(slots=True)
+class Lane:
+    """What performs a lane's effects; all lanes of a run share one, and what they share locks itself."""
+
+    desk: Desk
+    pay_system: PaySystem | None
+    queue: Queue
+    tempo: Tempo
+    outcomes: Outcomes
+    # What ended a lane before its time, and what the portal takes in no batch.
+    broken: list[Exception] = field(default_factory=list)
+    alone: set[Kind] = field(default_factory=set)
+
+    def ride(self) -> None:
+        """Settle until nothing is left; whatever ends it is kept, and stops no other lane."""
+        try:
+            self._drive()
+            while (settlement_id := self.queue.take_one()) is not None:
+                self._settle_one(settlement_id)
+        except Exception as error:  # noqa: BLE001 - each settlement is accounted for in the end
+            self.broken.append(error)
+
+    def _drive(self) -> None:
+        conversation, reply = settle_chunks(self.desk.patience), None
+        while True:
+            try:
+                effect = conversation.send(reply)
+            except StopIteration:
+                return
+            reply = self.perform(effect)
+
+    def _settle_one(self, settlement_id: int) -> None:
+        try:
+            row = settlements.look(self.desk.store, settlement_id)
+            self.outcomes.put(settlement_id, settle_row(self.desk, row, self.pay_system))
+        except (BitrixError, ValueError) as error:
+            self.outcomes.put(settlement_id, error)
+
+    def perform(self, effect: LaneEffect) -> Any:
+        """Do what the conversation asks for. Raises LedgerError, or RefusedError when out of pace."""
+        match effect:
+            case ClaimAll():
+                return moves.claim_all(self.desk.store, effect.ids)
+            case CommitAll():
+                return self._commit(effect)
+            case ExchangeAll():
+                return self._exchange(effect)
+            case Look():
+                return settlements.look(self.desk.store, effect.settlement_id)
+        return self._share(effect)
+
+    def _share(self, effect: LaneEffect) -> tuple[int, ...] | None:
+        match effect:
+            case Next():
+                return self.queue.take(effect.first, self.tempo.size)
+            case Reserve():
+                self.tempo.waited(reserve(self.desk, effect.requests))
+            case Pause():
+                self.desk.sleep(effect.seconds)
+            case Report():
+                self._report(effect.settled)
+            case Leave():
+                self.queue.leave(effect.ids)
+        return None
+
+    def _report(self, settled: Iterable[Settled]) -> None:
+        for each in settled:
+            self.outcomes.put(each.row.id, each)
+            cause = each.trouble and each.trouble.cause
+            if isinstance(cause, (AuthError, RefusedError)) and cause.method == BATCH:
+                # The portal refuses the whole request, at once or time after time: it is not asked once more.
+                self.queue.stop(cause)
+
+    def _commit(self, effect: CommitAll) -> CommittedAll:
+        moved, refused = self._moves(effect.decided)
+        sends = [each.row for each in moved if each.decision.state is State.SENDING]
+        refused |= self._refusals(sends)
+        # The window opens before the commit: a process that stalls in between must not send with a fresh deadline.
+        began, patience = now_s(), self.desk.patience
+        if sends and (effect.read_at is None or began - effect.read_at > patience.read_age_s):
+            return CommittedAll({}, stale=True)
+        moved = [each for each in moved if each.row.id not in refused]
+        rows = moves.move_all(self.desk.store, moved, patience)
+        done = dict(zip((each.row.id for each in moved), rows, strict=True))
+        return CommittedAll({**done, **refused}, began + patience.window_s)
+
+    def _moves(self, decided: Iterable[tuple[Row, Decision]]) -> tuple[list[Move], dict[int, Refused]]:
+        moved: list[Move] = []
+        refused: dict[int, Refused] = {}
+        for row, decision in decided:
+            try:
+                through = self._through(row, decision)
+            except (ValueError, KeyError) as error:
+                refused[row.id] = _not_sent(error)
+                continue
+            moved.append(Move(row, decision, through))
+        return moved, refused
+
+    def _through(self, row: Row, decision: Decision) -> str:
+        if decision.state is not State.SENDING:
+            return ""
+        way = known_way(self.desk, row, self.pay_system)
+        through = way.through((decision.evidence or {})["marks"])
+        # What cannot be written into a batch must be known before `sending` is on disk.
+        encode(way.order(replace(row, pay_system=through)).request())
+        return through
+
+    def _refusals(self, sends: list[Row]) -> dict[int, Refused]:
+        """What must not be sent now: all of it once the run was stopped, and what a pay system would leave unpaid."""
+        if self.queue.stopped is None and self.pay_system is not None:
+            fresh = next((row for row in sends if row.kind == "legacy" and row.state is State.READY), None)
+            try:
+                _ = fresh and refuse_known_idle(self.desk, fresh, self.pay_system.name)
+            except ValueError as error:
+                self.queue.stop(error)
+        why = self.queue.stopped
+        return {} if why is None else {row.id: _not_sent(why) for row in sends}
+
+    def _exchange(self, effect: ExchangeAll) -> ExchangedAll:
+        pays = [known_way(self.desk, row, self.pay_system).order(row) for row in effect.pays]
+        readings = self.desk.invoices.readings(row.key for row in effect.reads if row.kind not in self.alone)
+        began = now_s()
+        got = self.desk.client.run(exchange_all(pays, readings, effect.send_before))
+        if pays:
+            self.tempo.took(len(pays), now_s() - began)
+        answers: dict[Key, Told] = {key: self._told(key, told) for key, told in got.pays.items()}
+        return ExchangedAll(answers, _facts(got.reads), began)
+
+    def _told(self, key: InvoiceKey, told: bool | BitrixError) -> Told:
+        if isinstance(told, RequestError) and (told.code in NOT_IN_BATCH or told.method == BATCH):
+            self.alone.add(key.kind)
+            return Refused(told.code, str(told), repeatable=True, reason=ALONE, cause=told)
+        return answer(told)
+
+
+def _facts(reads: Mapping[InvoiceKey, Invoice | BitrixError]) -> dict[Key, Fact]:
+    # A list that the portal will not give says nothing of an invoice: it is asked for by itself.
+    return {key: fact(found) for key, found in reads.items() if not isinstance(found, RequestError)}
+
+
+def _not_sent(why: Exception) -> Refused:
+    return Refused("NOT_SENT", str(why), repeatable=True, cause=why)

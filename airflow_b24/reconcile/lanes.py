@@ -1,0 +1,125 @@
+"""What the lanes of one run share: the ids that are left, how large a chunk should be, and what came of each."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+from airflow_b24.ledger.facts import Unknown
+from airflow_b24.ledger.settlement import Settled
+
+# A batch is lost as a whole: the longer it runs, the more is in doubt when it is.
+LONGEST_BATCH_S: Final = 5.0
+# Until the first one is measured: as slow as a portal is on a bad day.
+SECONDS_A_PAY: Final = 0.2
+
+Outcome = Settled | Exception
+
+
+class Queue:
+    """The ids that are left, for chunks and for one by one; once it is stopped nobody gets a new one."""
+
+    def __init__(self, ids: Iterable[int], alone: Iterable[int] = ()) -> None:
+        self._ids = deque(ids)
+        self._alone = deque(alone)
+        self._lock = threading.Lock()
+        self.stopped: Exception | None = None
+
+    def take(self, first: tuple[int, ...], size: int) -> tuple[int, ...]:
+        """Take a chunk: the `first` ones, which were taken before, then new ones."""
+        with self._lock:
+            room = 0 if self.stopped else min(max(size - len(first), 0), len(self._ids))
+            return (*first[:size], *(self._ids.popleft() for _ in range(room)))
+
+    def leave(self, ids: Iterable[int]) -> None:
+        """Put back what is to be settled one by one."""
+        with self._lock:
+            self._alone.extend(ids)
+
+    def take_one(self) -> int | None:
+        """Take one that is to be settled by itself."""
+        with self._lock:
+            return None if self.stopped or not self._alone else self._alone.popleft()
+
+    def stop(self, why: Exception) -> None:
+        """Give out nothing more; the first reason counts."""
+        with self._lock:
+            self.stopped = self.stopped or why
+
+
+class Tempo:
+    """How many pays go into one request, from how long they take and from whether the portal's pace is what we wait for."""
+
+    def __init__(self, total: int, lanes: int, most: int) -> None:
+        self._total, self._lanes, self._most = max(total, 1), lanes, most
+        self._seconds = SECONDS_A_PAY
+        self._waited = False
+
+    @property
+    def size(self) -> int:
+        """As many as take no longer than they may; no more than leaves each lane as much to do as the others."""
+        most = max(1, min(int(LONGEST_BATCH_S / self._seconds), self._most))
+        if self._waited:
+            # Requests are what is scarce: each carries as much as it can.
+            return most
+        rounds = ceil(self._total / (self._lanes * most))
+        return ceil(self._total / (self._lanes * rounds))
+
+    def took(self, pays: int, seconds: float) -> None:
+        """Learn from a request; a portal that has become slow counts at once, one that is fast again by and by."""
+        measured = max(seconds / pays, LONGEST_BATCH_S / 1000)
+        self._seconds = max(measured, (self._seconds + measured) / 2)
+
+    def waited(self, has_waited: bool) -> None:
+        """Learn from a reservation."""
+        self._waited = has_waited
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come: how many of how many have an outcome, by state, or `open` and `failed`."""
+
+    done: int
+    of: int
+    states: Mapping[str, int]
+
+
+class Outcomes:
+    """What came of each settlement, each told once."""
+
+    def __init__(self, ids: Iterable[int]) -> None:
+        self._found: dict[int, Outcome | None] = dict.fromkeys(ids)
+        self._lock = threading.Lock()
+
+    def put(self, settlement_id: int, outcome: Outcome) -> None:
+        """Keep what came of one."""
+        with self._lock:
+            self._found[settlement_id] = outcome
+
+    @property
+    def missing(self) -> list[int]:
+        """Those of which nothing was told yet, in the order in which they were asked for."""
+        with self._lock:
+            return [each for each, outcome in self._found.items() if outcome is None]
+
+    def all(self) -> dict[int, Outcome]:
+        """Everything that was told, in the order in which it was asked for."""
+        with self._lock:
+            return {each: outcome for each, outcome in self._found.items() if outcome is not None}
+
+    def progress(self) -> Progress:
+        """How far it has come."""
+        found = self.all()
+        return Progress(len(found), len(self._found), Counter(map(_state, found.values())))
+
+
+def _state(outcome: Outcome) -> str:
+    if isinstance(outcome, Exception):
+        return "failed"
+    if outcome.trouble is None:
+        return outcome.row.state.value
+    return "open" if isinstance(outcome.trouble, Unknown) or outcome.trouble.repeatable else "failed"
