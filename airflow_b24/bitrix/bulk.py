@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from airflow_b24.bitrix.commands import MAX_COMMANDS, decode, encode
-from airflow_b24.bitrix.errors import BitrixError, ResponseError
+from airflow_b24.bitrix.errors import OPERATION_TIME_LIMIT, BitrixError, RefusedError, ResponseError
 from airflow_b24.bitrix.exchange import Exchanged, Order
 from airflow_b24.bitrix.fields import read_id
 from airflow_b24.bitrix.flows import QUICK, Flow, Reply, answered, attempt
@@ -21,6 +22,7 @@ PAGE: Final = 50
 MOST_PAYS: Final = MAX_COMMANDS - 2
 MOST_PAYS_OF_TWO_KINDS: Final = MAX_COMMANDS - 3
 
+LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 Outcomes = Mapping[str, Response | BitrixError]
 
 
@@ -87,9 +89,17 @@ def _outcome(reply: Reply) -> Response | BitrixError:
 
 
 def _paid(pays: Sequence[Order], outcomes: Outcomes) -> Iterator[tuple[InvoiceKey, bool | BitrixError]]:
+    free_at = max((_free_at(outcome) for outcome in outcomes.values()), default=None, key=lambda at: at or LONG_AGO)
     for index, pay in enumerate(pays):
         outcome = outcomes[f"p{index}"]
+        if isinstance(outcome, RefusedError) and outcome.code == OPERATION_TIME_LIMIT:
+            # docs: limits. The refusal itself does not say until when; the good answers beside it do.
+            outcome.retry_at = free_at
         yield pay.key, outcome if isinstance(outcome, BitrixError) else pay.is_answered(outcome)
+
+
+def _free_at(outcome: Response | BitrixError) -> datetime | None:
+    return outcome.time.operating_reset_at if isinstance(outcome, Response) and outcome.time else None
 
 
 def _read(readings: Sequence[Reading], outcomes: Outcomes) -> Iterator[tuple[InvoiceKey, Invoice | BitrixError]]:

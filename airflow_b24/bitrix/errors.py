@@ -31,6 +31,8 @@ INVOICE_GONE: Final = "INVOICE_GONE"
 NOT_RENEWED: Final = "NOT_RENEWED"
 AUTHORISE_AGAIN: Final = "AUTHORISE_AGAIN"
 
+# docs: limits. The portal's own code for a method that has used up its time.
+OPERATION_TIME_LIMIT: Final = "OPERATION_TIME_LIMIT"
 # docs: common errors. The portal's own code, on which a token is renewed.
 EXPIRED_TOKEN: Final = "expired_token"  # noqa: S105 - a code
 
@@ -105,7 +107,7 @@ class ResponseError(BitrixError):
 
 ADVICE: Final[Mapping[str, str]] = {
     "QUERY_LIMIT_EXCEEDED": "Nothing ran: too many requests reach this portal from this address; send fewer, later.",
-    "OPERATION_TIME_LIMIT": "Nothing ran: this method has used up its operating time; wait until the portal frees it.",
+    OPERATION_TIME_LIMIT: "Nothing ran: this method has used up its operating time; wait until the portal frees it.",
     "OVERLOAD_LIMIT": "Nothing ran: Bitrix24 support blocked REST on this portal by hand and must lift the block.",
     "NO_AUTH_FOUND": "Nothing ran: the webhook or token is wrong; copy the address of the inbound webhook again.",
     "INVALID_CREDENTIALS": "Nothing ran: the webhook's address is mistyped, the webhook deleted or its user dismissed; "

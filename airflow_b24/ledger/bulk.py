@@ -94,7 +94,7 @@ class _Lane:
         sent, send_before = yield from self._send(chunk)
         if not sent and not following:
             return _Chunk()
-        told: ExchangedAll = yield ExchangeAll(sent, (*sent, *following), send_before)
+        told: ExchangedAll = yield ExchangeAll(sent, (*sent, *following), send_before if sent else None)
         yield from self._prove(sent, told)
         return _Chunk(following, told.seen, told.began)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from airflow_b24.bitrix.bulk import exchange_all
 from airflow_b24.bitrix.commands import encode
-from airflow_b24.bitrix.errors import AuthError, BitrixError, RefusedError, RequestError
+from airflow_b24.bitrix.errors import OPERATION_TIME_LIMIT, AuthError, BitrixError, RefusedError, RequestError
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey
 from airflow_b24.bitrix.limits import now_s
 from airflow_b24.bitrix.protocol import BATCH
@@ -111,8 +111,8 @@ class Lane:
         for each in settled:
             self.outcomes.put(each.row.id, each)
             cause = each.trouble and each.trouble.cause
-            if isinstance(cause, (AuthError, RefusedError)) and cause.method == BATCH:
-                # The portal refuses the whole request, at once or time after time: it is not asked once more.
+            if isinstance(cause, (AuthError, RefusedError)) and _concerns_all(cause):
+                # The portal refuses whatever is asked, for good or time after time: it is not asked once more.
                 self.queue.stop(cause)
 
     def _commit(self, effect: CommitAll) -> CommittedAll:
@@ -175,6 +175,10 @@ class Lane:
             self.alone.add(key.kind)
             return Refused(told.code, str(told), repeatable=True, reason=ALONE, cause=told)
         return answer(told)
+
+
+def _concerns_all(cause: BitrixError) -> bool:
+    return cause.method == BATCH or cause.code == OPERATION_TIME_LIMIT
 
 
 def _facts(reads: Mapping[InvoiceKey, Invoice | BitrixError]) -> dict[Key, Fact]:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from airflow_b24.bitrix.client import Client
-from airflow_b24.ledger import settlements
-from airflow_b24.ledger.settlement import Settled
+from airflow_b24.bitrix.errors import AuthError, RefusedError
+from airflow_b24.bitrix.limits import Unpaced
+from airflow_b24.bitrix.stages import Wishes
+from airflow_b24.ledger import moves, payments, settlements
+from airflow_b24.ledger.errors import LedgerError, UnknownIdError
+from airflow_b24.ledger.facts import Unknown
+from airflow_b24.ledger.settlement import Patience, Settled
 from airflow_b24.ledger.states import State
+from airflow_b24.reconcile import bulk
 from airflow_b24.reconcile.bulk import settle_all
+from airflow_b24.reconcile.lanes import Progress, Queue, Tempo
+from airflow_b24.reconcile.settling import settle_matched
 
-PAY = "sale.paysystem.pay.invoice"
-MANY = range(2, 32)
+PAY, MOVE = "sale.paysystem.pay.invoice", "crm.item.update"
+MANY = range(2, 14)
 
 
 def ready(office: Any, ids: Any = MANY) -> dict[int, int]:
@@ -23,6 +31,10 @@ def ready(office: Any, ids: Any = MANY) -> dict[int, int]:
     for invoice_id in ids:
         office.bill(invoice_id)
         office.receive(invoice_id)
+    return matched(office)
+
+
+def matched(office: Any) -> dict[int, int]:
     office.match()
     return {settlement_id: invoice_id for invoice_id, settlement_id in office.due().items()}
 
@@ -31,19 +43,483 @@ def settle(office: Any, wanted: dict[int, int], **options: Any) -> dict[int, Any
     return settle_all(office.desk, wanted, office.pay_system, **{"lanes": 1, **options})
 
 
-def states(outcomes: dict[int, Any]) -> list[str]:
-    return sorted(
-        {each.row.state.value if isinstance(each, Settled) else type(each).__name__ for each in outcomes.values()}
+def states(outcomes: dict[int, Any]) -> dict[str, int]:
+    """How many stand where; one that was only refused for now is `ready`."""
+    return dict(
+        Counter(
+            each.row.state.value if isinstance(each, Settled) else type(each).__name__ for each in outcomes.values()
+        )
     )
 
 
-def executed(office: Any) -> list[int]:
-    return sorted({len(invoice.executed_pays) for invoice in office.state.invoices.values()})
+def executed(office: Any) -> dict[int, int]:
+    """How many invoices were paid so often."""
+    invoices = (*office.state.invoices.values(), *office.state.smart_invoices.values())
+    return dict(Counter(len(invoice.executed_pays) for invoice in invoices))
+
+
+class Meddling:
+    """The real client, and something that happens right before its n-th flow: 1 is the probe, 2 reads, 3 pays."""
+
+    def __init__(self, office: Any, before: int, what: Callable[[], object]) -> None:
+        self._client, self._before, self._what, self._runs = office.desk.client, before, what, 0
+
+    def run(self, flow: Any) -> Any:
+        self._runs += 1
+        if self._runs == self._before:
+            self._what()
+        return self._client.run(flow)
+
+
+def meddle(office: Any, before: int, what: Callable[[], object]) -> Any:
+    return office.with_desk(client=Meddling(office, before, what))
 
 
 def test_all_are_paid_once_and_proved_by_what_was_read_back(office: Any) -> None:
-    wanted = ready(office)
+    wanted = ready(office, range(2, 52))
     outcomes = settle(office, wanted, lanes=3)
     assert list(outcomes) == list(wanted)
     assert {(each.row.state, each.row.how, each.trouble) for each in outcomes.values()} == {(State.PAID, "sent", None)}
-    assert (executed(office), office.asked(PAY)) == ([1], 0)
+    assert (executed(office), office.asked(PAY)) == ({1: 50}, 0)
+
+
+def test_a_chunk_is_read_with_the_pays_before_it_so_that_each_takes_one_request(office: Any) -> None:
+    wanted = ready(office, range(2, 52))
+    office.state.journal.clear()
+    settle(office, wanted)
+    # The first reading, and each 25.
+    assert office.asked("batch") == 1 + 2
+
+
+def test_what_has_an_end_is_taken_from_the_ledger_and_nothing_is_asked(office: Any) -> None:
+    wanted = ready(office)
+    settle(office, wanted)
+    office.state.journal.clear()
+    assert states(settle(office, wanted)) == {"paid": 12}
+    assert list(office.state.journal) == []
+
+
+def test_one_wrong_id_hides_no_other(office: Any) -> None:
+    wanted = ready(office)
+    other = office.with_desk(portal_id=office.meet("other.example"))
+    first, second, *_ = wanted
+    outcomes = settle(office, {**wanted, 999: 5, first: 555})
+    assert isinstance(outcomes[999], UnknownIdError)
+    assert isinstance(outcomes[first], ValueError)
+    assert states(outcomes) == {"paid": 11, "UnknownIdError": 1, "ValueError": 1}
+    assert isinstance(settle(other, {second: wanted[second]})[second], ValueError)
+
+
+def test_a_deleted_invoice_is_a_review_and_hides_no_other(office: Any) -> None:
+    wanted = ready(office)
+    office.delete(5)
+    outcomes = settle(office, wanted)
+    assert states(outcomes) == {"paid": 11, "review": 1}
+    assert [each.row.reason for each in outcomes.values() if each.row.state is State.REVIEW] == ["invoice_not_found"]
+
+
+FAULTS: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
+    # of the first batch that pays: how many stand where after the run
+    "its answer lost on the way back": ({"kind": "lost_after"}, {"paid": 12}),
+    "its answer cut": ({"kind": "truncated_after"}, {"paid": 12}),
+    "a page of 502 after it ran": ({"kind": "html_502_after"}, {"paid": 12}),
+    "lost on the way there": ({"kind": "lost_before"}, {"unknown": 12}),
+    "refused": ({"kind": "refused"}, {"paid": 12}),
+    "refused for good": ({"kind": "refused", "times": 1000}, {"ready": 12}),
+    "a token that has expired": ({"kind": "expired_token"}, {"ready": 12}),
+    "blocked by hand": ({"kind": "refused_by_hand"}, {"ready": 12}),
+    "one refused inside": ({"kind": "error", "code": "QUERY_LIMIT_EXCEEDED", "status": 503}, {"paid": 12}),
+    "one refused inside until later": ({"kind": "operation_time_limit"}, {"paid": 11, "ready": 1}),
+    "one refused by the pay system": (
+        {"kind": "error", "code": "ERROR_PROCESS_REQUEST_RESULT"},
+        {"paid": 11, "review": 1},
+    ),
+    "one without a right": ({"kind": "error", "code": "ACCESS_DENIED", "status": 403}, {"paid": 11, "ready": 1}),
+    "one unclear": ({"kind": "error", "code": "WHATEVER"}, {"paid": 11, "unknown": 1}),
+    "one true and unpaid": ({"kind": "unpaid"}, {"paid": 11, "review": 1}),
+}
+
+
+@pytest.mark.parametrize(("fault", "stand"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_of_a_batch_leaves_each_paid_once_and_told_of(
+    office: Any, fault: dict[str, Any], stand: dict[str, int]
+) -> None:
+    wanted = ready(office)
+    given = {"kind": "error", "code": "OVERLOAD_LIMIT", "status": 503, "method": "batch"}
+    fault = given if fault["kind"] == "refused_by_hand" else fault
+    outcomes = settle(meddle(office, 3, lambda: office.fault(**fault)), wanted)
+    assert states(outcomes) == stand
+    assert executed(office).get(1, 0) == stand.get("paid", 0)
+    assert all((each.trouble is None) is (each.row.state in {"paid", "review"}) for each in outcomes.values())
+    office.state.faults.rules.clear()
+    office.let_the_quiet_time_pass()
+    again = settle(office, wanted)
+    reviews = stand.get("review", 0)
+    assert states(again) == {"paid": 12 - reviews} | ({"review": reviews} if reviews else {})
+    assert executed(office) == {1: 12 - reviews} | ({0: reviews} if reviews else {})
+
+
+def test_a_lost_batch_is_sent_again_only_where_it_did_not_land_and_once_it_cannot_any_more(office: Any) -> None:
+    wanted = ready(office)
+    outcomes = settle(meddle(office, 3, lambda: office.fault("lost_before")), wanted)
+    assert {type(each.trouble) for each in outcomes.values()} == {Unknown}
+    assert all(each.wait_s == pytest.approx(Patience().quiet_s, abs=5) for each in outcomes.values())
+    assert states(settle(office, wanted)) == {"unknown": 12}
+    assert executed(office) == {0: 12}
+
+
+def test_a_batch_without_an_answer_for_some_is_unknown_for_those_alone(office: Any) -> None:
+    wanted = ready(office)
+    settled = settle(office.with_desk(client=Forgetful(office)), wanted)
+    # They are read at once, and found paid.
+    assert (states(settled), executed(office)) == ({"paid": 12}, {1: 12})
+    assert {each.row.sends for each in settled.values()} == {1}
+
+
+class Forgetful:
+    """The real client, whose answer to a batch lacks some pays."""
+
+    def __init__(self, office: Any) -> None:
+        self._client = office.desk.client
+
+    def run(self, flow: Any) -> Any:
+        return self._client.run(self._with_gaps(flow))
+
+    def _with_gaps(self, flow: Any) -> Any:
+        reply = None
+        while True:
+            try:
+                effect = flow.send(reply)
+            except StopIteration as stop:
+                return stop.value
+            reply = yield effect
+            if getattr(effect, "method", "") == "batch" and effect.write:
+                for name in ("p3", "p4", "r0"):
+                    reply.result["result"].pop(name, None)
+
+
+def test_refused_pays_are_tried_again_after_the_pause_and_not_for_ever(office: Any) -> None:
+    wanted = ready(office)
+    office.fault("operation_time_limit", times=1000)
+    outcomes = settle(office, wanted)
+    assert office.naps == [2.0] * (Patience().rounds - 1)
+    assert {(each.row.state, each.wait_s) for each in outcomes.values()} == {(State.READY, 2.0)}
+
+
+def test_a_portal_that_refuses_batch_after_batch_is_left_alone(office: Any) -> None:
+    wanted = ready(office, range(2, 62))
+    office.fault("refused", times=1000, method="batch", match={})
+    office.state.journal.clear()
+    outcomes = settle(office, wanted)
+    assert all(isinstance(each.trouble.cause, RefusedError) for each in outcomes.values())
+    # Read with its repeats in each round; the other chunks are not even asked for.
+    assert office.asked("batch") <= 2 * 2 * Patience().rounds
+
+
+def test_a_shut_door_is_knocked_at_once(office: Any) -> None:
+    wanted = ready(office, range(2, 62))
+    office.fault("error", times=1000, method="batch", code="OVERLOAD_LIMIT", status=503)
+    outcomes = settle(office, wanted)
+    assert {type(each.trouble.cause) for each in outcomes.values()} == {AuthError}
+    assert office.asked("batch") <= 2
+
+
+def test_a_person_who_pays_one_in_between_is_believed_and_nothing_is_paid_twice(office: Any) -> None:
+    wanted = ready(office)
+    outcomes = settle(meddle(office, 2, lambda: office.person(5, "P")), wanted)
+    assert Counter(each.row.how for each in outcomes.values()) == {"sent": 11, "by_hand": 1}
+    assert executed(office) == {1: 11, 0: 1}
+
+
+def test_a_hold_that_comes_between_claim_and_commit_stops_that_one(office: Any) -> None:
+    wanted = ready(office)
+    outcomes = settle(Held(office).office, wanted)
+    assert states(outcomes) == {"paid": 11, "review": 1}
+    assert [each.row.reason for each in outcomes.values() if each.row.state is State.REVIEW] == ["held"]
+    assert executed(office) == {1: 11, 0: 1}
+
+
+class Held:
+    """The real client, which lets the bank amend a payment right after the pre-read."""
+
+    def __init__(self, office: Any) -> None:
+        self._client, self._real, self._runs = office.desk.client, office, 0
+        self.office = office.with_desk(client=self)
+
+    def run(self, flow: Any) -> Any:
+        self._runs += 1
+        found = self._client.run(flow)
+        if self._runs == 2:
+            self._real.receive(5, amount=11900)
+        return found
+
+
+def test_where_batches_are_refused_each_is_paid_by_itself(office: Any) -> None:
+    wanted = ready(office)
+    office.fault("error", times=12, code="ERROR_BATCH_METHOD_NOT_ALLOWED")
+    assert states(settle(office, wanted)) == {"paid": 12}
+    assert (executed(office), office.asked(PAY)) == ({1: 12}, 12)
+
+
+def test_where_no_batch_at_all_is_taken_each_is_paid_by_itself(office: Any) -> None:
+    wanted = ready(office)
+    office.fault("error", times=1000, method="batch", code="ERROR_METHOD_NOT_FOUND", status=404)
+    assert states(settle(office, wanted)) == {"paid": 12}
+    assert (executed(office), office.asked(PAY)) == ({1: 12}, 12)
+
+
+def both_kinds(office: Any) -> dict[int, int]:
+    for invoice_id in range(2, 8):
+        office.bill(invoice_id)
+        office.receive(invoice_id)
+    for invoice_id in range(8, 14):
+        office.smart_bill(invoice_id)
+        office.receive(invoice_id)
+    return matched(office)
+
+
+def test_both_kinds_go_in_one_request(office: Any) -> None:
+    wanted = both_kinds(office)
+    office.state.journal.clear()
+    assert states(settle(office, wanted)) == {"paid": 12}
+    assert (executed(office), office.asked("batch"), office.asked(MOVE)) == ({1: 12}, 2, 0)
+
+
+def test_where_the_portal_moves_no_smart_invoice_in_a_batch_those_are_moved_one_by_one(office: Any) -> None:
+    wanted = both_kinds(office)
+    office.state.settings.smart_batch_refused = True
+    try:
+        assert states(settle(office, wanted)) == {"paid": 12}
+    finally:
+        office.state.settings.smart_batch_refused = False
+    assert (executed(office), office.asked(MOVE)) == ({1: 12}, 6)
+
+
+def test_what_no_list_shows_in_full_is_settled_one_by_one(office: Any) -> None:
+    wanted = both_kinds(office)
+    by_document = office.with_desk(wishes=Wishes(mark_with="payment"))
+    outcomes = settle(by_document, wanted)
+    # They have no payment document, which is for a person to see to.
+    assert states(outcomes) == {"paid": 6, "review": 6}
+
+
+def test_without_a_pay_system_the_smart_ones_are_paid_all_the_same(office: Any) -> None:
+    wanted = both_kinds(office)
+    office.pay_system = None
+    outcomes = settle(office, wanted)
+    assert states(outcomes) == {"paid": 6, "ready": 6}
+    assert all(
+        "pay_system_id" in str(each.trouble.cause) for each in outcomes.values() if each.row.state is State.READY
+    )
+
+
+def test_one_payment_for_two_invoices_is_settled_with_a_look_at_both(office: Any) -> None:
+    for invoice_id in (20, 21):
+        office.bill(invoice_id)
+    office.receive(20, amount=23600, remittance="Оплата по счетам № 2026/20 и № 2026/21")
+    wanted = ready(office)
+    assert states(settle(office, wanted)) == {"paid": len(wanted)}
+    assert executed(office)[1] == len(wanted)
+
+
+def test_a_lane_that_breaks_loses_no_outcome_and_the_others_go_on(office: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = ready(office, range(2, 62))
+    real, calls = moves.claim_all, []
+
+    def claim_all(store: Any, ids: Any) -> Any:
+        calls.append(ids)
+        if len(calls) == 2:
+            raise LedgerError("the ledger's database failed")
+        return real(store, ids)
+
+    monkeypatch.setattr(moves, "claim_all", claim_all)
+    outcomes = settle(office, wanted, lanes=3)
+    assert len(outcomes) == 60
+    untried = [each for each in outcomes.values() if each.trouble]
+    assert {(each.row.state, each.trouble.code) for each in untried} == {(State.READY, "NOT_TRIED")}
+    assert len(untried) <= 40
+    assert executed(office) == {1: 60 - len(untried), 0: len(untried)}
+    assert states(settle(office, wanted)) == {"paid": 60}
+    assert executed(office) == {1: 60}
+
+
+def test_a_lane_that_breaks_with_pays_under_way_tells_of_them_as_unknown(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ready(office)
+
+    def crash() -> None:
+        raise RuntimeError("gone")
+
+    outcomes = settle(meddle(office, 3, crash), wanted)
+    assert {(each.row.state, type(each.trouble)) for each in outcomes.values()} == {(State.SENDING, Unknown)}
+    assert all(each.wait_s == pytest.approx(Patience().quiet_s, abs=5) for each in outcomes.values())
+
+
+def test_two_runs_over_the_same_at_once_pay_each_once(office: Any) -> None:
+    wanted = ready(office, range(2, 62))
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: settle(office, wanted, lanes=2), range(2)))
+    assert [len(each) for each in found] == [60, 60]
+    assert max(executed(office)) == 1
+    office.let_the_quiet_time_pass()
+    assert states(settle(office, wanted)) == {"paid": 60}
+    assert executed(office) == {1: 60}
+
+
+def test_a_pay_system_that_does_nothing_stops_the_run(office: Any) -> None:
+    wanted = ready(office, range(2, 62))
+    office.fault("unpaid", times=1000)
+    outcomes = settle(office, wanted)
+    spoilt = [each for each in outcomes.values() if each.row.state is State.REVIEW]
+    kept = [each for each in outcomes.values() if each.row.state is State.READY]
+    # The first chunk; the second one was on its way to the portal, and is not sent.
+    assert len(spoilt) == 20
+    assert len(kept) == 40
+    assert all("stayed unpaid" in str(each.trouble.cause) for each in kept)
+
+
+def test_a_pre_read_that_grew_too_old_is_taken_anew_before_anything_is_sent(office: Any) -> None:
+    wanted = ready(office)
+    outcomes = settle(office.with_desk(patience=Patience(read_age_s=0.0)), wanted)
+    assert {(each.row.state, each.trouble.code) for each in outcomes.values()} == {(State.READY, "STALE_READ")}
+    assert executed(office) == {0: 12}
+
+
+def test_a_send_window_that_has_passed_sends_nothing(office: Any) -> None:
+    wanted = ready(office)
+    outcomes = settle(office.with_desk(patience=Patience(window_s=0.0, rounds=2)), wanted)
+    assert {each.row.state for each in outcomes.values()} == {State.READY}
+    assert executed(office) == {0: 12}
+
+
+def test_a_portal_out_of_pace_claims_nothing(office: Any) -> None:
+    wanted = ready(office)
+    outcomes = settle(office.with_desk(pace=Late()), wanted, lanes=2)
+    assert {type(each.trouble.cause) for each in outcomes.values()} == {RefusedError}
+    assert {each.row.fence for each in outcomes.values()} == {0}
+
+
+class Late(Unpaced):
+    """A pace whose next slot is an hour away."""
+
+    def reserve(self, n: int) -> float:
+        return 3600.0 + 10.0**9
+
+
+def test_a_run_that_is_told_to_end_writes_down_what_was_on_its_way(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ready(office, range(2, 62))
+
+    def stop(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bulk, "wait", stop)
+    with pytest.raises(KeyboardInterrupt):
+        settle(office, wanted, lanes=2)
+    rows = settlements.look_all(office.store, wanted)
+    assert {row.state for row in rows.values()} <= {State.PAID, State.READY}
+
+
+def test_it_is_told_how_far_it_has_come(office: Any) -> None:
+    told: list[Progress] = []
+    settle(office, ready(office), tell=told.append)
+    assert told[-1] == Progress(12, 12, {"paid": 12})
+
+
+@pytest.mark.parametrize("lanes", [0, 13])
+def test_lanes_without_end_are_refused(office: Any, lanes: int) -> None:
+    with pytest.raises(ValueError, match=f"lanes: {lanes}"):
+        settle(office, {}, lanes=lanes)
+
+
+def world(office: Any) -> dict[int, int]:
+    """One of each: to be paid, paid by hand, cancelled, deleted, of another price, held, refused, true but unpaid."""
+    wanted = ready(office)
+    office.person(3, "P")
+    office.person(4, "D")
+    office.delete(5)
+    office.state.invoices[6].price += 1
+    office.receive(7, amount=11900)
+    office.fault("error", code="ERROR_PROCESS_REQUEST_RESULT", match={"INVOICE_ID": "8"})
+    office.fault("unpaid", times=1000, match={"INVOICE_ID": "9"})
+    office.fault("operation_time_limit", match={"INVOICE_ID": "10"})
+    office.state.invoices[11].number = "2026/99"
+    return wanted
+
+
+def test_one_by_one_and_all_at_once_end_in_the_same_states(office: Any) -> None:
+    ends = []
+    for at_once in (False, True):
+        for invoice_id in list(office.state.invoices):
+            del office.state.invoices[invoice_id]
+        office.state.faults.rules.clear()
+        office = fresh(office, "one" if at_once else "other")
+        wanted = world(office)
+        if at_once:
+            settle(office, wanted, lanes=2)
+        else:
+            for settlement_id, invoice_id in wanted.items():
+                settle_matched(office.desk, settlement_id, invoice_id, office.pay_system)
+        rows = settlements.look_all(office.store, wanted).values()
+        ends.append(sorted((row.invoice_id, row.state, row.how, row.reason, row.sends, row.in_flight) for row in rows))
+    assert ends[0] == ends[1]
+    assert len({(state, how, reason) for _, state, how, reason, *_ in ends[0]}) == 9
+
+
+def fresh(office: Any, name: str) -> Any:
+    """The same world anew for another portal of the same ledger, whose payments are others."""
+    real = office.new_payment
+
+    def new_payment(invoice_id: int = 2, key: str = "", amount: int = 11800, **changed: Any) -> Any:
+        return real(invoice_id, key or f"id:{name}{invoice_id}", amount, **changed)
+
+    changed = office.with_desk(portal_id=office.meet(f"{name}.example"))
+    changed.receive = lambda invoice_id=2, key="", amount=11800, **more: _record(
+        changed, new_payment(invoice_id, key, amount, **more)
+    )
+    return changed
+
+
+def _record(office: Any, new: Any) -> int:
+    with office.store.transaction() as connection:
+        return int(payments.record(connection, new)[0])
+
+
+@pytest.mark.parametrize(
+    ("total", "lanes", "size"), [(500, 10, 25), (500, 5, 25), (3, 4, 1), (10_000, 4, 25), (30, 1, 15), (0, 4, 1)]
+)
+def test_what_is_left_is_spread_evenly_over_the_lanes(total: int, lanes: int, size: int) -> None:
+    assert Tempo(total, lanes, 48).size == size
+
+
+def test_a_chunk_is_never_longer_than_the_portal_takes_five_seconds_for() -> None:
+    tempo = Tempo(10_000, 1, 48)
+    tempo.took(25, 0.5)
+    tempo.took(25, 0.5)
+    tempo.took(25, 0.5)
+    assert tempo.size == 48
+    tempo.took(48, 48.0)
+    assert tempo.size == 5
+    tempo.took(5, 60.0)
+    assert tempo.size == 1
+
+
+def test_where_requests_are_scarce_each_carries_as_much_as_it_can() -> None:
+    tempo = Tempo(500, 10, 48)
+    for _ in range(9):
+        tempo.took(25, 0.5)
+    tempo.waited(True)
+    assert tempo.size == 48
+    tempo.waited(False)
+    assert tempo.size == 25
+
+
+def test_what_is_to_be_taken_first_counts_into_the_chunk_and_a_stopped_queue_gives_nothing_new() -> None:
+    queue = Queue(range(10), [20])
+    assert queue.take((7, 8), 4) == (7, 8, 0, 1)
+    assert queue.take((1, 2, 3), 2) == (1, 2)
+    queue.stop(ValueError("first"))
+    queue.stop(ValueError("second"))
+    assert (queue.take((9,), 4), queue.take_one(), str(queue.stopped)) == ((9,), None, "first")
