@@ -70,6 +70,8 @@ def _error(row: Row, trouble: Refused | Unknown, retry_at: datetime | None) -> E
     if isinstance(cause, BitrixError):
         cause.retry_at = retry_at or cause.retry_at
         return cause
+    if cause is not None:
+        return cause
     if isinstance(trouble, Refused):
         return NotPaidError(trouble.text)
     return UnknownOutcomeError(ANSWER_LOST, f"invoice {row.invoice_number}: {trouble.text}", retry_at=retry_at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from airflow_b24.bitrix.commands import MAX_COMMANDS, decode, encode
@@ -22,7 +22,6 @@ PAGE: Final = 50
 MOST_PAYS: Final = MAX_COMMANDS - 2
 MOST_PAYS_OF_TWO_KINDS: Final = MAX_COMMANDS - 3
 
-LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 Outcomes = Mapping[str, Response | BitrixError]
 
 
@@ -89,12 +88,12 @@ def _outcome(reply: Reply) -> Response | BitrixError:
 
 
 def _paid(pays: Sequence[Order], outcomes: Outcomes) -> Iterator[tuple[InvoiceKey, bool | BitrixError]]:
-    free_at = max((_free_at(outcome) for outcome in outcomes.values()), default=None, key=lambda at: at or LONG_AGO)
-    for index, pay in enumerate(pays):
-        outcome = outcomes[f"p{index}"]
+    told = [(pay, pay.request().method, outcomes[f"p{index}"]) for index, pay in enumerate(pays)]
+    free_at = {method: at for _, method, outcome in told if (at := _free_at(outcome))}
+    for pay, method, outcome in told:
         if isinstance(outcome, RefusedError) and outcome.code == OPERATION_TIME_LIMIT:
-            # docs: limits. The refusal itself does not say until when; the good answers beside it do.
-            outcome.retry_at = free_at
+            # docs: limits. The refusal itself does not say until when; the last good answer of the method does.
+            outcome.retry_at = free_at.get(method)
         yield pay.key, outcome if isinstance(outcome, BitrixError) else pay.is_answered(outcome)
 
 

@@ -74,7 +74,7 @@ def told(operator: str) -> dict[str, Any]:
 def test_the_table_of_arguments_is_what_the_operators_take(name: str) -> None:
     operator = getattr(operators, name)
     taken = [*inspect.signature(operator.__init__).parameters.values()]
-    shared = inspect.signature(operators._PortalOperator.__init__).parameters.values()
+    shared = inspect.signature(operators.portal.PortalOperator.__init__).parameters.values()
     named = {each.name: each.default for each in (*shared, *taken) if each.kind is inspect.Parameter.KEYWORD_ONLY}
     assert told(name) == named
 
