@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -19,19 +19,32 @@ from airflow_b24.bitrix.protocol import BATCH, Request, Response
 # docs: a list gives 50 rows to a page.
 PAGE: Final = 50
 # With what is read before and after at most 96 invoices: three pages at worst, where the kinds are two.
-MOST_PAYS: Final = MAX_COMMANDS - 2
-MOST_PAYS_OF_TWO_KINDS: Final = MAX_COMMANDS - 3
+MOST_PAYS: Final[Mapping[frozenset[Kind], int]] = {
+    frozenset({"legacy"}): MAX_COMMANDS - 2,
+    # Beside each page the histories of what stands open.
+    frozenset({"smart"}): MAX_COMMANDS - 4,
+    frozenset({"legacy", "smart"}): MAX_COMMANDS - 5,
+}
 
 Outcomes = Mapping[str, Response | BitrixError]
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What must be read after a list so that its invoices are whole, and how it is put to each of them."""
+
+    request: Request
+    put: Callable[[Invoice, Response | BitrixError], Invoice | BitrixError]
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """Invoices of one kind, at most a page of them, and the list which shows them."""
+    """Invoices of one kind, at most a page of them, the list which shows them, and what is read beside it."""
 
     kind: Kind
     ids: Sequence[int]
     listing: Listing[Invoice]
+    beside: Beside | None = None
 
     @property
     def keys(self) -> list[InvoiceKey]:
@@ -64,14 +77,18 @@ def exchange_all(
 def _check(pays: Sequence[Order], readings: Sequence[Reading]) -> None:
     if len({pay.key for pay in pays}) != len(pays):
         raise ValueError("pays: an invoice is named twice; pay it once")
-    if len(pays) + len(readings) > MAX_COMMANDS or any(len(each.ids) > PAGE for each in readings):
+    commands = len(pays) + sum(1 if each.beside is None else 2 for each in readings)
+    if commands > MAX_COMMANDS or any(len(each.ids) > PAGE for each in readings):
         raise ValueError(f"pays, readings: a request holds {MAX_COMMANDS} commands, and a list {PAGE} invoices")
 
 
 def _commands(pays: Sequence[Order], readings: Sequence[Reading]) -> Iterator[tuple[str, Request]]:
     # docs: batch. Commands run in their order, so that what is read is what has been paid.
     yield from ((f"p{index}", pay.request()) for index, pay in enumerate(pays))
-    yield from ((f"r{index}", reading.listing.request()) for index, reading in enumerate(readings))
+    for index, reading in enumerate(readings):
+        yield f"r{index}", reading.listing.request()
+        if reading.beside is not None:
+            yield f"b{index}", reading.beside.request
 
 
 def _ask(requests: Mapping[str, Request], send_before: float | None, *, write: bool) -> Flow[Response | BitrixError]:
@@ -106,8 +123,12 @@ def _read(readings: Sequence[Reading], outcomes: Outcomes) -> Iterator[tuple[Inv
         outcome = outcomes[f"r{index}"]
         if isinstance(outcome, BitrixError):
             yield from ((key, outcome) for key in reading.keys)
-        else:
-            yield from _listed(reading, outcome)
+            continue
+        for key, found in _listed(reading, outcome):
+            if isinstance(found, Invoice) and reading.beside is not None:
+                yield key, reading.beside.put(found, outcomes[f"b{index}"])
+            else:
+                yield key, found
 
 
 def _listed(reading: Reading, response: Response) -> Iterable[tuple[InvoiceKey, Invoice | BitrixError]]:

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Final
 
 from airflow_b24.bitrix import payment_documents, stage_history
+from airflow_b24.bitrix.bulk import Beside
 from airflow_b24.bitrix.errors import INVOICE_GONE, BitrixError, RequestError
 from airflow_b24.bitrix.fields import check_id
 from airflow_b24.bitrix.flows import QUICK, REPEATS, Flow, Repeats, attempt
@@ -73,6 +74,18 @@ class SmartInvoices:
     def listing_of(self, ids: Sequence[int]) -> Listing[Invoice]:
         """Return the list of these invoices, at most a page of them, by their stages alone."""
         return self._listing({"@id": [check_id(each, "ids") for each in ids]})
+
+    def histories_of(self, ids: Sequence[int]) -> Beside:
+        """Return what is read after such a list, so that what was paid and moved on is known as that."""
+        return Beside(stage_history.paid_records(ids, self.stages), self._with_records)
+
+    def _with_records(self, invoice: Invoice, outcome: Response | BitrixError) -> Invoice | BitrixError:
+        if invoice.status_id not in self.stages.open_ids:
+            return invoice
+        paid = stage_history.read_paid(outcome, invoice.id, self.stages)
+        # One server answers a whole batch: the history cannot be older than the list before it.
+        history = History(invoice.status_id, paid) if isinstance(paid, str) else paid
+        return self.with_history(invoice, history)
 
     def _listing(self, conditions: Mapping[str, object]) -> Listing[Invoice]:
         # docs: crm.item.list. Unlike the legacy list it refuses a field that it does not know.

@@ -13,6 +13,8 @@ from airflow_b24.bitrix.protocol import Request, Response
 from airflow_b24.bitrix.stages import SMART_INVOICE, Stages
 
 METHOD: Final = "crm.stagehistory.list"
+# docs: a list gives 50 rows to a page.
+PAGE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,31 @@ def read_histories(ids: Sequence[int], stages: Stages) -> Flow[dict[int, History
     """The same for many, 50 to a request."""
     outcomes = yield from batch({str(each): (METHOD, arguments(each)) for each in ids})
     return {int(name): read(outcome, int(name), stages) for name, outcome in outcomes.items()}
+
+
+def paid_records(ids: Sequence[int], stages: Stages) -> Request:
+    """Return what asks for the records with which any of these invoices came to a stage that means paid."""
+    # docs: the page of crm.stagehistory.list; an array of values is one of them.
+    of = {"OWNER_ID": list(ids), "STAGE_ID": stages.paid_ids}
+    return Request(METHOD, {**arguments(0), "filter": of}, write=False, paced=False)
+
+
+def read_paid(outcome: Response | BitrixError, invoice_id: int, stages: Stages) -> str | BitrixError | None:
+    """Read one invoice's newest record out of the answer to that; an error is returned, not raised.
+
+    Raises nothing for a page that is full: what it leaves out may be the invoice's own, which must then be asked for.
+    """
+    if isinstance(outcome, Response) and _is_full(outcome.result):
+        return RequestError("HISTORY_TOO_LONG", "the records do not fit into one page", method=METHOD)
+    found = read(outcome, invoice_id, stages)
+    if isinstance(found, BitrixError):
+        return found
+    return None if isinstance(outcome, BitrixError) else (found.paid if found else "")
+
+
+def _is_full(result: object) -> bool:
+    rows = result.get("items") if isinstance(result, dict) else None
+    return isinstance(rows, list) and len(rows) >= PAGE
 
 
 def arguments(invoice_id: int) -> dict[str, object]:

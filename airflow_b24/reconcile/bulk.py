@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Final
 
-from airflow_b24.bitrix.bulk import MOST_PAYS, MOST_PAYS_OF_TWO_KINDS
+from airflow_b24.bitrix.bulk import MOST_PAYS
 from airflow_b24.bitrix.errors import BitrixError
 from airflow_b24.ledger import settlements
 from airflow_b24.ledger.errors import UnknownIdError
@@ -106,7 +106,7 @@ def _ask(desk: Desk, row: Row, pay_system: PaySystem | None) -> None:
 def _lane(desk: Desk, rows: list[Row], pay_system: PaySystem | None, lanes: int, outcomes: Outcomes) -> Lane:
     alone = [row.id for row in rows if not desk.invoices.is_listed(row.kind)]
     many = [row.id for row in rows if desk.invoices.is_listed(row.kind)]
-    most = MOST_PAYS if len({row.kind for row in rows}) < 2 else MOST_PAYS_OF_TWO_KINDS
+    most = MOST_PAYS.get(frozenset(row.kind for row in rows if desk.invoices.is_listed(row.kind)), 1)
     return Lane(desk, pay_system, Queue(many, alone), Tempo(len(many), lanes, most), outcomes)
 
 

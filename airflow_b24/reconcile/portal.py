@@ -11,9 +11,8 @@ from airflow_b24.bitrix.bulk import PAGE, Reading
 from airflow_b24.bitrix.client import Client
 from airflow_b24.bitrix.errors import AuthError, RequestError
 from airflow_b24.bitrix.exchange import Look
-from airflow_b24.bitrix.invoice import Invoice, Kind
+from airflow_b24.bitrix.invoice import Kind
 from airflow_b24.bitrix.kinds import Invoices
-from airflow_b24.bitrix.listing import Listing
 from airflow_b24.bitrix.order_payments import OrderPayments
 from airflow_b24.bitrix.paysystems import invoice_status_types, profile
 from airflow_b24.bitrix.smart_invoices import SmartInvoices
@@ -98,14 +97,16 @@ class PortalInvoices:
             if self.is_listed(kind)
             for start in range(0, len(ids), PAGE)
         )
-        return [Reading(kind, ids, self._listing(kind, ids)) for kind, ids in pages]
+        return [self._reading(kind, ids) for kind, ids in pages]
 
     def is_listed(self, kind: Kind) -> bool:
         """Say whether a list shows all that there is to know of an invoice of this kind."""
         return kind == "legacy" or (kind == "smart" and not self.smart.by_payment)
 
-    def _listing(self, kind: Kind, ids: Sequence[int]) -> Listing[Invoice]:
-        return legacy_invoices.listing_of(ids) if kind == "legacy" else self.smart.listing_of(ids)
+    def _reading(self, kind: Kind, ids: Sequence[int]) -> Reading:
+        if kind == "legacy":
+            return Reading(kind, ids, legacy_invoices.listing_of(ids))
+        return Reading(kind, ids, self.smart.listing_of(ids), self.smart.histories_of(ids))
 
     @cached_property
     def _legacy_ones(self) -> bool | None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from airflow_b24.bitrix.bulk import MOST_PAYS, MOST_PAYS_OF_TWO_KINDS, Reading, exchange_all
+from airflow_b24.bitrix.bulk import MOST_PAYS, Beside, Reading, exchange_all
 from airflow_b24.bitrix.errors import (
     AuthError,
     BitrixError,
@@ -17,7 +18,7 @@ from airflow_b24.bitrix.errors import (
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey
 from airflow_b24.bitrix.legacy_invoice import PayInvoice
 from airflow_b24.bitrix.legacy_invoices import listing_of
-from airflow_b24.bitrix.protocol import Response, Wait
+from airflow_b24.bitrix.protocol import Request, Response, Wait
 
 Talk = Callable[..., tuple[list[Any], Any]]
 LIMITED = {"error": "OPERATION_TIME_LIMIT", "error_description": "blocked"}
@@ -143,5 +144,21 @@ def test_a_request_holds_fifty_commands_and_an_invoice_is_paid_once() -> None:
         next(exchange_all(pays(*range(1, 51)), [reading(1)]))
     with pytest.raises(ValueError, match="50 invoices"):
         next(exchange_all([], [reading(*range(1, 52))]))
-    next(exchange_all(pays(*range(1, MOST_PAYS + 1)), [reading(1), reading(2)]))
-    next(exchange_all(pays(*range(1, MOST_PAYS_OF_TWO_KINDS + 1)), [reading(1), reading(2), reading(3)]))
+    beside = Beside(Request("crm.stagehistory.list", {}, write=False), lambda invoice, _: invoice)
+    whole = [replace(reading(each), beside=beside) for each in (1, 2, 3)]
+    for kinds, readings in (
+        ({"legacy"}, [reading(1), reading(2)]),
+        ({"smart"}, whole[:2]),
+        ({"legacy", "smart"}, [reading(1), *whole[1:]]),
+    ):
+        next(exchange_all(pays(*range(1, MOST_PAYS[frozenset(kinds)] + 1)), readings))
+
+
+def test_what_is_read_beside_a_list_is_put_to_each_of_its_invoices(talk: Any) -> None:
+    def put(invoice: Any, outcome: Any) -> Any:
+        return replace(invoice, paid_before=str(outcome.result["items"]))
+
+    beside = Beside(Request("crm.stagehistory.list", {}, write=False), put)
+    answer = told({"r0": [row(1), row(2)], "b0": {"items": [7]}})
+    _, done = talk(exchange_all([], [replace(reading(1, 2, 3), beside=beside)]), answer)
+    assert {key.id: found.paid_before for key, found in done.reads.items()} == {1: "[7]", 2: "[7]"}

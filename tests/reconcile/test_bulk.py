@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from airflow_b24.bitrix import stage_history
 from airflow_b24.bitrix.errors import AuthError, RefusedError
 from airflow_b24.bitrix.limits import Unpaced
 from airflow_b24.bitrix.stages import Wishes
@@ -21,6 +23,7 @@ from airflow_b24.reconcile import bulk
 from airflow_b24.reconcile.bulk import settle_all
 from airflow_b24.reconcile.lanes import Progress, Queue, Tempo
 from airflow_b24.reconcile.settling import settle_matched
+from airflow_b24.sandbox.funnel import Funnel, Robot, Stage
 
 PAY, MOVE = "sale.paysystem.pay.invoice", "crm.item.update"
 MANY = range(2, 14)
@@ -523,3 +526,35 @@ def test_what_is_to_be_taken_first_counts_into_the_chunk_and_a_stopped_queue_giv
     queue.stop(ValueError("first"))
     queue.stop(ValueError("second"))
     assert (queue.take((9,), 4), queue.take_one(), str(queue.stopped)) == ((9,), None, "first")
+
+
+def filed_twice(office: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is paid goes on to a second and a third stage at once: the invoice itself remembers the last one alone."""
+    five = office.state.funnels[5]
+    stages = [replace(each, robot=Robot("DT31_5:X")) if each.id == "DT31_5:P" else each for each in five.stages]
+    stages += [Stage("DT31_5:X", "Документы", 150, robot=Robot("DT31_5:Y")), Stage("DT31_5:Y", "Архив", 160)]
+    monkeypatch.setitem(office.state.funnels, 5, Funnel(5, five.name, tuple(stages), default=True))
+
+
+def test_smart_invoices_that_robots_file_are_paid_by_us_and_what_a_person_paid_is_not_paid_over(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filed_twice(office, monkeypatch)
+    wanted = both_kinds(office)
+    office.moves(9, "DT31_5:P")
+    office.state.journal.clear()
+    outcomes = settle(office, wanted)
+    assert states(outcomes) == {"paid": 11, "review": 1}
+    (review,) = (each.row for each in outcomes.values() if each.row.state is State.REVIEW)
+    assert (review.invoice_id, review.reason) == (9, "moved_on_from_paid")
+    assert (executed(office), office.asked("batch"), office.asked(MOVE)) == ({1: 11, 0: 1}, 2, 0)
+
+
+def test_where_the_histories_do_not_fit_into_a_page_each_invoice_is_asked_about_by_itself(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = both_kinds(office)
+    monkeypatch.setattr(stage_history, "PAGE", 0)
+    office.state.journal.clear()
+    assert states(settle(office, wanted)) == {"paid": 12}
+    assert (executed(office), office.asked(MOVE)) == ({1: 12}, 6)

@@ -86,7 +86,7 @@ MISSED_SMART: dict[str, tuple[Kinds, int, str]] = {
     "quiet": ("smart", 18, "double resend_early"),
     "read_age": ("smart", 68, "old_read"),
     "read_back": ("smart", 2, "not_read"),
-    "release_quiet": ("smart", 430, "landed_after_release"),
+    "release_quiet": ("smart", 11050, "landed_after_release"),
     "release_reversed": ("smart", 90, "released_paid"),
     "release_states+table": ("smart", 1090, "table"),
     "release_unpaid": ("smart", 264, "landed_after_release released_paid"),
