@@ -1,0 +1,99 @@
+"""Ours: what is paid is verified, and every outcome is on disk before anything is said of it.
+
+The seam: `pay_in_bulk` settles one by one in threads, and `list_all` reads page after page; either takes a faster way
+of the product's as soon as there is one, and nothing else here changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from airflow_b24.bitrix.auth import Auth, OAuth, Origin, Secret, Webhook
+from airflow_b24.bitrix.client import Client
+from airflow_b24.bitrix.errors import BitrixError
+from airflow_b24.bitrix.legacy_invoices import invoice_listing
+from airflow_b24.bitrix.renewal import Application
+from airflow_b24.ledger.errors import LedgerError
+from airflow_b24.ledger.pace import LedgerPace
+from airflow_b24.ledger.portals import portal_id
+from airflow_b24.ledger.store import Store
+from airflow_b24.reconcile.desk import Desk, PaySystem
+from airflow_b24.reconcile.renewing import SharedTokens
+from airflow_b24.reconcile.settling import settle_plain
+from airflow_b24.sandbox import seed
+from airflow_b24.sandbox.server import Addresses
+from tests.benchmarks.outcome import LISTED, Outcome, Said, in_threads, timed
+
+PAY_SYSTEM = PaySystem(seed.REST_SYSTEM)
+MakeAuth = Callable[[Store, int, str], Auth]
+
+
+def pay_in_bulk(addresses: Addresses, invoice_ids: Sequence[int], concurrency: int) -> Outcome:
+    """Pay and verify, so many at once."""
+    with _desk(addresses) as desk:
+        return timed(lambda said: _bulk(desk, invoice_ids, concurrency, said))
+
+
+def pay_in_turns(addresses: Addresses, turns: Sequence[Sequence[int]]) -> Outcome:
+    """Pay and verify a few, then the next."""
+
+    def work(said: Said) -> None:
+        for invoice_ids in turns:
+            _bulk(desk, invoice_ids, 1, said)
+
+    with _desk(addresses) as desk:
+        return timed(work)
+
+
+def pay_one_by_one(addresses: Addresses, invoice_ids: Sequence[int]) -> Outcome:
+    """Pay and verify one invoice, then the next."""
+    with _desk(addresses) as desk:
+        return timed(lambda said: _settle_all(desk, invoice_ids, said))
+
+
+def list_all(addresses: Addresses) -> Outcome:
+    """List, in order of id."""
+    with _desk(addresses) as desk:
+        return timed(lambda said: said.update((row.id, LISTED) for row in desk.client.iterate(invoice_listing())))
+
+
+def pay_as_application(addresses: Addresses, invoice_ids: Sequence[int], concurrency: int) -> Outcome:
+    """Pay and verify with OAuth, whose tokens lie encrypted in the ledger."""
+
+    def auth(store: Store, portal: int, ca_file: str) -> Auth:
+        origin = Origin.parse(addresses.https)
+        secrets = (seed.CLIENT_SECRET, seed.REFRESH_TOKEN, seed.ACCESS_TOKEN)
+        application = Application(origin, seed.CLIENT_ID, *map(Secret, secrets))
+        return OAuth(origin, SharedTokens(store, portal, application, mask=lambda _: None, ca_bundle=ca_file))
+
+    with _desk(addresses, auth) as desk:
+        return timed(lambda said: _bulk(desk, invoice_ids, concurrency, said))
+
+
+def _bulk(desk: Desk, invoice_ids: Sequence[int], concurrency: int, said: Said) -> None:
+    in_threads(lambda one: _settle_all(desk, one, said), [[each] for each in invoice_ids], concurrency)
+
+
+def _settle_all(desk: Desk, invoice_ids: Sequence[int], said: Said) -> None:
+    for invoice_id in invoice_ids:
+        try:
+            said[invoice_id] = settle_plain(desk, invoice_id, PAY_SYSTEM).row.state.value
+        except (BitrixError, LedgerError) as error:
+            said[invoice_id] = type(error).__name__
+
+
+@contextmanager
+def _desk(addresses: Addresses, make_auth: MakeAuth | None = None) -> Iterator[Desk]:
+    """Open a new ledger on SQLite in this process's folder; the settings are the hook's."""
+    store = Store.open(f"sqlite:///{Path.cwd() / 'ledger.db'}")
+    webhook, ca_file = Webhook.parse(addresses.https + seed.webhook_path()), str(addresses.ca_file)
+    with store.transaction() as connection:
+        portal = portal_id(connection, webhook.origin.netloc)
+    auth = make_auth(store, portal, ca_file) if make_auth else webhook
+    pace: Any = LedgerPace(store, portal)
+    with Client(auth, pace=pace, ca_bundle=ca_file) as client:
+        yield Desk(store, client, portal, pace)
+    store.close()
