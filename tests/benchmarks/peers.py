@@ -1,0 +1,125 @@
+"""Ours and three clients that others wrote, side by side in one run, each on fresh sandbox portals.
+
+    python -m tests.benchmarks.peers [--quick] [--json] [--only NAME]
+
+needs the extra `bench` (with .ci/constraints-bench.txt). Figures and the picture go to tests/benchmarks/results: under the
+day's date for a whole run in full, else under a name that git ignores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import airflow_b24
+from tests.benchmarks.arithmetic import BURST, PER_S
+from tests.benchmarks.measuring import PEERS, Bench, Row, load
+from tests.benchmarks.picture import draw
+from tests.benchmarks.portal import certify
+from tests.benchmarks.scale import FULL, QUICK, Scale
+from tests.benchmarks.table import table
+from tests.processes.children import Children
+
+SECTIONS = ("bulk", "singles", "lists", "losses", "renewals", "operating")
+RESULTS = Path(__file__).parent / "results"
+PLOTTED = "bulk"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, show and keep; exit code 2 where the other clients are not installed."""
+    asked = _parser().parse_args(arguments)
+    missing = [name for name in (*PEERS, "matplotlib") if importlib.util.find_spec(name) is None]
+    if missing:
+        fix = "pip install -c .ci/constraints-bench.txt -e '.[bench]'"
+        sys.stderr.write(f"not installed: {', '.join(missing)}; run: {fix}\n")
+        return 2
+    scale = QUICK if asked.quick else FULL
+    names = (asked.only,) if asked.only else SECTIONS
+    found = measure(names, scale)
+    found["kept as"] = keep(found, scale, whole=names == SECTIONS)
+    sys.stdout.write(json.dumps(found, indent=1) + "\n" if asked.json else page(found))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.peers", description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="small and twice, to see that all of it works")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--only", choices=SECTIONS, help="one section")
+    return parser
+
+
+def measure(names: tuple[str, ...], scale: Scale) -> dict[str, Any]:
+    """Return everything that was measured, and under which conditions."""
+    began, sections = time.monotonic(), {}
+    conditions = {**asdict(scale), "burst": BURST, "per_s": PER_S, "load": os.getloadavg()}
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, Children() as children:
+        bench = Bench(children, scale, certify(Path(folder)))
+        load(bench.certified[0])
+        for name in names:
+            sections[name] = importlib.import_module(f"tests.benchmarks.{name}").measure(bench)
+    took_s = round(time.monotonic() - began)
+    return {"at": _now(), "took_s": took_s, "versions": _versions(), "conditions": conditions, "sections": sections}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    machine = f"{os.cpu_count()} x {platform.machine()}"
+    peers = {name: version(name) for name in PEERS}
+    return {"python": platform.python_version(), "processors": machine, "ours": airflow_b24.__version__, **peers}
+
+
+def keep(found: Mapping[str, Any], scale: Scale, *, whole: bool) -> str:
+    """Write the figures, and the picture if its section was measured; returns the files' name."""
+    day = datetime.now(UTC).date().isoformat()
+    name = day if whole and scale is FULL else f"trial-{day}"
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if PLOTTED in found["sections"]:
+        draw(
+            found["sections"][PLOTTED],
+            f"{scale.pays} invoices, medians of {scale.repetitions}",
+            RESULTS / f"{name}.svg",
+        )
+    return name
+
+
+def page(found: Mapping[str, Any]) -> str:
+    """Return all sections as text, headed by the conditions."""
+    sections: Mapping[str, list[Row]] = found["sections"]
+    titles = {name: importlib.import_module(f"tests.benchmarks.{name}").TITLE for name in sections}
+    parts = [_conditions(found), *(table(titles[name], rows) for name, rows in sections.items())]
+    return "\n".join([*parts, f"kept as tests/benchmarks/results/{found['kept as']}, in {found['took_s']} s\n"])
+
+
+def _conditions(found: Mapping[str, Any]) -> str:
+    given, latency = found["conditions"], found["conditions"]["latency"]
+    times = {name: f"{1000 * seconds:g} ms" for name, seconds in latency.items()}
+    versions = ", ".join(f"{name} {each}" for name, each in found["versions"].items())
+    return (
+        f"{given['name']}: medians of {given['repetitions']} (of {given['counts']} where only counted), each on a fresh sandbox portal in a process of its own, over https\n"
+        f"the portal takes {times['latency_s']} a request, and in it {times['read_s']} to read an invoice, {times['list_s']} "
+        f"a page of a list ({times['count_s']} more to count), {times['write_s']} a pay; it works on any number of requests\n"
+        f"side by side, and lets in {given['burst']} at once, then {given['per_s']:g} a second\n"
+        f"{versions}; load {given['load'][0]:.1f}\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
