@@ -14,6 +14,8 @@ from airflow_b24.ledger.settlement import Settled
 
 # A batch is lost as a whole: the longer it runs, the more is in doubt when it is.
 LONGEST_BATCH_S: Final = 5.0
+# Fewer are not worth a request, nor what is read before and after them.
+FEWEST: Final = 10
 # Until the first one is measured: as slow as a portal is on a bad day.
 SECONDS_A_PAY: Final = 0.2
 
@@ -67,7 +69,7 @@ class Tempo:
             # Requests are what is scarce: each carries as much as it can.
             return most
         rounds = ceil(self._total / (self._lanes * most))
-        return ceil(self._total / (self._lanes * rounds))
+        return min(max(ceil(self._total / (self._lanes * rounds)), FEWEST), most)
 
     def took(self, pays: int, seconds: float) -> None:
         """Learn from a request; a portal that has become slow counts at once, one that is fast again by and by."""

@@ -15,7 +15,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_b24.examples import EXAMPLES
 
-IDS = ("b24_pay_from_http", "b24_pay_one_invoice", "b24_sweep_ledger")
+IDS = ("b24_pay_from_http", "b24_pay_in_bulk", "b24_pay_one_invoice", "b24_sweep_ledger")
 SERIALIZED = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag

@@ -491,7 +491,7 @@ def _record(office: Any, new: Any) -> int:
 
 
 @pytest.mark.parametrize(
-    ("total", "lanes", "size"), [(500, 10, 25), (500, 5, 25), (3, 4, 1), (10_000, 4, 25), (30, 1, 15), (0, 4, 1)]
+    ("total", "lanes", "size"), [(500, 10, 25), (500, 5, 25), (3, 4, 10), (10_000, 4, 25), (30, 1, 15), (0, 4, 10)]
 )
 def test_what_is_left_is_spread_evenly_over_the_lanes(total: int, lanes: int, size: int) -> None:
     assert Tempo(total, lanes, 48).size == size

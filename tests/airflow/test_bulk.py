@@ -1,0 +1,157 @@
+"""The step that pays many, with Airflow's words for what is left open and what has failed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from sqlalchemy import update
+
+from airflow_b24.bitrix.errors import RefusedError, UnknownOutcomeError
+from airflow_b24.ledger.portals import portal_id
+from airflow_b24.ledger.schema import ledger, settlement
+from airflow_b24.ledger.settlement import Patience
+from airflow_b24.operators import CollectPaymentsOperator, MatchPaymentsOperator, PayMatchedInvoicesOperator
+from airflow_b24.payments.statements.records import RecordFields
+from airflow_b24.sources import HttpSource
+from airflow_b24.summaries import SHOWN, error_of, summed
+
+PAY = "sale.paysystem.pay.invoice"
+BANK = HttpSource(
+    http_conn_id="bank",
+    endpoint="bank/payments",
+    data_selector="payments",
+    record_fields=RecordFields(remittance="purpose", payer_tax_id="payer.tax_id", payer_name="payer.name"),
+)
+NOTHING = {"paid": 0, "already_paid": 0, "review": 0, "waiting": 0, "failed": []}
+
+
+class Task:
+    """The task instance an operator talks to."""
+
+    def __init__(self) -> None:
+        self.pushed: dict[str, object] = {}
+
+    def xcom_push(self, key: str, value: object) -> None:
+        self.pushed[key] = value
+
+
+def run(operator: Any, task: Task | None = None) -> Any:
+    context: Any = {"ti": task or Task()}
+    operator.render_template_fields(context)
+    return operator.execute(context)
+
+
+def pay(settlements: Any, task: Task | None = None, **arguments: Any) -> Any:
+    return run(PayMatchedInvoicesOperator(task_id="pay", settlements=settlements, **arguments), task)
+
+
+def matched(world: Any, *invoice_ids: int) -> list[dict[str, int]]:
+    for invoice_id in invoice_ids:
+        world.bill(invoice_id)
+        world.payment(invoice_id)
+    run(CollectPaymentsOperator(task_id="collect", source=BANK, start_from="2026-01-01"))
+    found: list[dict[str, int]] = run(MatchPaymentsOperator(task_id="match", mode="pay"))
+    assert [each["invoice_id"] for each in found] == list(invoice_ids)
+    return found
+
+
+def test_all_that_was_matched_is_paid_in_one_task_and_a_second_run_asks_for_nothing(world: Any) -> None:
+    settlements = matched(world, 5, 6, 7)
+    assert pay(settlements) == {**NOTHING, "paid": 3}
+    asked = world.state.requests
+    assert pay(settlements, lanes=1) == {**NOTHING, "paid": 3}
+    assert (world.pays(), world.state.requests) == ({5: 1, 6: 1, 7: 1}, asked)
+
+
+def test_nothing_matched_is_nothing_to_do(world: Any) -> None:
+    assert pay([]) == NOTHING
+    assert world.state.requests == 0
+
+
+def test_a_lost_batch_fails_the_task_until_it_may_be_sent_again(world: Any) -> None:
+    settlements, task = matched(world, 5, 6), Task()
+    world.fault("lost_before", method=PAY)
+    with pytest.raises(UnknownOutcomeError, match="2 of 2 matched invoices") as caught:
+        pay(settlements, task)
+    in_s = (caught.value.retry_at - datetime.now(UTC)).total_seconds()
+    assert in_s == pytest.approx(Patience().quiet_s, abs=10)
+    assert task.pushed == {"summary": {**NOTHING, "waiting": 2}}
+
+
+def test_one_that_failed_for_good_fails_the_task_for_good_once_all_else_is_paid(world: Any) -> None:
+    settlements, task = matched(world, 5, 6), Task()
+    with pytest.raises(AirflowFailException, match=r"1 of 3 .*: 2 paid, 1 failed.*settlement_id=404 is not in this"):
+        pay([*settlements, {"invoice_id": 9, "settlement_id": 404}], task)
+    assert world.pays() == {5: 1, 6: 1}
+    (failed,) = task.pushed["summary"]["failed"]  # type: ignore[index]
+    assert (failed["invoice_id"], failed["settlement_id"]) == (9, 404)
+
+
+def test_what_needs_a_person_is_counted_and_fails_nothing(world: Any) -> None:
+    settlements = matched(world, 5, 6)
+    world.state.invoices[6].price += 1
+    assert pay(settlements) == {**NOTHING, "paid": 1, "review": 1}
+
+
+@pytest.mark.parametrize(
+    ("settlements", "named"),
+    [
+        ("text", "settlements: give what MatchPaymentsOperator returns"),
+        (5, "settlements: give"),
+        ([5], "settlements: give"),
+        ([{"invoice_id": 5}], "settlements: give"),
+        ([{"invoice_id": 5, "settlement_id": 1, "more": 1}], "settlements: give"),
+        ([{"invoice_id": "5.0", "settlement_id": 1}], r"settlements\[0\].invoice_id: '5.0' is no id"),
+        ([{"invoice_id": 5, "settlement_id": 0}], r"settlements\[0\].settlement_id: '0' is no id"),
+        (
+            [{"invoice_id": 5, "settlement_id": 1}, {"invoice_id": 6, "settlement_id": 1}],
+            r"settlements\[1\]: settlement_id=1 is named with two invoices",
+        ),
+    ],
+    ids=str,
+)
+def test_what_is_no_match_fails_for_good_before_anything_is_asked(world: Any, settlements: Any, named: str) -> None:
+    with pytest.raises(AirflowFailException, match=named):
+        pay(settlements)
+    assert world.state.requests == 0
+
+
+@pytest.mark.parametrize("lanes", [0, 13, "4", True])
+def test_lanes_that_cannot_be_are_refused_when_the_dag_is_read(lanes: Any) -> None:
+    with pytest.raises(ValueError, match=r"lanes: .*whole number from 1 to 12"):
+        PayMatchedInvoicesOperator(task_id="pay", settlements=[], lanes=lanes)
+
+
+def test_a_ledger_that_is_not_the_pinned_one_pays_nothing(world: Any) -> None:
+    settlements = matched(world, 5)
+    with world.store().transaction() as connection:
+        connection.execute(update(ledger).values(id="a new file"))
+    with pytest.raises(AirflowFailException, match="is paid from ledger"):
+        pay(settlements)
+    assert world.pays() == {}
+
+
+def test_a_settlement_of_another_portal_is_not_paid_here(world: Any) -> None:
+    settlements = matched(world, 5)
+    with world.store().transaction() as connection:
+        other = portal_id(connection, "other.example")
+        connection.execute(update(settlement).values(portal_id=other))
+    with pytest.raises(AirflowFailException, match="is of another portal"):
+        pay(settlements)
+    assert world.pays() == {}
+
+
+def test_the_list_of_what_failed_is_bounded() -> None:
+    outcomes: dict[int, Any] = {each: ValueError(f"no {each}") for each in range(1, 200)}
+    assert len(summed({each: each for each in outcomes}, outcomes)["failed"]) == SHOWN
+
+
+def test_the_earliest_time_that_helps_is_the_one_to_try_again_at() -> None:
+    now = datetime.now(UTC)
+    waits = [RefusedError("A", retry_at=now + timedelta(seconds=each)) for each in (90, 30, 60)]
+    outcomes: dict[int, Any] = dict(enumerate([*waits, ValueError("for good")]))
+    error = error_of(outcomes, summed({each: each for each in outcomes}, outcomes))
+    assert (type(error), error.retry_at) == (RefusedError, waits[1].retry_at)  # type: ignore[union-attr]
