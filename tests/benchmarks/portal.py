@@ -132,9 +132,14 @@ def make_state(setup: Setup) -> State:
     return state
 
 
+def price_of(invoice_id: int) -> int:
+    """Return what an invoice is about, in kopecks: no two of them are alike."""
+    return 10_000 + invoice_id
+
+
 def _invoice(invoice_id: int) -> Invoice:
     owners: dict[str, Any] = {"company_id": 21, "my_company_id": seed.OWN_COMPANY, "pay_system_id": seed.BILL_SYSTEM}
-    price = Decimal(10_000 + invoice_id).scaleb(-2)
+    price = Decimal(price_of(invoice_id)).scaleb(-2)
     billed = TODAY - timedelta(days=9)
     return Invoice(invoice_id, f"2026/{invoice_id}", price, status_id="S", billed_on=billed, **owners)
 
