@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -54,6 +56,11 @@ class Lane:
     # What ended a lane before its time, and what the portal takes in no batch.
     broken: list[Exception] = field(default_factory=list)
     alone: set[Kind] = field(default_factory=set)
+    turn: AbstractContextManager[object] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # SQLite takes one writer at a time, and lets the others sleep longer than they need to.
+        self.turn = threading.Lock() if self.desk.store.is_sqlite else nullcontext()
 
     def ride(self) -> None:
         """Settle until nothing is left; whatever ends it is kept, and stops no other lane."""
@@ -84,9 +91,11 @@ class Lane:
         """Do what the conversation asks for. Raises LedgerError, or RefusedError when out of pace."""
         match effect:
             case ClaimAll():
-                return moves.claim_all(self.desk.store, effect.ids)
+                with self.turn:
+                    return moves.claim_all(self.desk.store, effect.ids)
             case CommitAll():
-                return self._commit(effect)
+                with self.turn:
+                    return self._commit(effect)
             case ExchangeAll():
                 return self._exchange(effect)
             case Look():
