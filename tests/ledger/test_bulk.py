@@ -209,6 +209,13 @@ def test_what_was_to_be_read_with_a_lost_answer_is_read_again_and_then_paid(ride
     assert sorted(ride.pays) == [1, 2, 3, 4]
 
 
+def test_a_silence_that_was_broken_counts_no_more_when_the_next_answer_is_lost(ride: Ride) -> None:
+    ride.lost = ["after", "after"]
+    ride.run(4)
+    assert ride.states() == dict.fromkeys((1, 2, 3, 4), "paid")
+    assert sorted(ride.pays) == [1, 2, 3, 4]
+
+
 def test_a_portal_that_stays_silent_is_reported_after_a_second_reading(ride: Ride) -> None:
     ride.shows[1] = [SILENT, SILENT, SILENT]
     ride.run(2)
