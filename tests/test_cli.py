@@ -84,7 +84,7 @@ def test_the_package_has_no_folder_that_airflow_would_load_as_examples_of_its_ow
     package = Path(cli.__file__).parent
     assert [path for path in package.rglob("*") if path.name == "example_dags"] == []
     assert EXAMPLES.is_relative_to(package)
-    assert len(list(EXAMPLES.glob("b24_*.py"))) == 3
+    assert len(list(EXAMPLES.glob("b24_*.py"))) == 4
 
 
 def test_what_is_interrupted_while_it_is_handed_on_is_one_line(
