@@ -95,7 +95,7 @@ MISSED_SMART: dict[str, tuple[Kinds, int, str]] = {
     "settled": ("smart", 1, "waits"),
     "siblings": ("smart", 1610, "sibling"),
     "snapshot": ("smart", 385, "against_a_person"),
-    "state": ("smart", 13360, "table"),
+    "state": ("smart", 20660, "table"),
     "sweep": ("smart", 8, "unseen waits"),
     "two_identifiers": ("smart", 9, "wrong"),
     "unique": ("smart", 26, "I2 double"),
