@@ -29,7 +29,7 @@ def command(prog: str, doc: str | None) -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(f"python -m {prog}", description=doc, formatter_class=form)
     where = f"where the ledger is; PostgreSQL is the server {POSTGRES} names"
-    parser.add_argument("--store", choices=[*DATABASES, BOTH], default=BOTH, help=where)
+    parser.add_argument("--store", "--database", choices=[*DATABASES, BOTH], default=BOTH, help=where)
     parser.add_argument("--json", action="store_true", help="print one JSON object a store")
     return parser
 
@@ -63,8 +63,8 @@ def _sqlite(children: Children, folder: Path) -> Fresh:
     children.ask(lambda: Store.open(f"sqlite:///{template}").close())
 
     def fresh() -> str:
-        for suffix in ("-wal", "-shm"):
-            ledger.with_name(ledger.name + suffix).unlink(missing_ok=True)
+        for left in folder.glob(f"{ledger.name}-*"):
+            left.unlink()
         return f"sqlite:///{shutil.copy(template, ledger)}"
 
     return fresh

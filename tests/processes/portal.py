@@ -40,9 +40,16 @@ class Portal:
 
     def books(self) -> dict[str, Any]:
         """What really happened there."""
+        return self._ask("GET", "/sandbox/books")
+
+    def change(self, **settings: object) -> None:
+        """Change how it behaves."""
+        self._ask("POST", "/sandbox/settings", json.dumps(settings))
+
+    def _ask(self, verb: str, place: str, body: str | None = None) -> dict[str, Any]:
         connection = HTTPConnection(self.address, timeout=10)
         try:
-            connection.request("GET", "/sandbox/books")
+            connection.request(verb, place, body)
             answered: dict[str, Any] = json.loads(connection.getresponse().read())
         finally:
             connection.close()
