@@ -103,6 +103,11 @@ class Row:
         """What must be read before this is sent: once the first of them is sent, each is on its own."""
         return () if any(sibling.sends for sibling in self.siblings) else self.siblings
 
+    @property
+    def beside(self) -> tuple[Key, ...]:
+        """The other invoices of its payment, to be read with its own: a call that was begun is looked for alone."""
+        return tuple(sibling.key for sibling in self.unread_siblings) if self.state is State.READY else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:

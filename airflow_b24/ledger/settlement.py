@@ -135,11 +135,14 @@ def requests_of(kind: Kind) -> int:
     return 2 * READ_TAKES[kind] + 1
 
 
-def settle(settlement_id: int, patience: Patience, kind: Kind = "legacy") -> Conversation:
-    """Bring one settlement as far as it can go now; repeating it at any time, in any number, is safe by its id."""
+def settle(row: Row, patience: Patience) -> Conversation:
+    """Bring one settlement as far as it can go now; repeating it at any time, in any number, is safe by its id.
+
+    What was last read of it only says how much to reserve.
+    """
     for left in reversed(range(patience.rounds)):
-        yield Reserve(requests_of(kind))
-        row: Row = yield Claim(settlement_id)
+        yield Reserve(requests_of(row.kind) + sum(READ_TAKES[kind] for kind, _ in row.beside))
+        row = yield Claim(row.id)
         if row.state not in {State.READY, State.UNKNOWN}:
             return standing(row)
         row, trouble = yield from (_give_up(row) if row.attempts > patience.claims else _attempt(row, patience))
@@ -154,10 +157,7 @@ def settle(settlement_id: int, patience: Patience, kind: Kind = "legacy") -> Con
 
 def _attempt(row: Row, patience: Patience) -> Generator[Effect, Any, Attempted]:
     """One claim's worth of work: the row afterwards, and the refusal or silence that calls for another claim."""
-    beside = tuple(sibling.key for sibling in row.unread_siblings) if row.state is State.READY else ()
-    if beside:
-        yield Reserve(sum(READ_TAKES[each] for each, _ in beside))
-    read: Exchanged = yield Exchange(row, pay=False, beside=beside)
+    read: Exchanged = yield Exchange(row, pay=False, beside=row.beside)
     unread = next((fact for fact in (read.seen, *read.beside.values()) if not isinstance(fact, Seen)), None)
     if unread is not None:
         return (yield from _unreadable(row, unread, is_own=unread is read.seen))

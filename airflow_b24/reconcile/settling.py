@@ -88,7 +88,7 @@ def _invoice(desk: Desk, kind: Kind, invoice_id: int) -> Invoice:
 def settle_row(desk: Desk, row: Row, pay_system: PaySystem | None) -> Settled:
     """Settle the row that was just looked at; safe to repeat by its id. Raises ValueError, BitrixError, LedgerError."""
     same_portal(desk, row)
-    return drive(settle(row.id, desk.patience, row.kind), desk, way_of(desk, row, pay_system))
+    return drive(settle(row, desk.patience), desk, way_of(desk, row, pay_system))
 
 
 def drive(conversation: Generator[PartialEffect, Any, Ended], desk: Desk, way: Way) -> Ended:

@@ -52,7 +52,7 @@ class Attempt:
     clock_s: float = 1000.0
 
     def run(self, settlement_id: int = 1) -> Settled:
-        conversation, reply = settle(settlement_id, self.patience), None
+        conversation, reply = settle(self.book.rows[settlement_id], self.patience), None
         try:
             while True:
                 self.effects.append(conversation.send(reply))
@@ -145,6 +145,13 @@ def test_pace_then_claim_then_read_then_commit_then_pay_then_commit(run: Run) ->
     assert kinds(attempt.effects) == ["Reserve", "Claim", "Exchange", "Commit", "Exchange", "Commit"]
     assert attempt.effects[0] == Reserve(3)
     assert (settled.row.state, settled.row.how, settled.trouble) == (State.PAID, "sent", None)
+
+
+def test_both_reads_of_a_smart_invoice_are_paced_for_with_what_stands_beside_it(run: Run, book: Any) -> None:
+    book.open(kind="smart", siblings=(SIBLING, replace(SIBLING, kind="smart", id=13, invoice_id=4)))
+    _, attempt = run([UNPAID, {THIRD: BESIDE[THIRD], ("smart", 4): BESIDE[FOURTH]}], (TRUE, PAID))
+    # Two requests for each read, one for the pay; one beside it, and two.
+    assert attempt.effects[0] == Reserve(5 + 1 + 2)
 
 
 def test_nothing_stands_between_the_commit_of_sending_and_the_pay(run: Run) -> None:
@@ -435,10 +442,10 @@ def several(book: Any) -> Any:
 @pytest.mark.usefixtures("several")
 def test_the_others_of_a_payment_are_read_beside_the_first_and_paced_for(run: Run) -> None:
     settled, attempt = run([UNPAID, BESIDE], (TRUE, PAID))
-    assert [effect for effect in attempt.effects if isinstance(effect, Reserve)] == [Reserve(3), Reserve(2)]
+    assert [effect for effect in attempt.effects if isinstance(effect, Reserve)] == [Reserve(5)]
     read = next(effect for effect in attempt.effects if isinstance(effect, Exchange))
     assert (read.pay, read.beside) == (False, (THIRD, FOURTH))
-    assert kinds(attempt.effects)[2:4] == ["Reserve", "Exchange"]
+    assert kinds(attempt.effects)[:3] == ["Reserve", "Claim", "Exchange"]
     assert settled.row.state is State.PAID
 
 

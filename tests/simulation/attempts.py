@@ -78,7 +78,7 @@ class Attempt:
             return
         if isinstance(begun, Handoff):
             self.conversation, self.way = begun.conversation, begun.way
-            self.settlement = begun.conversation.gi_frame.f_locals["settlement_id"]
+            self.settlement = begun.conversation.gi_frame.f_locals["row"].id
             self.step(None)
         else:
             self.end(begun)

@@ -169,7 +169,7 @@ BEGIN_SMART = World((number(settlement(1, "smart")), None), kind="smart")
 @cache
 def waits_for(log: tuple[int, ...]) -> Any:
     """The effect an attempt is at after these replies, None when it has ended."""
-    conversation, replies, reply = settle(1, PATIENCE), iter(log), None
+    conversation, replies, reply = settle(settlement(1), PATIENCE), iter(log), None
     try:
         while True:
             effect = conversation.send(reply)
