@@ -83,7 +83,6 @@ class _AtPortal:
             auth,
             pace=options.get("pace"),
             allowed_hosts=options.get("allowed_hosts", ()),
-            clock=options.get("clock", time.monotonic),
         )
 
     def __repr__(self) -> str:

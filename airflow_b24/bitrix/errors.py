@@ -31,7 +31,8 @@ INVOICE_GONE: Final = "INVOICE_GONE"
 NOT_RENEWED: Final = "NOT_RENEWED"
 AUTHORISE_AGAIN: Final = "AUTHORISE_AGAIN"
 
-# docs: limits. The portal's own code for a method that has used up its time.
+# docs: limits. The portal's own codes for too many requests, with status 503, and for a method that has used up its time.
+QUERY_LIMIT_EXCEEDED: Final = "QUERY_LIMIT_EXCEEDED"
 OPERATION_TIME_LIMIT: Final = "OPERATION_TIME_LIMIT"
 # docs: common errors. The portal's own code, on which a token is renewed.
 EXPIRED_TOKEN: Final = "expired_token"  # noqa: S105 - a code
@@ -106,7 +107,7 @@ class ResponseError(BitrixError):
 
 
 ADVICE: Final[Mapping[str, str]] = {
-    "QUERY_LIMIT_EXCEEDED": "Nothing ran: too many requests reach this portal from this address; send fewer, later.",
+    QUERY_LIMIT_EXCEEDED: "Nothing ran: too many requests reach this portal from this address; send fewer, later.",
     OPERATION_TIME_LIMIT: "Nothing ran: this method has used up its operating time; wait until the portal frees it.",
     "OVERLOAD_LIMIT": "Nothing ran: Bitrix24 support blocked REST on this portal by hand and must lift the block.",
     "NO_AUTH_FOUND": "Nothing ran: the webhook or token is wrong; copy the address of the inbound webhook again.",

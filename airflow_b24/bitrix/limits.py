@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final, Protocol
 
 MAX_SLEEP_S: Final = 60.0
 """The longest wait which is slept; a longer one is an error with `retry_at`."""
 
+MAX_TURN_S: Final = 180.0
+"""The same for one's turn in the queue for the portal: who comes back later has to queue anew."""
+
+HOLD_S: Final = 3.0
+"""How long nobody asks a portal that has refused a request, if it does not say: six requests leak out meanwhile."""
+
 # docs: limits. An ordinary plan's bucket holds 50 requests and leaks 2 a second.
 BURST: Final = 50
 RATE: Final = 2.0
 
+_URGENT: Final = ContextVar("urgent", default=False)
 _CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -23,18 +32,42 @@ def now_s() -> float:
 
 
 class Pace(Protocol):
-    """One portal's budget of requests. Its instants are those of `time.monotonic`."""
+    """One portal's budget of requests."""
 
-    def reserve(self, n: int) -> float:
-        """Book `n` requests; return the instant from which all of them may start. May block for a moment."""
+    def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:
+        """Book `n` requests; says how long to wait, again and again, until all of them may start.
+
+        When the first of these is more than `within_s`, nothing was booked. May block for a moment.
+        """
+
+    def push_back(self, seconds: float) -> None:
+        """Let nobody start for so long: the portal refused a request. Returns when it is known to all, or cannot be."""
+
+
+def turn(pace: Pace, n: int) -> Iterator[float]:
+    """Book `n` requests for whatever is being done here; one first wait of more than MAX_TURN_S: nothing was booked."""
+    return pace.reserve(n, MAX_TURN_S, urgent=_URGENT.get())
+
+
+@contextmanager
+def urgently(urgent: bool = True) -> Iterator[None]:
+    """What is asked for in this block finds out what became of a payment: others wait for it, if it is `urgent`."""
+    before = _URGENT.set(urgent)
+    try:
+        yield
+    finally:
+        _URGENT.reset(before)
 
 
 class Unpaced:
     """No budget: every request may start at once."""
 
-    def reserve(self, n: int) -> float:
-        """Return an instant long gone."""
-        return float("-inf")
+    def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:
+        """Wait for nothing."""
+        return iter(())
+
+    def push_back(self, seconds: float) -> None:
+        """Hold nobody back."""
 
 
 class LocalPace:
@@ -49,15 +82,25 @@ class LocalPace:
             raise ValueError("rate: give requests per second, above 0")
         self._interval = 1 / rate
         self._burst = burst - margin
+        self._room_s = self._burst * self._interval
         self._clock = clock
         self._full_at = float("-inf")
         self._lock = threading.Lock()
 
-    def reserve(self, n: int) -> float:
-        """Book `n` requests; return the instant from which all of them may start."""
+    def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:
+        """Book `n` requests; says how long to wait until all of them may start."""
         if not 1 <= n <= self._burst:
             raise ValueError(f"n: reserve between 1 and {self._burst} requests at once")
         with self._lock:
             now = self._clock()
-            self._full_at = max(self._full_at, now) + n * self._interval
-            return max(now, self._full_at - self._burst * self._interval)
+            full_at = max(self._full_at, now) + n * self._interval
+            wait_s = full_at - self._room_s - now
+            if wait_s <= within_s:
+                self._full_at = full_at
+        if wait_s > 0:
+            yield wait_s
+
+    def push_back(self, seconds: float) -> None:
+        """Let nobody start for so long who has not booked yet."""
+        with self._lock:
+            self._full_at = max(self._full_at, self._clock() + self._room_s + seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import TypedDict
 
 from airflow_b24.bitrix.limits import Pace
@@ -16,7 +16,6 @@ class Options(TypedDict, total=False):
     - ca_bundle: a private authority to trust beside the public ones, as a path or PEM text
     - trust_env: use the environment's proxy and certificates; off
     - allowed_hosts: where the portal may move, as `host` or `host:port`; nowhere
-    - clock: the seconds of the pace; `time.monotonic`
     - max_answer: bytes of one answer, decompressed; 16 MiB
     """
 
@@ -25,5 +24,4 @@ class Options(TypedDict, total=False):
     ca_bundle: str | None
     trust_env: bool
     allowed_hosts: Collection[str]
-    clock: Callable[[], float]
     max_answer: int

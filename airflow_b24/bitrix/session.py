@@ -6,18 +6,25 @@ A session turns a flow into steps; the two clients take the steps, each in its o
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from airflow_b24.bitrix.auth import AddressError, Auth, OAuth, Origin, Secret, spellings
-from airflow_b24.bitrix.errors import EXPIRED_TOKEN, OUT_OF_PACE, AuthError, BitrixError, RefusedError
+from airflow_b24.bitrix.errors import (
+    EXPIRED_TOKEN,
+    OUT_OF_PACE,
+    QUERY_LIMIT_EXCEEDED,
+    AuthError,
+    BitrixError,
+    RefusedError,
+)
 from airflow_b24.bitrix.flows import Flow, Reply, utc_now
-from airflow_b24.bitrix.limits import MAX_SLEEP_S, Pace, Unpaced
+from airflow_b24.bitrix.limits import HOLD_S, MAX_SLEEP_S, MAX_TURN_S, Pace, Unpaced, turn
 from airflow_b24.bitrix.protocol import Answer, Lost, Request, Response, Wait, read, redirected
 from airflow_b24.bitrix.redaction import REDACTOR, Frameless
 
@@ -66,14 +73,12 @@ class Session:
         *,
         pace: Pace | None = None,
         allowed_hosts: Collection[str] = (),
-        clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._auth = auth
         self._origin = auth.origin
         self._pace = pace or Unpaced()
         self._allowed = frozenset(host.lower() for host in allowed_hosts)
-        self._clock = clock
         self._now = now
         self._free_at: dict[str, datetime] = {}
         self._token: Secret | None = None
@@ -106,31 +111,35 @@ class Session:
         if late is not None:
             return late
         token = yield from self._current_token(effect)
-        if isinstance(token, BitrixError):
-            return token
-        url = Secret(f"{self._origin}{self._auth.path(effect.method)}")
-        outcome = yield Send(url, encode(effect, token), effect.send_before)
-        reply = self._judge(effect, outcome)
+        return token if isinstance(token, BitrixError) else (yield from self._send(effect, token))
+
+    def _send(self, request: Request, token: Secret | None) -> Generator[Step, Any, Response | BitrixError]:
+        url = Secret(f"{self._origin}{self._auth.path(request.method)}")
+        outcome = yield Send(url, encode(request, token), request.send_before)
+        reply = self._judge(request, outcome)
+        if isinstance(reply, RefusedError) and reply.code == QUERY_LIMIT_EXCEEDED:
+            yield Ask(partial(self._pace.push_back, self._hold_s(reply)))
         if token is not None and isinstance(reply, AuthError) and reply.code == EXPIRED_TOKEN:
-            return self._expire(token, effect, reply)
+            return self._expire(token, request, reply)
         return reply
 
     def _keep_pace(self, request: Request) -> Generator[Step, Any, BitrixError | None]:
         if not request.paced or isinstance(self._pace, Unpaced):
             return None
-        start = yield Ask(lambda: self._pace.reserve(1))
-        wait_s = start - self._clock()
-        if wait_s > MAX_SLEEP_S:
-            return RefusedError(
-                OUT_OF_PACE,
-                f"the next free slot is {wait_s:.0f} s away",
-                method=request.method,
-                host=self._origin.netloc,
-                retry_at=self._now() + timedelta(seconds=wait_s),
-            )
-        if wait_s > 0:
+        waits = turn(self._pace, 1)
+        while (wait_s := (yield Ask(lambda: next(waits, 0.0)))) > 0:
+            if wait_s > MAX_TURN_S:
+                why, retry_at = f"the next free slot is {wait_s:.0f} s away", self._now() + timedelta(seconds=wait_s)
+                return RefusedError(
+                    OUT_OF_PACE, why, method=request.method, host=self._origin.netloc, retry_at=retry_at
+                )
             yield Sleep(wait_s)
         return None
+
+    def _hold_s(self, refused: RefusedError) -> float:
+        """For how long others are held back, too: a portal's own word counts within bounds."""
+        asked_s = (refused.retry_at - self._now()).total_seconds() if refused.retry_at else 0.0
+        return min(max(asked_s, HOLD_S), MAX_SLEEP_S)
 
     def _current_token(self, request: Request) -> Generator[Step, Any, Secret | BitrixError | None]:
         auth, expired = self._auth, self._expired

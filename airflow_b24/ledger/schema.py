@@ -263,10 +263,14 @@ cursor = _table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
+# See `budget`. On SQLite it lies in a file of its own beside the ledger's, and the ledger's stays empty.
 pace = _table(
     "pace",
     Column("portal_id", Id, ForeignKey("b24_portal.id"), primary_key=True),
     Column("theoretical_arrival", Float(53), nullable=False),
+    Column("stood_s", Float(53), nullable=False, server_default="0"),
+    Column("urgent_until", Float(53), nullable=False, server_default="0"),
+    Column("held_until", Float(53), nullable=False, server_default="0"),
 )
 
 # One line of OAuth tokens, each of which replaced the one before; it began with a refresh token that a person pasted.

@@ -77,6 +77,17 @@ class Store:
     def _repeatable(self) -> dict[str, Any]:
         return {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
 
+    def beside(self, name: str) -> Store:
+        """A database for what may be lost: on SQLite a file of its own, whose lock is not the ledger's.
+
+        A power failure may undo its last transactions; on either database none waits for the disk.
+        """
+        if not self.is_sqlite:
+            return Store(self.engine.execution_options(b24_relaxed=True))
+        address = self.engine.url.set(database=f"{self.engine.url.database}-{name}")
+        _keep_private(address)
+        return Store(make_engine(address, relaxed=True), self.engine.get_execution_options().get("b24_clock"))
+
     @property
     def is_sqlite(self) -> bool:
         return self.engine.dialect.name == "sqlite"
@@ -127,13 +138,13 @@ def has_own_clock(connection: Connection) -> bool:
     return connection.get_execution_options().get("b24_clock") is not None
 
 
-def make_engine(url: str | URL) -> Engine:
+def make_engine(url: str | URL, *, relaxed: bool = False) -> Engine:
     address = _address(url)
     if address.get_backend_name() == "sqlite":
         engine = create_engine(
             address, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True
         )
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", _prepare_relaxed if relaxed else _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if address.get_backend_name() == "postgresql":
@@ -166,6 +177,13 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         raise LedgerError("the SQLite ledger's disk refuses write-ahead logging: put it on a local disk")
 
 
+def _prepare_relaxed(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    # Not OFF: a power failure must not damage the file.
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
 def _keep_private(address: URL) -> None:
     """Payers' names and tax ids are nobody else's: a new SQLite file is its owner's alone."""
     name = address.database
@@ -180,4 +198,5 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _begin_postgresql(connection: Connection) -> None:
     # `sending` must be on disk before the first byte leaves, whatever the server's default is.
-    connection.execute(text("SET LOCAL synchronous_commit TO on"))
+    relaxed = connection.get_execution_options().get("b24_relaxed")
+    connection.execute(text(f"SET LOCAL synchronous_commit TO {'off' if relaxed else 'on'}"))

@@ -35,7 +35,7 @@ class PaySystem:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """One portal as the ledger knows it; `sleep` and the clocks are arguments so that tests need no real time.
+    """One portal as the ledger knows it; `sleep` is an argument so that tests need no real time.
 
     `invoice_type` is the kind of invoices to work with, `wishes` what paid means for smart ones.
     """
@@ -46,7 +46,6 @@ class Desk:
     pace: Pace
     patience: Patience = field(default_factory=Patience)
     sleep: Callable[[float], None] = time.sleep
-    clock: Callable[[], float] = time.monotonic
     invoice_type: InvoiceType = "auto"
     wishes: Wishes = field(default_factory=Wishes)
     invoices: PortalInvoices = field(init=False, repr=False, compare=False)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from airflow_b24.bitrix.errors import OUT_OF_PACE, RefusedError, RequestError
 from airflow_b24.bitrix.exchange import exchange
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey
-from airflow_b24.bitrix.limits import MAX_SLEEP_S, now_s
+from airflow_b24.bitrix.limits import MAX_TURN_S, now_s, turn, urgently
 from airflow_b24.ledger import cases, moves, plain, settlements
 from airflow_b24.ledger.decide import as_sent
 from airflow_b24.ledger.facts import Kind, Refused, Row
@@ -88,7 +88,9 @@ def _invoice(desk: Desk, kind: Kind, invoice_id: int) -> Invoice:
 def settle_row(desk: Desk, row: Row, pay_system: PaySystem | None) -> Settled:
     """Settle the row that was just looked at; safe to repeat by its id. Raises ValueError, BitrixError, LedgerError."""
     same_portal(desk, row)
-    return drive(settle(row, desk.patience), desk, way_of(desk, row, pay_system))
+    # What became of a call of ours is not to be found out after all that can be paid yet.
+    with urgently(row.is_open_ended):
+        return drive(settle(row, desk.patience), desk, way_of(desk, row, pay_system))
 
 
 def drive(conversation: Generator[PartialEffect, Any, Ended], desk: Desk, way: Way) -> Ended:
@@ -122,13 +124,14 @@ def _perform(effect: PartialEffect, desk: Desk, way: Way) -> Any:
 
 def reserve(desk: Desk, requests: int) -> bool:
     """Wait for the portal's pace; returns whether it had to. Raises RefusedError rather than wait long."""
-    wait = desk.pace.reserve(requests) - desk.clock()
-    if wait > MAX_SLEEP_S:
-        retry_at = datetime.now(UTC) + timedelta(seconds=wait)
-        raise RefusedError(OUT_OF_PACE, "the portal's request budget is used up", retry_at=retry_at)
-    if wait > 0:
-        desk.sleep(wait)
-    return wait > 0
+    waited = False
+    for wait_s in turn(desk.pace, requests):
+        if wait_s > MAX_TURN_S:
+            retry_at = datetime.now(UTC) + timedelta(seconds=wait_s)
+            raise RefusedError(OUT_OF_PACE, "the portal's request budget is used up", retry_at=retry_at)
+        desk.sleep(wait_s)
+        waited = True
+    return waited
 
 
 def _commit(desk: Desk, effect: Commit, way: Way) -> Committed:

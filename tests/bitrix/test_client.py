@@ -352,7 +352,7 @@ def test_both_clients_hold_the_same_conversation() -> None:
     for kind in ("blocking", "asyncio"):
         script, tokens, slept = Script(), Tokens(), []
         pace = LocalPace(burst=3, rate=2.0, margin=0, clock=lambda: 0.0)
-        options: dict[str, Any] = {"pace": pace, "clock": lambda: 0.0, "allowed_hosts": ["new.example"]}
+        options: dict[str, Any] = {"pace": pace, "allowed_hosts": ["new.example"]}
         auth, transport = OAuth.at("https://old.example", tokens), httpx.MockTransport(script)
         if kind == "blocking":
             with Client(auth, transport=transport, sleep=slept.append, **options) as client:

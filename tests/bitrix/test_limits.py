@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from airflow_b24.bitrix.limits import LocalPace, Pace, Unpaced, now_s
+from airflow_b24.bitrix.limits import LocalPace, Pace, Unpaced, now_s, turn
 
 
 class Clock:
@@ -15,12 +15,16 @@ class Clock:
         return self.now
 
 
+def wait_s(pace: Pace, n: int = 1, within_s: float = 1000.0) -> float:
+    return next(pace.reserve(n, within_s), 0.0)
+
+
 def test_a_burst_starts_at_once_and_the_rest_at_the_rate() -> None:
     clock = Clock()
     pace = LocalPace(burst=10, rate=2.0, margin=2, clock=clock)
-    starts = [pace.reserve(1) for _ in range(12)]
-    assert starts[:8] == [100.0] * 8
-    assert starts[8:] == [100.5, 101.0, 101.5, 102.0]
+    waits = [wait_s(pace) for _ in range(12)]
+    assert waits[:8] == [0.0] * 8
+    assert waits[8:] == [0.5, 1.0, 1.5, 2.0]
 
 
 def test_the_portals_bucket_never_overflows() -> None:
@@ -29,7 +33,7 @@ def test_the_portals_bucket_never_overflows() -> None:
     starts: list[float] = []
     for step in range(400):
         clock.now = 100.0 + step * 0.1
-        starts.append(pace.reserve(1))
+        starts.append(clock.now + wait_s(pace, within_s=1e9))
     level, last = 0.0, starts[0]
     for start in starts:
         level, last = max(0.0, level - (start - last) * 2.0) + 1, start
@@ -39,14 +43,28 @@ def test_the_portals_bucket_never_overflows() -> None:
 def test_a_reservation_of_many_starts_when_all_may() -> None:
     clock = Clock()
     pace = LocalPace(burst=4, rate=2.0, margin=0, clock=clock)
-    assert pace.reserve(4) == 100.0
-    assert pace.reserve(2) == 101.0
+    assert wait_s(pace, 4) == 0.0
+    assert wait_s(pace, 2) == 1.0
+
+
+def test_who_would_wait_too_long_books_nothing() -> None:
+    pace = LocalPace(burst=4, rate=2.0, margin=0, clock=Clock())
+    assert [wait_s(pace, 4), wait_s(pace, 4, within_s=1.9), wait_s(pace, 2, within_s=1.9)] == [0.0, 2.0, 1.0]
+
+
+def test_a_refusal_holds_all_back_and_the_rate_goes_on_from_there() -> None:
+    clock = Clock()
+    pace = LocalPace(burst=4, rate=2.0, margin=0, clock=clock)
+    pace.push_back(3.0)
+    assert [wait_s(pace), wait_s(pace)] == [3.5, 4.0]
+    clock.now += 10.0
+    assert wait_s(pace) == 0.0
 
 
 @pytest.mark.parametrize("n", [0, -1, 46])
 def test_a_reservation_that_can_never_start_is_refused(n: int) -> None:
     with pytest.raises(ValueError, match="n: reserve between 1 and 45"):
-        LocalPace().reserve(n)
+        wait_s(LocalPace(), n)
 
 
 @pytest.mark.parametrize("settings", [{"burst": 5, "margin": 5}, {"margin": -1}, {"rate": 0}, {"rate": float("nan")}])
@@ -59,17 +77,18 @@ def test_threads_share_one_budget() -> None:
     clock = Clock()
     pace = LocalPace(burst=10, rate=2.0, margin=0, clock=clock)
     starts: list[float] = []
-    threads = [threading.Thread(target=lambda: starts.extend(pace.reserve(1) for _ in range(10))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: starts.extend(wait_s(pace) for _ in range(10))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(starts) == [100.0] * 10 + [100.5 + 0.5 * n for n in range(30)]
+    assert sorted(starts) == [0.0] * 10 + [0.5 + 0.5 * n for n in range(30)]
 
 
 def test_without_a_budget_everything_starts_at_once() -> None:
     pace: Pace = Unpaced()
-    assert pace.reserve(1000) < now_s()
+    pace.push_back(60.0)
+    assert list(turn(pace, 1000)) == []
 
 
 def test_the_window_clock_never_goes_back() -> None:

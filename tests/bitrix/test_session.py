@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from airflow_b24.bitrix.auth import OAuth, Webhook
 from airflow_b24.bitrix.errors import AuthError, RefusedError, RequestError
 from airflow_b24.bitrix.flows import attempt, call
+from airflow_b24.bitrix.limits import urgently
 from airflow_b24.bitrix.protocol import Answer, Lost, Request, Response
 from airflow_b24.bitrix.session import Ask, Send, Session, Sleep, encode
 
@@ -45,12 +46,20 @@ def sent(steps: list[Any]) -> list[Send]:
 
 
 class SlowPace:
-    def __init__(self, *starts: float) -> None:
-        self.starts = list(starts)
+    """Gives out turns, each of which may be moved back while it is waited for."""
 
-    def reserve(self, n: int) -> float:
+    def __init__(self, *waits: Sequence[float]) -> None:
+        self.waits = list(waits)
+        self.held: list[float] = []
+        self.urgent: list[bool] = []
+
+    def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:
         assert n == 1
-        return self.starts.pop(0)
+        self.urgent.append(urgent)
+        yield from self.waits.pop(0)
+
+    def push_back(self, seconds: float) -> None:
+        self.held.append(seconds)
 
 
 class RotatingTokens:
@@ -68,7 +77,7 @@ class RotatingTokens:
 
 
 def session(**settings: Any) -> Session:
-    return Session(settings.pop("auth", WEBHOOK), clock=lambda: 1000.0, now=lambda: NOW, **settings)
+    return Session(settings.pop("auth", WEBHOOK), now=lambda: NOW, **settings)
 
 
 def test_a_request_goes_to_the_webhooks_address() -> None:
@@ -84,13 +93,18 @@ def test_a_step_shows_no_secret() -> None:
 
 
 def test_a_slot_is_booked_and_waited_for() -> None:
-    steps, _ = steps_of(session(pace=SlowPace(1002.5)), READ, [TRUE])
-    assert [type(step) for step in steps] == [Ask, Sleep, Send]
+    steps, _ = steps_of(session(pace=SlowPace([2.5])), READ, [TRUE])
+    assert [type(step) for step in steps] == [Ask, Sleep, Ask, Send]
     assert steps[1] == Sleep(2.5)
 
 
+def test_a_slot_that_is_moved_back_meanwhile_is_waited_for_again() -> None:
+    steps, _ = steps_of(session(pace=SlowPace([2.5, 3.0])), READ, [TRUE])
+    assert [step for step in steps if isinstance(step, Sleep)] == [Sleep(2.5), Sleep(3.0)]
+
+
 def test_a_slot_in_the_past_is_not_waited_for() -> None:
-    steps, _ = steps_of(session(pace=SlowPace(999.0)), READ, [TRUE])
+    steps, _ = steps_of(session(pace=SlowPace([])), READ, [TRUE])
     assert [type(step) for step in steps] == [Ask, Send]
 
 
@@ -100,18 +114,43 @@ def test_a_request_whose_slot_is_reserved_books_none() -> None:
 
 
 def test_a_slot_far_away_is_a_refusal_with_its_time() -> None:
-    steps, error = steps_of(session(pace=SlowPace(1060.5)), WRITE, [])
+    steps, error = steps_of(session(pace=SlowPace([180.5])), WRITE, [])
     assert sent(steps) == []
     assert isinstance(error, RefusedError)
-    assert error.retry_at == NOW + timedelta(seconds=60.5)
+    assert error.retry_at == NOW + timedelta(seconds=180.5)
 
 
 def test_each_repeat_books_a_slot_of_its_own() -> None:
-    pace = SlowPace(0.0, 0.0, 0.0)
+    pace = SlowPace([], [], [])
     refused = refusal(503, "QUERY_LIMIT_EXCEEDED")
     _, result = steps_of(session(pace=pace), READ, [refused, refused, TRUE])
     assert result == Response(True)
-    assert pace.starts == []
+    assert pace.waits == []
+
+
+@pytest.mark.parametrize(("said", "held_s"), [({}, 3.0), ({"retry-after": "7"}, 7.0), ({"retry-after": "900"}, 60.0)])
+def test_whoever_is_refused_for_too_many_requests_holds_all_back(said: dict[str, str], held_s: float) -> None:
+    pace = SlowPace([])
+    steps, _ = steps_of(session(pace=pace), WRITE, [refusal(503, "QUERY_LIMIT_EXCEEDED", **said)])
+    assert pace.held == [held_s]
+    # Told once the answer is there: nothing is asked of anybody before it leaves.
+    assert [type(step) for step in steps] == [Ask, Send, Ask]
+
+
+@pytest.mark.parametrize("answer", [TRUE, refusal(429, "OPERATION_TIME_LIMIT"), Answer(503, {}, b"<html>")])
+def test_no_other_answer_holds_anybody_back(answer: Answer) -> None:
+    pace = SlowPace([])
+    steps_of(session(pace=pace), WRITE, [answer])
+    assert pace.held == []
+
+
+def test_what_is_asked_for_urgently_goes_first() -> None:
+    pace = SlowPace([], [], [])
+    steps_of(session(pace=pace), READ, [TRUE])
+    with urgently():
+        steps_of(session(pace=pace), READ, [TRUE])
+    steps_of(session(pace=pace), READ, [TRUE])
+    assert pace.urgent == [False, True, False]
 
 
 def test_a_token_travels_in_the_body() -> None:

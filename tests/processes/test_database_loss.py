@@ -166,7 +166,7 @@ def _full(path: Path) -> Iterator[Callable[[Any], object]]:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     # Another connection keeps the write-ahead log, as other workers do: it grows with each transaction.
     with closing(sqlite3.connect(path)) as other:
-        other.execute("SELECT count(*) FROM b24_settlement").fetchone()
+        other.execute("SELECT count(*) FROM sqlite_master").fetchone()
         log = path.with_name(f"{path.name}-wal")
         try:
             yield lambda _: resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size, hard))
@@ -181,9 +181,11 @@ def test_an_sqlite_ledger_that_cannot_be_written_sends_nothing_more(
 ) -> None:
     place, lost = TRANSACTIONS[transaction]
     with closing(Store(make_engine(sqlite_url))) as store, counter(store, sqlite_url, tmp_path) as made:
-        with trouble(tmp_path / "ledger.db") as fail:
+        # The pace has a file of its own there; the ledger's transactions are those after it.
+        at, place = (made.desk.pace._store, place) if transaction == "pace" else (store, place - 1)  # type: ignore[attr-defined]
+        with trouble(Path(str(at.engine.url.database))) as fail:
             # A listener of ours comes after the store's own, which begins the transaction: too late to lock.
-            _before_transaction(store, place, fail)
+            _before_transaction(at, place, fail)
             with pytest.raises(LedgerError):
                 made.settle()
         assert made.executed == (1 if transaction == "paid" else 0)

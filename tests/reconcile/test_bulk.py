@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -406,8 +406,8 @@ def test_a_portal_out_of_pace_claims_nothing(office: Any) -> None:
 class Late(Unpaced):
     """A pace whose next slot is an hour away."""
 
-    def reserve(self, n: int) -> float:
-        return 3600.0 + 10.0**9
+    def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:
+        yield 3600.0
 
 
 def test_a_run_that_is_told_to_end_writes_down_what_was_on_its_way(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from airflow_b24.bitrix.limits import Unpaced
 from airflow_b24.bitrix.stages import Wishes
 from airflow_b24.ledger.settlement import Settled
 from airflow_b24.ledger.states import State
@@ -52,6 +54,23 @@ def test_the_document_of_the_whole_sum_is_paid_and_the_stage_left_alone(document
     assert (whole.paid, whole.paid_by, part.paid) == (True, seed.TECHNICAL, False)
     assert documents.state.smart_invoices[2].stage_id == "DT31_5:S"
     assert documents.asked("crm.item.update") == 0
+
+
+def test_a_slot_is_reserved_for_every_request_of_a_settlement(documents: Any) -> None:
+    settlement_id, pace = ready(documents, "118.00"), Counting()
+    documents.state.journal.clear()
+    assert settle(documents.with_desk(pace=pace), settlement_id).row.how == "sent"
+    assert pace.reserved == sum(documents.asked(method) for method in ("crm.item.get", "crm.item.payment.list", PAY))
+
+
+class Counting(Unpaced):
+    """No budget, and how many requests one would have been asked for."""
+
+    reserved = 0
+
+    def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:
+        self.reserved += n
+        return super().reserve(n, within_s, urgent=urgent)
 
 
 @pytest.mark.parametrize("amounts", [(), ("117.99",), ("118.00", "118.00")])

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
@@ -359,7 +358,7 @@ def test_an_unknown_invoice_is_refused_and_leaves_no_settlement(office: Any) -> 
 def test_a_portal_out_of_pace_claims_nothing(office: Any) -> None:
     settlement_id = office.ready()
     with pytest.raises(RefusedError) as caught:
-        settle(office.with_desk(pace=Late(61.0)), settlement_id)
+        settle(office.with_desk(pace=Late(181.0)), settlement_id)
     assert caught.value.retry_at is not None
     assert settlements.look(office.store, settlement_id).fence == 0
 
@@ -367,7 +366,16 @@ def test_a_portal_out_of_pace_claims_nothing(office: Any) -> None:
 def test_a_short_wait_for_the_pace_is_slept_before_the_claim(office: Any) -> None:
     settlement_id = office.ready()
     assert settle(office.with_desk(pace=Late(30.0)), settlement_id).row.state is State.PAID
-    assert office.naps == [pytest.approx(30.0, abs=1.0)]
+    assert office.naps == [30.0]
+
+
+def test_what_became_of_a_lost_answer_is_found_out_before_all_that_is_ready(office: Any) -> None:
+    settlement_id, pace = office.ready(), Late(0.0)
+    office.fault("lost_after")
+    settle(office.with_desk(client=Silenced(office), pace=pace), settlement_id)
+    office.state.faults.rules.clear()
+    assert settle(office.with_desk(pace=pace), settlement_id).row.state is State.PAID
+    assert pace.asked == [(3, False), (3, True)]
 
 
 class Late:
@@ -375,10 +383,11 @@ class Late:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self.asked: list[tuple[int, bool]] = []
 
-    def reserve(self, n: int) -> float:
-        assert n == 3
-        return time.monotonic() + self._seconds
+    def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:
+        self.asked.append((n, urgent))
+        yield self._seconds
 
 
 def test_a_send_window_that_has_passed_sends_nothing(office: Any) -> None:

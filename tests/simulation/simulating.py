@@ -90,7 +90,6 @@ class Simulation:
             Unpaced(),
             PATIENCE,
             self.sleep,
-            self.now_s,
             office.invoice_type,
             wishes(office.also_paid, office.parts),
         )
