@@ -34,8 +34,8 @@ EXPOSED_FIX = (
 OAUTH = ("client_id", "client_secret", "refresh_token")
 KNOWN = frozenset(
     (
-        *("allowed_hosts", "burst", "bx_rest_handler", "ca_bundle", "pay_system_id", "requests_per_second"),
-        *("timeout", "trust_env", *OAUTH, "oauth_url", "invoice_type", "paid_stage"),
+        *("allowed_hosts", "burst", "bx_rest_handler", "ca_bundle", "pay_system_id", "rate_share"),
+        *("requests_per_second", "timeout", "trust_env", *OAUTH, "oauth_url", "invoice_type", "paid_stage"),
         *("also_paid_stages", "smart_mark_with", "timeline_comments", "partial_stage", "progress_fields"),
     )
 )
@@ -65,7 +65,7 @@ class PastedToken:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a connection says; seconds, requests per second, requests.
+    """What a connection says; seconds, requests per second, requests: these two are our share of the portal's.
 
     `auth` works everywhere; with an `application` its access token is the pasted one, until the ledger's take its place.
     """
@@ -117,6 +117,7 @@ def read_settings(password: str | None, host: str | None, extra: Mapping[str, An
     password, host = (password or "").strip(), (host or "").strip()
     application = _application(password, extra)
     auth = _auth(password, host, application)
+    share = _number(extra, "rate_share", 1.0, most=1)
     return Settings(
         auth=auth,
         application=application,
@@ -130,8 +131,8 @@ def read_settings(password: str | None, host: str | None, extra: Mapping[str, An
         timeout_s=_number(extra, "timeout", 60.0, most=600),
         trust_env=_switch(extra, "trust_env"),
         allowed_hosts=_hosts(extra.get("allowed_hosts")),
-        requests_per_second=_number(extra, "requests_per_second", RATE, most=1000),
-        burst=_burst(extra),
+        requests_per_second=_number(extra, "requests_per_second", RATE, most=1000) * share,
+        burst=_burst(extra, share),
     )
 
 
@@ -212,12 +213,16 @@ def _number(extra: Mapping[str, Any], name: str, default: float, *, most: float)
     return number
 
 
-def _burst(extra: Mapping[str, Any]) -> int:
+def _burst(extra: Mapping[str, Any], share: float) -> int:
     number = _number(extra, "burst", BURST, most=100_000)
     # A settlement reserves three requests in a row.
     if number < 3 or not float(number).is_integer():
         raise ValueError(f"extra.burst: {number:g} is not usable; give a whole number, at least 3")
-    return int(number)
+    if number * share < 3:
+        raise ValueError(
+            f"extra.rate_share: {share:g} of {number:g} requests in a row is too little; give more, at least 3"
+        )
+    return int(number * share)
 
 
 def _switch(extra: Mapping[str, Any], name: str) -> bool:

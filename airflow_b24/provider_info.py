@@ -62,6 +62,12 @@ CONNECTION_FORM: dict[str, Any] = {
         "timeout": _number("Timeout", "Seconds for one request in all; 60 if empty", minimum=1, maximum=600),
         "requests_per_second": _number("Requests per second", "The portal's limit: 2, Enterprise 5", minimum=1),
         "burst": _number("Burst", "The portal's bucket: 50, Enterprise 250", minimum=3),
+        "rate_share": _number(
+            "Share of the limit",
+            "Less than 1 where others ask from the same address",
+            type=["number", "null"],
+            maximum=1,
+        ),
         "client_id": _text(
             "OAuth: client_id", "The application's code; it, its secret and a refresh token go together"
         ),

@@ -185,6 +185,15 @@ def test_the_test_button_says_who_we_are_and_writes_no_ledger(world: Any, tmp_pa
     assert not (tmp_path / "ledger.db").exists()
 
 
+def test_all_workers_keep_to_the_share_of_the_limit_that_the_connection_names(world: Any) -> None:
+    world.connect(requests_per_second=0.2, burst=20, rate_share=0.5)
+    with Bitrix24Hook() as one, Bitrix24Hook() as other:
+        one.call("profile")
+        # Of ten requests in a row two are a margin, and three for what is urgent alone.
+        assert [next(other.desk().pace.reserve(2, 60.0), 0.0) for _ in range(2)] == [0.0, 0.0]
+        assert 5 < next(other.desk().pace.reserve(1, 60.0), 0.0) <= 10
+
+
 def test_the_test_button_says_what_is_wrong_and_how_to_mend_it(world: Any) -> None:
     world.connect(secret="canary-unknown~01")
     ok, message = Bitrix24Hook().test_connection()

@@ -58,7 +58,7 @@ MISTAKES: dict[str, dict[str, Any]] = {
     "half an application": {"password": ACCESS.text, "host": "p.test", "extra": {"refresh_token": REFRESH.text}},
     **{
         f"in extra.{name}": {"password": URL, "extra": {name: WEBHOOK.text}}
-        for name in ("timeout", "burst", "trust_env", "pay_system_id", "requests_per_second")
+        for name in ("timeout", "burst", "trust_env", "pay_system_id", "requests_per_second", "rate_share")
     },
     "in extra.ca_bundle": {"password": URL, "extra": {"ca_bundle": URL}},
     "in extra.bx_rest_handler": {"password": URL, "extra": {"bx_rest_handler": URL}},
