@@ -82,6 +82,8 @@ def smart_finding(portal: PortalInvoices, found: Read | BitrixError | str | None
 
 
 def _marked(stages: Stages, readable: str) -> Finding:
+    if doubt := _doubt(stages):
+        return Finding(SMART, "problem", doubt, "Name a stage in which the money is there.")
     if stages.wishes.mark_with == "payment":
         return Finding(SMART, "ok", f"{readable} a paid one is marked by its payment document of the whole sum.")
     try:
@@ -89,7 +91,24 @@ def _marked(stages: Stages, readable: str) -> Finding:
     except ValueError as error:
         return Finding(SMART, "problem", f"{error}.", "Put paid_stage into the connection's extra.")
     where = ", ".join(f"{stage.id} ({stage.name})" for stage in targets)
-    return Finding(SMART, "ok", f"{readable} a paid one is moved to {where}{_partial(stages)}.")
+    return Finding(SMART, "ok", f"{readable} a paid one is moved to {where}{_also(stages)}{_partial(stages)}.")
+
+
+def _doubt(stages: Stages) -> str:
+    """What speaks against a stage that is wished for as paid: it is there, and hardly means that."""
+    wishes = stages.wishes
+    for name, listed in (("paid_stage", wishes.paid_stage), ("also_paid_stages", wishes.also_paid)):
+        for stage in (stages.by_id[each] for each in listed):
+            first = next(each for each in stages.by_id.values() if each.category_id == stage.category_id)
+            if stage.semantics == "failure" or stage == first:
+                meant = "is where new invoices begin" if stage == first else "means that an invoice is lost"
+                return f"extra.{name}: {stage.id} ({stage.name}) {meant}."
+    return ""
+
+
+def _also(stages: Stages) -> str:
+    wished = ", ".join(f"{each} ({stages.by_id[each].name})" for each in stages.wishes.also_paid)
+    return f", and one in {wished} counts as paid" if wished else ""
 
 
 def _partial(stages: Stages) -> str:

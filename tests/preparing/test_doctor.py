@@ -249,6 +249,13 @@ def test_a_portal_with_smart_invoices_alone_needs_neither_a_pay_system_nor_its_s
 
 
 @pytest.mark.usefixtures("smart_only")
+def test_who_counts_more_stages_as_paid_is_told_which(examination: Examine) -> None:
+    text = examination(wishes=Wishes(also_paid=("DT31_5:S",)))["smart invoices"].text
+
+    assert "and one in DT31_5:S (" in text
+
+
+@pytest.mark.usefixtures("smart_only")
 def test_who_wishes_for_a_stage_of_parts_is_told_which_one(examination: Examine) -> None:
     text = examination(wishes=Wishes(partial_stage=("DT31_5:S",)))["smart invoices"].text
 
@@ -276,6 +283,8 @@ def test_smart_invoices_that_this_user_may_not_read_are_a_problem(examination: E
     [
         (Wishes(paid_stage=("DT31_77:P",)), "extra.paid_stage: there is no stage 'DT31_77:P' here"),
         (Wishes(also_paid=("DT31_5:Q",)), "extra.also_paid_stages: there is no stage 'DT31_5:Q' here"),
+        (Wishes(paid_stage=("DT31_5:D",)), "extra.paid_stage: DT31_5:D ("),
+        (Wishes(also_paid=("DT31_5:N",)), "extra.also_paid_stages: DT31_5:N ("),
         (Wishes(partial_stage=("DT31_5:Q",)), "extra.partial_stage: there is no stage 'DT31_5:Q' here"),
         (Wishes(partial_stage=("DT31_5:P",)), "extra.partial_stage: DT31_5:P means paid or lost"),
     ],
