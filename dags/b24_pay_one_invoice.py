@@ -20,9 +20,10 @@ with DAG(
             None, type=["null", "integer"], minimum=1, description="Id of the invoice, from its address."
         ),
         "invoice_type": Param(
-            "auto",
-            enum=["auto", "legacy", "smart"],
-            description="Which invoice the id is of; auto: the kind that the portal has.",
+            None,
+            type=["null", "string"],
+            enum=[None, "auto", "legacy", "smart"],
+            description="Which invoice the id is of; the connection's kind if empty, auto: the one that the portal has.",
         ),
         "pay_system_id": Param(
             None,
@@ -35,7 +36,7 @@ with DAG(
     PayInvoiceOperator(
         task_id="pay",
         invoice_id="{{ params.invoice_id }}",
-        invoice_type="{{ params.invoice_type }}",
+        invoice_type="{{ params.invoice_type or '' }}",
         pay_system_id="{{ params.pay_system_id or '' }}",
         retries=5,
         retry_delay=timedelta(seconds=30),
