@@ -95,6 +95,13 @@ class Stages:
         """The stages in which it does not."""
         return [each for each in self.by_id if self.is_paid(each) or self.is_lost(each)]
 
+    def is_first(self, stage_id: str) -> bool:
+        """Say whether new invoices of its funnel begin in this stage."""
+        # docs: crm.status.list answers in the order of the funnel.
+        stage = self.by_id.get(stage_id)
+        mine = (each for each in self.by_id.values() if stage and each.category_id == stage.category_id)
+        return stage is not None and next(mine) == stage
+
     def paid_stage(self, category_id: int) -> str:
         """Return the stage to which a paid invoice of the funnel is moved. Raises ValueError when there is not one."""
         mine = [stage for stage in self.by_id.values() if stage.category_id == category_id]

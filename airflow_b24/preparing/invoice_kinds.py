@@ -99,9 +99,9 @@ def _doubt(stages: Stages) -> str:
     wishes = stages.wishes
     for name, listed in (("paid_stage", wishes.paid_stage), ("also_paid_stages", wishes.also_paid)):
         for stage in (stages.by_id[each] for each in listed):
-            first = next(each for each in stages.by_id.values() if each.category_id == stage.category_id)
-            if stage.semantics == "failure" or stage == first:
-                meant = "is where new invoices begin" if stage == first else "means that an invoice is lost"
+            is_first = stages.is_first(stage.id)
+            if stage.semantics == "failure" or is_first:
+                meant = "is where new invoices begin" if is_first else "means that an invoice is lost"
                 return f"extra.{name}: {stage.id} ({stage.name}) {meant}."
     return ""
 

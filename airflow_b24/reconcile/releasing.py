@@ -55,6 +55,11 @@ def confirm(desk: Desk, settlement_id: int, shown: Row | None = None) -> Row:
     now = _now(desk, row)
     if not now.paid and now.lacks != MOVED_ON:
         raise ValueError(f"SETTLEMENT_ID: invoice {row.invoice_number} is not paid; there is nothing to confirm")
+    if now.lacks == MOVED_ON and desk.invoices.smart.stages.is_first((now.marks or {})["stageId"]):
+        raise ValueError(
+            f"SETTLEMENT_ID: invoice {row.invoice_number} stands where new ones begin: it was taken back, so retry it; if "
+            "it is paid all the same, move it on in Bitrix24 first"
+        )
     return _moved(desk, row, confirmed(row, now))
 
 

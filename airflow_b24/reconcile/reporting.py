@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_b24.ledger import cases, records, statuses
-from airflow_b24.ledger.states import ADOPTED, State
+from airflow_b24.ledger.states import ADOPTED, CONFIRMED, State
 from airflow_b24.ledger.states import REASONS as SETTLEMENT_REASONS
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.payments.money import Money
@@ -23,7 +23,10 @@ CASES: Mapping[str, str] = {
     "overtaken": "A part came in for this invoice, which is paid, cancelled or changed on the portal since.",
     "late_effect": "A person released the invoice, and it is paid since: perhaps by a call of ours that came late.",
 }
-ADOPTED_WHY = "A person has adopted it: it was paid, though not from this ledger."
+TOLD_BY_A_PERSON = {
+    ADOPTED: "A person has adopted it: it was paid, though not from this ledger.",
+    CONFIRMED: "A person has confirmed it: it was paid, with this money.",
+}
 # By rule, why a record that can be read counts for nothing.
 ASIDE: Mapping[str, str] = {
     "before_start": "It was booked before the first day that counts.",
@@ -184,8 +187,8 @@ def why_in_review(row: Mapping[str, Any]) -> str:
 
 def _settlement_fate(each: dict[str, Any], rule: str, overdue_before: datetime) -> Fate:
     state, reason = each["state"], each["reason"]
-    if state == State.PAID and reason == ADOPTED:
-        return "by_hand", ADOPTED, f"{ADOPTED_WHY} {RULES.get(rule, '')}".rstrip(), each["id"]
+    if state == State.PAID and reason in TOLD_BY_A_PERSON:
+        return "by_hand", reason, f"{TOLD_BY_A_PERSON[reason]} {RULES.get(rule, '')}".rstrip(), each["id"]
     if state == State.PAID and each["how"] == "by_hand":
         return "by_hand", rule, "Somebody had marked it paid already. " + RULES.get(rule, ""), each["id"]
     if state == State.PAID:

@@ -160,3 +160,12 @@ def test_where_documents_count_the_stage_pays_nothing(documents: Any) -> None:
     settle(documents, settlement_id)
     moves(documents, PAID, SENT, by=seed.TECHNICAL)
     assert settle(documents, settlement_id).row.state is State.UNKNOWN
+
+
+def test_what_stands_where_new_invoices_begin_was_taken_back_and_cannot_be_confirmed(office: Any) -> None:
+    settlement_id = ready(office)
+    moves(office, PAID, "DT31_5:N")
+    settle(office, settlement_id)
+    with pytest.raises(ValueError, match="stands where new ones begin: it was taken back, so retry it"):
+        confirm(office.desk, settlement_id)
+    assert retry(office.desk, settlement_id).state is State.READY
