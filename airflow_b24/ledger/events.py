@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, ScalarSelect, bindparam, func, insert, select
 
 from airflow_b24.ledger.schema import event
 
@@ -40,20 +40,22 @@ def append(
 
 def append_all(connection: Connection, happened: Sequence[Event]) -> None:
     """The same for many settlements, each with one event."""
-    if not happened:
-        return
-    last = (
-        select(event.c.settlement_id, func.max(event.c.seq))
-        .where(event.c.settlement_id.in_([each.settlement_id for each in happened]))
-        .group_by(event.c.settlement_id)
-    )
-    known: dict[int, int] = {row[0]: row[1] for row in connection.execute(last)}
-    connection.execute(insert(event), [_row(each, known.get(each.settlement_id, 0) + 1) for each in happened])
+    if happened:
+        connection.execute(_APPEND, [_row(each) for each in happened])
 
 
-def _row(each: Event, seq: int) -> dict[str, Any]:
+def _row(each: Event) -> dict[str, Any]:
     told = {"what": each.what, "state": each.state, "fence": each.fence, "at": each.at}
-    return {"settlement_id": each.settlement_id, "seq": seq, **told, "evidence": dict(each.evidence)}
+    return {"settlement_id": each.settlement_id, "of": each.settlement_id, **told, "evidence": dict(each.evidence)}
+
+
+def _next_seq() -> ScalarSelect[int]:
+    mine = event.alias("mine")
+    last = select(func.coalesce(func.max(mine.c.seq), 0) + 1).where(mine.c.settlement_id == bindparam("of"))
+    return last.scalar_subquery()
+
+
+_APPEND: Final = insert(event).values(seq=_next_seq())
 
 
 def history(connection: Connection, settlement_id: int) -> list[dict[str, Any]]:

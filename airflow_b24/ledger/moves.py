@@ -13,7 +13,7 @@ from airflow_b24.ledger import cases, events, quiet
 from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.events import Event
 from airflow_b24.ledger.facts import Decision, Row
-from airflow_b24.ledger.rows import locked_all, rows_of, write_all
+from airflow_b24.ledger.rows import locked_all, rows_after, rows_of, write_all
 from airflow_b24.ledger.settlement import Patience, applied
 from airflow_b24.ledger.states import TRANSITIONS, State
 from airflow_b24.ledger.store import Store, utc_now
@@ -75,10 +75,11 @@ def move_all(store: Store, moves: Sequence[Move], patience: Patience) -> list[Ro
         now = utc_now(connection)
         events.append_all(connection, [_event(each, found[each.row.id], now) for each in moves])
         mine = [each for each in moves if _is_mine(each, found[each.row.id])]
-        changes = {each.row.id: _changes(connection, each, patience) for each in mine}
+        quiet_time = quiet.begin(connection, patience.quiet_s)
+        changes = {each.row.id: _changes(each, quiet_time) for each in mine}
         write_all(connection, changes)
         _tell_of_holds(connection, mine, found)
-        moved = rows_of(connection, [{**found[each.row.id], **changes[each.row.id]} for each in mine])
+        moved = rows_after(connection, [(each.row, {**found[each.row.id], **changes[each.row.id]}) for each in mine])
         by_id = {row.id: row for row in moved}
         return [by_id.get(each.row.id) for each in moves]
 
@@ -97,10 +98,10 @@ def _evidence(decision: Decision) -> dict[str, Any]:
     return {"reason": decision.reason, "how": decision.how, **(decision.evidence or {})}
 
 
-def _changes(connection: Connection, move: Move, patience: Patience) -> dict[str, Any]:
+def _changes(move: Move, quiet_time: Mapping[str, Any]) -> dict[str, Any]:
     changes = applied(move.row, move.decision) | {"evidence": _evidence(move.decision)}
     if move.decision.state is State.SENDING:
-        changes |= {**quiet.begin(connection, patience.quiet_s), "pay_system": move.through}
+        changes |= {**quiet_time, "pay_system": move.through}
     return changes
 
 
@@ -123,7 +124,7 @@ def begin_partial(store: Store, row: Row, patience: Patience, stage: str, marks:
         looked = {"fence": fence, "pay_system": stage, "snapshot": dict(marks), "answered": False}
         changes = {**quiet.begin(connection, patience.quiet_s), **looked}
         write_all(connection, {row.id: changes})
-        return rows_of(connection, [{**found, **changes}])[0]
+        return rows_after(connection, [(row, {**found, **changes})])[0]
 
 
 def end_partial(store: Store, row: Row, *, ran: bool, again: bool = False, overtaken: bool = False) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -84,12 +86,21 @@ def _rows_of(connection: Connection, found: Sequence[Found]) -> list[Row]:
     )
     return [
         Row(
-            **{name: each[name] for name in COPIED},
+            **_copied(connection, each, now),
             **money[each["id"]],
-            quiet_until=quiet.ends_at(connection, each, now),
             siblings=beside[each["id"]],
             state=State(each["state"]),
-            claimed_at=now,
         )
         for each in found
     ]
+
+
+def rows_after(connection: Connection, moved: Sequence[tuple[Row, Found]]) -> list[Row]:
+    """The rows of before as they are now; what their payments say was read at the claim, and counts under its fence."""
+    now = utc_now(connection)
+    return [replace(row, **_copied(connection, found, now), state=State(found["state"])) for row, found in moved]
+
+
+def _copied(connection: Connection, found: Found, now: datetime) -> dict[str, Any]:
+    copied = {name: found[name] for name in COPIED}
+    return {**copied, "quiet_until": quiet.ends_at(connection, found, now), "claimed_at": now}
