@@ -137,8 +137,9 @@ def _listed(reading: Reading, response: Response) -> Iterable[tuple[InvoiceKey, 
     except ResponseError as error:
         return [(key, error) for key in reading.keys]
     # source-derived: crm.invoice.list drops a condition that it does not know, and shows more than was asked for.
+    asked = frozenset(reading.keys)
     parsed = (_parsed(reading, row) for row in rows)
-    return [(key, found) for key, found in parsed if key in reading.keys]
+    return [(key, found) for key, found in parsed if key in asked]
 
 
 def _parsed(reading: Reading, row: Mapping[str, Any]) -> tuple[InvoiceKey | None, Invoice | BitrixError]:

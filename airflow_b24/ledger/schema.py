@@ -183,6 +183,8 @@ Index(
     postgresql_where=settlement.c.state != "released",
 )
 Index("ix_b24_settlement_due", settlement.c.portal_id, settlement.c.state, settlement.c.attempts, settlement.c.id)
+# Asked before each send, however long the ledger has been kept.
+Index("ix_b24_settlement_sent", settlement.c.portal_id, settlement.c.pay_system, settlement.c.quiet_until)
 
 allocation = _table(
     "allocation",

@@ -93,6 +93,8 @@ def due(store: Store, portal_id: int, limit: int, *, begun: bool = False) -> lis
             select(settlement.c.invoice_id, settlement.c.id.label("settlement_id"))
             .where(
                 settlement.c.portal_id == portal_id,
+                # Said once more, for the index: most of a long ledger has ended.
+                settlement.c.state.in_([State.READY, State.SENDING, State.UNKNOWN]),
                 *(
                     [quiet]
                     if begun

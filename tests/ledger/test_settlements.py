@@ -3,9 +3,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event as happens
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -149,6 +151,29 @@ def test_what_tells_nothing_of_the_pay_system_is_not_on_its_record(
 ) -> None:
     ended(store, ready(store), **values)
     assert settlements.record_of(store, 1, "31", 3) == []
+
+
+@pytest.mark.parametrize(
+    ("ask", "index"),
+    [
+        (
+            lambda store: settlements.record_of(store, 1, "31", 3),
+            "ix_b24_settlement_sent (portal_id=? AND pay_system=?",
+        ),
+        (lambda store: settlements.due(store, 1, 9), "ix_b24_settlement_due (portal_id=? AND state=?"),
+    ],
+    ids=["the record of a pay system", "what is due"],
+)
+def test_of_a_long_ledger_only_what_is_asked_for_is_read(
+    tmp_path: Path, ask: Callable[[Store], object], index: str
+) -> None:
+    store, asked_for = Store.open(f"sqlite:///{tmp_path / 'ledger.db'}"), []
+    happens.listen(store.engine, "before_cursor_execute", lambda *of: asked_for.append(of[2:4]))
+    ask(store)
+    statement, given = asked_for[-1]
+    with store.snapshot() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given).all()
+    assert any(index in line.detail for line in plan), plan
 
 
 def test_each_portal_has_its_own_record_of_a_pay_system(store: Store, ready: Ready) -> None:
