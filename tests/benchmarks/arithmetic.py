@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
 from statistics import median
 
-BURST, PER_S = 50, 2.0
+BURST, PER_S, PAGE = 50, 2.0, 50
 TIMES = {1: "once", 2: "twice"}
 
 
@@ -23,6 +24,15 @@ def ideal_s(requests: int, each_s: float, *, burst: int = BURST, per_s: float = 
         return 0.0
     waiting = max(0.0, (requests - burst) / per_s)
     return max(waiting, (requests - 1) * each_s) + each_s
+
+
+def least_s(invoices: int, requests: float, at_once: int, *, write_s: float, latency_s: float, page_s: float) -> float:
+    """Return the seconds that so many pays take at best, the portal's work spread evenly over the requests side by side.
+
+    `page_s` is what a page of a list takes, 0 for who verifies nothing: each invoice is read once before and once after.
+    """
+    pages = 2 * ceil(invoices / PAGE)
+    return (invoices * write_s + requests * latency_s + pages * page_s) / at_once
 
 
 def per_thousand(requests: float, invoices: int) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_b24.bitrix.auth import Auth, OAuth, Origin, Secret, Webhook
+from airflow_b24.bitrix.bulk import MOST_PAYS
 from airflow_b24.bitrix.client import Client
 from airflow_b24.bitrix.errors import BitrixError
 from airflow_b24.bitrix.legacy_invoices import invoice_listing
@@ -21,6 +22,7 @@ from airflow_b24.ledger.pace import LedgerPace
 from airflow_b24.ledger.plain import Plain, open_plain
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.store import Store
+from airflow_b24.reconcile import bulk
 from airflow_b24.reconcile.bulk import settle_all
 from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.reconcile.renewing import SharedTokens
@@ -34,8 +36,10 @@ PAY_SYSTEM = PaySystem(seed.REST_SYSTEM)
 MakeAuth = Callable[[Store, int, str], Auth]
 
 
-def pay_in_bulk(addresses: Addresses, invoice_ids: Sequence[int], concurrency: int) -> Outcome:
-    """Pay and verify, so many at once."""
+def pay_in_bulk(addresses: Addresses, invoice_ids: Sequence[int], concurrency: int, most: int | None = None) -> Outcome:
+    """Pay and verify, so many requests at once, each with at most so many pays."""
+    if most is not None:
+        bulk.MOST_PAYS = dict.fromkeys(MOST_PAYS, most)  # type: ignore[misc]
     with _desk(addresses) as desk:
         wanted = _expected(desk, invoice_ids)
         return timed(lambda said: _settle_all(desk, wanted, concurrency, said))

@@ -19,6 +19,7 @@ class Scale:
     counts: int
     latency: Latency
     pays: int
+    many: int
     concurrencies: tuple[int, ...]
     singles: int
     listed: int
@@ -33,5 +34,5 @@ class Scale:
         return self.latency.latency_s + min(self.latency.read_s, self.latency.write_s)
 
 
-FULL = Scale("full", 5, 5, STATED, 500, (1, 5, 10), 120, 5000, 50, 15, 60.0, 300.0)
-QUICK = Scale("quick", 2, 1, Latency(0.005, 0.005, 0.01, 0.01, 0.005), 100, (10,), 10, 500, 10, 12, 4.0, 6.0)
+FULL = Scale("full", 5, 5, STATED, 500, 2500, (1, 5, 10), 120, 5000, 50, 15, 60.0, 300.0)
+QUICK = Scale("quick", 2, 1, Latency(0.005, 0.005, 0.01, 0.01, 0.005), 100, 300, (10,), 10, 500, 10, 12, 4.0, 6.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from airflow_b24.sandbox.bucket import Bucket
-from tests.benchmarks.arithmetic import ideal_s, in_order, in_words, middle, per_thousand
+from tests.benchmarks.arithmetic import ideal_s, in_order, in_words, least_s, middle, per_thousand
 from tests.benchmarks.table import shown, table
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +28,22 @@ with Children() as children:
     assert ask(children, hang, 0.2) is None
     assert children.pids == set()
 """
+
+
+@pytest.mark.parametrize(
+    ("requests", "at_once", "page_s", "seconds"),
+    [
+        # 500 pays of 40 ms in ten requests, each 20 ms more.
+        (10, 1, 0.0, 20.2),
+        (10, 5, 0.0, 4.04),
+        # Twice ten pages of 40 ms.
+        (12, 10, 0.04, 2.104),
+    ],
+)
+def test_the_least_is_the_portals_work_spread_evenly(
+    requests: int, at_once: int, page_s: float, seconds: float
+) -> None:
+    assert least_s(500, requests, at_once, write_s=0.04, latency_s=0.02, page_s=page_s) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(("values", "median"), [([3.0, 1.0, 2.0], 2.0), ([4.0, 1.0], 2.5), ([7.0], 7.0)])
