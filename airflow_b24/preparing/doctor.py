@@ -29,6 +29,7 @@ from airflow_b24.preparing.invoice_kinds import (
     smart_finding,
 )
 from airflow_b24.preparing.pay_system import CHECK, configured, really_pays
+from airflow_b24.preparing.progress_fields import progress_finding
 from airflow_b24.reconcile.desk import PaySystem
 from airflow_b24.reconcile.portal import InvoiceType, PortalInvoices
 
@@ -58,6 +59,7 @@ def examine(
         _user(who),
         _scopes(granted, kinds),
         *(_invoices(client, portal, invoices, asked) if asked else skipped("reading invoices", LEGACY, SMART)),
+        *([progress_finding(client, wishes.fields)] if wishes and wishes.fields and "smart" in invoices else []),
         *(_paying(client, pay_system or PaySystem(), invoices.get("legacy"), has) if "legacy" in kinds else []),
         *_coverage(client, invoices.values()),
         _ledger(open_store),

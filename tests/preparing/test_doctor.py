@@ -262,6 +262,62 @@ def test_who_wishes_for_a_stage_of_parts_is_told_which_one(examination: Examine)
     assert "one that waits for the rest of its money to DT31_5:S (" in text
 
 
+CONTRACT = {"paid": seed.CONTRACT, "last_paid_on": "begindate"}
+
+
+@pytest.mark.usefixtures("smart_only")
+def test_who_wishes_for_fields_of_progress_is_told_where_it_is_written(examination: Examine) -> None:
+    found = examination(CRM_ONLY, None, wishes=Wishes(fields=CONTRACT))
+
+    assert states(found) == {}
+    said = f"paid in {seed.CONTRACT} (Договор), last_paid_on in begindate (begindate)."
+    assert found["progress fields"].text == f"The progress of smart invoices is written: {said}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        (
+            {"paid": "ufCrm_GONE"},
+            f"paid names ufCrm_GONE, which smart invoices do not have (they have {seed.CONTRACT} (Договор)).",
+        ),
+        ({"last_paid_on": "movedTime"}, "last_paid_on names movedTime (movedTime), which is read-only."),
+        (
+            {"balance": "begindate"},
+            "balance names begindate (begindate), which is of type date; give one of type number or text.",
+        ),
+        (
+            {"paid": "observers"},
+            "paid names observers (observers), which is a list of type user; give one of type number or text.",
+        ),
+        ({"payments": "ufCrm_X", "paid": "ufCrm_Y"}, "payments names ufCrm_X, which"),
+    ],
+)
+@pytest.mark.usefixtures("smart_only")
+def test_a_field_that_cannot_hold_the_progress_is_a_problem_that_names_it(
+    examination: Examine, fields: dict[str, str], named: str
+) -> None:
+    found = examination(CRM_ONLY, None, wishes=Wishes(fields=fields))
+
+    assert states(found) == {"progress fields": "problem"}
+    assert found["progress fields"].text.startswith(f"extra.progress_fields: {named}")
+    assert "name another one in extra.progress_fields" in found["progress fields"].fix
+
+
+@pytest.mark.usefixtures("smart_only")
+def test_fields_that_the_portal_does_not_describe_are_not_checkable(examination: Examine, state: State) -> None:
+    state.faults.rules.append(Rule("error", "crm.item.fields", times=9, status=400, code="ACCESS_DENIED"))
+
+    assert states(examination(wishes=Wishes(fields=CONTRACT)))["progress fields"] == "not checkable"
+
+
+@pytest.mark.parametrize(("kind", "fields"), [("auto", {}), ("legacy", CONTRACT)])
+def test_where_no_field_is_wished_for_or_no_smart_invoice_is_paid_fields_are_no_matter(
+    examination: Examine, kind: str, fields: dict[str, str]
+) -> None:
+    assert "progress fields" not in examination(invoice_type=kind, wishes=Wishes(fields=fields))
+
+
 @pytest.mark.usefixtures("smart_only")
 def test_who_works_with_payment_documents_is_told_of_them(examination: Examine) -> None:
     text = examination(wishes=Wishes(mark_with="payment"))["smart invoices"].text
