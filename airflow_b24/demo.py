@@ -21,7 +21,7 @@ from typing import Any
 
 from airflow_b24.examples import write_examples
 from airflow_b24.ledger.store import Store
-from airflow_b24.reconcile.reporting import Line, lines, page, totals
+from airflow_b24.reconcile.reporting import Line, beside, lines, page, totals
 from airflow_b24.sandbox import control, seed, server
 from airflow_b24.sandbox.state import State
 
@@ -175,13 +175,13 @@ def _every(books: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _judge(folder: Path, state: State, failed: str | None) -> Verdict:
     store = Store.open(f"sqlite:///{folder}/airflow_b24.db")
-    found = lines(store)
+    found, more = lines(store), beside(store)
     store.close()
     books: dict[str, Any] = control.books(state)
     complaints = [*_disagreements(found, books), *_surprises(found)]
     if failed is not None:
         complaints.append(f"the DAG run failed; the end of its log:\n{failed}")
-    counts = {**totals(found), **_paid_by_kind(found), "double_paid": books["double_paid"]}
+    counts = {**totals(found, more), **_paid_by_kind(found), "double_paid": books["double_paid"]}
     return Verdict(found, counts, complaints)
 
 

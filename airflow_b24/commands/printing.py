@@ -69,6 +69,8 @@ def report_lines(shown: Sequence[Line], totals: Mapping[str, Any], proven: int) 
         f"{_beside(totals['dismissed'], 'dismissed')}."
         f"{_cases(totals['open_cases'])}"
     )
+    if totals["not_written"]:
+        yield f"{_plural(totals['not_written'], 'invoice')} could not be written on as wished: the next sweep tries again."
     yield from (f"Received on {one_line(account)}: {money}" for account, money in totals["received"].items())
 
 

@@ -23,7 +23,7 @@ def run_report(args: Namespace) -> None:
         warn_of_another(hook, ledger.store)
         every = reporting.lines(ledger.store) if ledger.store else []
         shown = [line for line in every if args.status is None or _has_status(line, args.status)]
-        totals = reporting.totals(every, reporting.open_cases(ledger.store) if ledger.store else 0)
+        totals = reporting.totals(every, reporting.beside(ledger.store) if ledger.store else {})
         if args.json:
             tell(as_json({"ledger": ledger.name, "totals": totals, "payments": [_plain(line) for line in shown]}))
         elif _told_where(ledger):

@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from airflow_b24.ledger import dismissals, outcomes, revisions
+from airflow_b24.ledger import dismissals, notes, outcomes, revisions
 from airflow_b24.ledger.errors import UnknownIdError
 from airflow_b24.ledger.schema import allocation, payment, settlement
 from airflow_b24.ledger.states import State
 
 
 def payments(connection: Connection) -> list[dict[str, Any]]:
-    """Every payment with its live `settlements`, what the bank changed (`revision`), and the newest word of matching, and of a person, on it, in order of booking."""
+    """Every payment with its live `settlements` (`lacks`: why what was to be written on the invoice is not there), what the bank changed (`revision`), and the newest word of matching, and of a person, on it, in order of booking."""
     said, dismissed = outcomes.latest(), dismissals.latest()
     query = (
         select(
@@ -59,9 +59,9 @@ def _live(connection: Connection) -> dict[int, list[dict[str, Any]]]:
         .where(settlement.c.state != State.RELEASED)
         .order_by(settlement.c.id)
     )
-    found: dict[int, list[dict[str, Any]]] = {}
+    lacking, found = notes.troubles(connection), dict[int, list[dict[str, Any]]]()
     for row in connection.execute(query).mappings():
-        found.setdefault(row["payment_id"], []).append(dict(row))
+        found.setdefault(row["payment_id"], []).append({**row, "lacks": lacking.get(row["id"], "")})
     return found
 
 
@@ -88,4 +88,5 @@ def plain(connection: Connection) -> list[dict[str, Any]]:
     query = select(settlement).where(
         settlement.c.origin == "manual", settlement.c.allocated == 0, settlement.c.state != State.RELEASED
     )
-    return [dict(row) for row in connection.execute(query.order_by(settlement.c.id)).mappings()]
+    lacking, rows = notes.troubles(connection), connection.execute(query.order_by(settlement.c.id)).mappings()
+    return [{**row, "lacks": lacking.get(row["id"], "")} for row in rows]

@@ -14,10 +14,9 @@ from airflow_b24.ledger.settlements import look
 from airflow_b24.links import INVOICE_URL, InvoiceLink
 from airflow_b24.operators.portal import PortalOperator, is_given
 from airflow_b24.pins import VariablePins
-from airflow_b24.reconcile.commenting import comment
 from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.reconcile.guarding import refuse_foreign_ledger, remember
-from airflow_b24.reconcile.progressing import show_progress
+from airflow_b24.reconcile.noting import note_on_invoice
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.results import describe, paid_or_raise
 
@@ -131,10 +130,8 @@ class PayPaymentOperator(PortalOperator):
 
 
 def write_on_invoice(desk: Desk, row: Row, *, in_timeline: bool, log: Any) -> None:
-    """Write on the invoice what it was paid with, as far as that is wished; what cannot be is only logged."""
+    """Write on the invoice what it was paid with, as far as that is wished; what cannot be is left to the sweep."""
     try:
-        show_progress(desk, row)
-        if in_timeline:
-            comment(desk, row)
+        note_on_invoice(desk, row, in_timeline=in_timeline)
     except Exception as error:  # noqa: BLE001 - whatever it is, what was settled is settled
-        log.warning("Not everything was written on the invoice: %s; run the task again for it", error)
+        log.warning("Not everything was written on the invoice, the next sweep tries again: %s", error)

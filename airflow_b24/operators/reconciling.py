@@ -18,6 +18,7 @@ from airflow_b24.reconcile.collecting import collect
 from airflow_b24.reconcile.desk import Desk
 from airflow_b24.reconcile.guarding import refuse_foreign_ledger, refuse_unknown_pays, remember
 from airflow_b24.reconcile.matching import Mode, Witness, match_payments
+from airflow_b24.reconcile.noting import note_again
 from airflow_b24.reconcile.progressing import show_parts
 from airflow_b24.reconcile.sweeping import sweep
 from airflow_b24.reconcile.witnessing import paid_lately
@@ -111,7 +112,9 @@ class MatchPaymentsOperator(PortalOperator):
 
 
 class SweepLedgerOperator(PortalOperator):
-    """Reads reviewed and lately ended invoices again, and finds what dead runs left; sends nothing itself.
+    """Reads reviewed and lately ended invoices again, and finds what dead runs left; pays nothing itself.
+
+    Comments and fields of progress that could not be written on paid invoices are tried again, for 7 days.
 
     Returns what was begun and has no end yet, `[{"invoice_id": int, "settlement_id": int}]`, for
     `PayInvoiceOperator.partial(...).expand_kwargs(...)`. Repeating is safe.
@@ -129,9 +132,16 @@ class SweepLedgerOperator(PortalOperator):
             refuse_foreign_ledger(desk, VariablePins(), hook.own_pay_system, paid=paid_lately(desk))
             counts = sweep(desk)
             begun = due(desk.store, desk.portal_id, self.max_items, begun=True)
+            self._note_again(desk, in_timeline=hook.settings.timeline_comments)
             remember(desk, VariablePins())
         self.log.info("Swept: %s; %s to finish now", counts, len(begun))
         return begun
+
+    def _note_again(self, desk: Desk, *, in_timeline: bool) -> None:
+        try:
+            note_again(desk, in_timeline=in_timeline)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep tries again
+            self.log.warning("Not everything was written on paid invoices, the next sweep tries again: %s", error)
 
 
 def _start_day(value: str) -> date:

@@ -53,10 +53,9 @@ def untrusted(error: BitrixError) -> bool:
 
 def failed(check: str, error: BitrixError, state: State = "not checkable") -> Finding:
     """Return the finding that a portal answered a check with an error."""
-    said = ": ".join(part for part in (error.method, error.code, error.description) if part)
     advice = ADVICE.get(error.code, error.advice)
     # "Nothing ran: add the scope": here, where nothing was to be run, only the second half speaks.
     fix = advice.partition(": ")[2] or advice
     if untrusted(error):
         fix = "put your certificate authority (a PEM file's path, or its text) into extra.ca_bundle."
-    return Finding(check, state, f"{' '.join(said.split())}.", fix[0].upper() + fix[1:])
+    return Finding(check, state, f"{error.said}.", fix[0].upper() + fix[1:])

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from airflow_b24.bitrix.errors import AuthError, BitrixError, RefusedError, ResponseError
+from airflow_b24.bitrix.errors import NOT_KEPT, AuthError, BitrixError, RefusedError, RequestError, ResponseError
 from airflow_b24.bitrix.flows import call
 from airflow_b24.bitrix.stages import SMART_INVOICE
-from airflow_b24.ledger import settlements, statuses
+from airflow_b24.ledger import notes, settlements, statuses
 from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.partial import show_partial
 from airflow_b24.ledger.states import State
@@ -20,6 +20,7 @@ from airflow_b24.reconcile.paying import ByPartialStage
 
 # Only while parts wait for the rest, or once our call has paid it; in between the settlement alone writes.
 WRITABLE: Final = frozenset({State.COLLECTING, State.PAID})
+_UPDATE: Final = "crm.item.update"
 # Each takes some requests, which the payments of this run want too.
 AT_ONCE: Final = 50
 
@@ -28,23 +29,35 @@ def show_parts(desk: Desk) -> int:
     """Show the progress of every smart invoice that waits for the rest of its money. Returns how many were changed.
 
     At most AT_ONCE, those first that changed last. One that cannot be shown stops no other, unless the portal is closed to
-    all. Raises the first one's BitrixError at the end. Repeating is safe.
+    all; the ledger keeps why it could not. Raises the first one's BitrixError at the end. Repeating is safe.
     """
     if not desk.wishes.fields and not desk.wishes.partial_stage:
         return 0
     changed, troubles = 0, list[BitrixError]()
     for row in settlements.collecting(desk.store, desk.portal_id, "smart", AT_ONCE):
-        for show in (show_progress, show_stage):
-            try:
-                changed += show(desk, row)
-            except (AuthError, RefusedError):
-                # Payments come first: what is asked for in vain, or out of pace, holds them up.
-                raise
-            except BitrixError as error:
-                troubles.append(error)
+        shown, trouble = _show(desk, row)
+        changed += shown
+        notes.note(desk.store, row, trouble.said if trouble else "")
+        if isinstance(trouble, (AuthError, RefusedError)):
+            # Payments come first: what is asked for in vain, or out of pace, holds them up.
+            raise trouble
+        troubles += [trouble] if trouble else []
     for trouble in troubles:
         raise trouble
     return changed
+
+
+def _show(desk: Desk, row: Row) -> tuple[int, BitrixError | None]:
+    """How much was changed on one invoice, and what went wrong first."""
+    changed, trouble = 0, None
+    for show in (show_progress, show_stage):
+        try:
+            changed += show(desk, row)
+        except (AuthError, RefusedError) as error:
+            return changed, error
+        except BitrixError as error:
+            trouble = trouble or error
+    return changed, trouble
 
 
 def show_stage(desk: Desk, row: Row) -> bool:
@@ -64,20 +77,36 @@ def show_stage(desk: Desk, row: Row) -> bool:
 def show_progress(desk: Desk, row: Row) -> bool:
     """Write what is paid, what is left, how many payments and the last one's day, never the stage.
 
-    Returns whether anything was to be changed. Raises BitrixError. Repeating is safe: what stands there already is not
-    written.
+    Returns whether anything was to be changed. Raises BitrixError, also when the portal has not such a field, or does
+    not keep what is written there. Repeating is safe: what stands there already is not written.
     """
     if row.kind != "smart" or row.state not in WRITABLE or row.how == "by_hand" or not desk.wishes.fields:
         return False
     with desk.store.snapshot() as connection:
         wanted = _fields(desk.wishes.fields, row, statuses.paid_with(connection, row.id))
-    shown = desk.client.run(desk.invoices.smart.get_invoice(row.invoice_id)).raw
-    changed = {name: value for name, value in wanted.items() if not _stands(shown.get(name), value)}
-    if changed:
+    shown: Mapping[str, object] = desk.client.run(desk.invoices.smart.get_invoice(row.invoice_id)).raw
+    changed = _without(wanted, shown)
+    # Sent in vain it would wake the portal's robots each time.
+    known = {name: value for name, value in changed.items() if name in shown}
+    if known:
         # docs: the page of crm.item.update
-        arguments = {"entityTypeId": SMART_INVOICE, "id": row.invoice_id, "fields": changed}
-        desk.client.run(call("crm.item.update", arguments, write=True))
+        arguments = {"entityTypeId": SMART_INVOICE, "id": row.invoice_id, "fields": known}
+        shown = _item(desk.client.run(call(_UPDATE, arguments, write=True)).result)
+    if lost := _without(changed, shown):
+        text = f"progress_fields: {', '.join(lost)}: not there, or does not keep what is written"
+        raise RequestError(NOT_KEPT, text, method=_UPDATE)
     return bool(changed)
+
+
+def _without(wanted: Mapping[str, object], shown: Mapping[str, object]) -> dict[str, object]:
+    """What of this does not stand there."""
+    return {name: value for name, value in wanted.items() if not _stands(shown.get(name), value)}
+
+
+def _item(result: object) -> Mapping[str, object]:
+    # docs: crm.item.update answers with all of the item.
+    item = result.get("item") if isinstance(result, dict) else None
+    return item if isinstance(item, dict) else {}
 
 
 def _fields(fields: Mapping[str, str], row: Row, payments: Sequence[Mapping[str, Any]]) -> dict[str, object]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_b24.ledger import cases, records, statuses
+from airflow_b24.ledger import cases, notes, records, statuses
 from airflow_b24.ledger.states import ADOPTED, CONFIRMED, State
 from airflow_b24.ledger.states import REASONS as SETTLEMENT_REASONS
 from airflow_b24.ledger.store import Store, utc_now
@@ -71,17 +71,18 @@ def report(store: Store) -> dict[str, Any]:
     `payments` = distinct payments delivered = `paid` + `review` + `waiting` + `ignored` + `dismissed` (a person has dealt
     with them elsewhere); `paid` includes `by_hand`.
     """
-    return totals(lines(store), open_cases(store))
+    return totals(lines(store), beside(store))
 
 
-def open_cases(store: Store) -> int:
-    """Count the cases that nobody has closed."""
+def beside(store: Store) -> dict[str, int]:
+    """Count what is beside what became of the payments: cases that nobody has closed, invoices not written on lately."""
     with store.snapshot() as connection:
-        return len(cases.open_cases(connection))
+        lacking = notes.troubles(connection, notes.TRIED_FOR)
+        return {"open_cases": len(cases.open_cases(connection)), "not_written": len(lacking)}
 
 
-def totals(found: list[Line], open_cases: int = 0) -> dict[str, Any]:
-    """Count lines as `report` does; `open_cases` are of trouble after the end, beside what became of the payments."""
+def totals(found: list[Line], beside: Mapping[str, int]) -> dict[str, Any]:
+    """Count lines as `report` does; `beside` is what the function of that name counts."""
     counts = Counter(line.status for line in found)
     sums: dict[str, Money] = {}
     for line in found:
@@ -96,7 +97,8 @@ def totals(found: list[Line], open_cases: int = 0) -> dict[str, Any]:
         "waiting": counts["waiting"],
         "ignored": counts["ignored"],
         "dismissed": counts["dismissed"],
-        "open_cases": open_cases,
+        "open_cases": beside.get("open_cases", 0),
+        "not_written": beside.get("not_written", 0),
         "received": {key: str(money) for key, money in sorted(sums.items())},
     }
 
@@ -185,7 +187,17 @@ def why_in_review(row: Mapping[str, Any]) -> str:
     return f"{why} It said: {str(said).partition(' (HTTP ')[0]}." if said else why
 
 
+def with_lack(why: str, settlement: Mapping[str, Any]) -> str:
+    """The sentence, and after it why the invoice lacks what was to be written on it."""
+    return f"{why} Not written on the invoice: {settlement['lacks']}.".lstrip() if settlement["lacks"] else why
+
+
 def _settlement_fate(each: dict[str, Any], rule: str, overdue_before: datetime) -> Fate:
+    status, reason, why, settlement_id = _told(each, rule, overdue_before)
+    return status, reason, with_lack(why, each), settlement_id
+
+
+def _told(each: dict[str, Any], rule: str, overdue_before: datetime) -> Fate:
     state, reason = each["state"], each["reason"]
     if state == State.PAID and reason in TOLD_BY_A_PERSON:
         return "by_hand", reason, f"{TOLD_BY_A_PERSON[reason]} {RULES.get(rule, '')}".rstrip(), each["id"]

@@ -11,7 +11,7 @@ from airflow_b24.ledger import cases, statuses
 from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store
 from airflow_b24.payments.money import Money
-from airflow_b24.reconcile.reporting import CASES, TOLD_BY_A_PERSON, Line, lines, why_in_review
+from airflow_b24.reconcile.reporting import CASES, TOLD_BY_A_PERSON, Line, lines, why_in_review, with_lack
 
 _BY_ID = "Somebody named the invoice by its id; no payment stands behind it."
 
@@ -47,7 +47,9 @@ def plain_line(row: Mapping[str, Any]) -> Line:
 
 def _fate(row: Mapping[str, Any]) -> tuple[str, str]:
     if row["state"] == State.PAID:
-        return "by_hand" if row["how"] == "by_hand" else "paid", TOLD_BY_A_PERSON.get(row["reason"], _BY_ID)
+        return "by_hand" if row["how"] == "by_hand" else "paid", with_lack(
+            TOLD_BY_A_PERSON.get(row["reason"], _BY_ID), row
+        )
     open_since = f"Asked for by its id; the settlement is {row['state']}: run its task again."
     return "review", why_in_review(row) or open_since
 

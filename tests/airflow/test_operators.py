@@ -8,17 +8,20 @@ from typing import Any
 import pytest
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
+from sqlalchemy import update
 
 from airflow_b24.bitrix.errors import UnknownOutcomeError
 from airflow_b24.ledger import settlements
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.schema import settlement
+from airflow_b24.ledger.store import utc_now
 from airflow_b24.operators import (
     Bitrix24Operator,
     CollectPaymentsOperator,
     MatchPaymentsOperator,
     PayInvoiceOperator,
     PayPaymentOperator,
+    SweepLedgerOperator,
 )
 from airflow_b24.paginators import JSONResponseCursorPaginator
 from airflow_b24.payments.statements.records import RecordFields
@@ -174,6 +177,24 @@ def test_a_comment_that_cannot_be_written_stops_nothing(world: Any, capsys: pyte
     world.fault("error", method="crm.timeline.comment.list", status=403, code="ACCESS_DENIED", times=9)
     assert _pay(invoice_id=5)["status"] == "paid"
     assert "Not everything was written on the invoice" in capsys.readouterr().out
+
+
+def test_a_sweep_writes_the_comment_that_could_not_be_written_and_only_logs_what_still_cannot(
+    world: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    invoice = world.bill(5)
+    world.connect(timeline_comments=True)
+    world.fault("error", method="crm.timeline.comment.list", status=403, code="ACCESS_DENIED", times=2)
+    _pay(invoice_id=5)
+    store = world.store()
+    with store.transaction() as connection:
+        connection.execute(update(settlement).values(updated_at=utc_now(connection) - timedelta(hours=2)))
+    store.close()
+    assert _run(SweepLedgerOperator(task_id="sweep")) == []
+    assert "Not everything was written on paid invoices, the next sweep tries again" in capsys.readouterr().out
+    assert world.state.comments_on("company", invoice.company_id) == []
+    _run(SweepLedgerOperator(task_id="sweep"))
+    assert len(world.state.comments_on("company", invoice.company_id)) == 1
 
 
 def test_a_smart_invoice_is_paid_by_its_id_and_its_kind(world: Any) -> None:

@@ -31,6 +31,7 @@ def test_an_empty_ledger_reports_nothing(office: Any) -> None:
         "ignored": 0,
         "dismissed": 0,
         "open_cases": 0,
+        "not_written": 0,
         "received": {},
     }
 
@@ -68,6 +69,7 @@ def test_each_payment_has_one_fate_and_they_add_up(office: Any) -> None:
         "ignored": 1,
         "dismissed": 0,
         "open_cases": 0,
+        "not_written": 0,
     }
     assert found["payments"] == sum(found[name] for name in ("paid", "review", "waiting", "ignored"))
 

@@ -1,0 +1,92 @@
+"""Notes: whether what an invoice was paid with could be written on it, as people wish. Each is an event of its story."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, func, select
+
+from airflow_b24.ledger import events
+from airflow_b24.ledger.facts import Row
+from airflow_b24.ledger.rows import locked, rows_of
+from airflow_b24.ledger.schema import event, settlement
+from airflow_b24.ledger.states import State
+from airflow_b24.ledger.store import Store, utc_now
+
+# Of what a portal says; its words may be long.
+LONGEST: Final = 500
+WRITTEN: Final = "noted"
+NOT_WRITTEN: Final = "not noted"
+# So long what is missing on a paid invoice is tried again.
+TRIED_FOR: Final = timedelta(days=7)
+# Who paid it writes at once, perhaps after many others: they must not meet.
+LEFT_ALONE: Final = timedelta(hours=1)
+
+
+def note(store: Store, row: Row, trouble: str = "") -> None:
+    """Add that all is written, or why not; nothing where the story says so already. Repeating is safe."""
+    what, trouble = NOT_WRITTEN if trouble else WRITTEN, trouble[:LONGEST]
+    with store.snapshot() as connection:
+        if _says(connection, row, what, trouble):
+            return
+    with store.transaction() as connection:
+        found = locked(connection, row.id)
+        told = {"state": found["state"], "fence": found["fence"], "at": utc_now(connection)}
+        events.append(connection, row.id, what, **told, evidence={"text": trouble} if trouble else {})
+
+
+def _says(connection: Connection, row: Row, what: str, trouble: str) -> bool:
+    query = select(event.c.what, event.c.state, event.c.evidence).where(
+        event.c.settlement_id == row.id, event.c.what.in_([WRITTEN, NOT_WRITTEN])
+    )
+    last = connection.execute(query.order_by(event.c.seq.desc()).limit(1)).first()
+    if last is None:
+        # Of parts only what went wrong is news, and that it has gone.
+        return what == WRITTEN and row.state is State.COLLECTING
+    return (last.what, last.state, last.evidence.get("text", "")) == (what, row.state, trouble)
+
+
+def unwritten(store: Store, portal_id: int, limit: int) -> list[Row]:
+    """What our calls have paid lately, and nothing says that it was written on the invoice, what failed least first."""
+    failed = select(event.c.settlement_id, func.count().label("times")).where(event.c.what == NOT_WRITTEN)
+    failures = failed.group_by(event.c.settlement_id).subquery("failures")
+    is_written = select(event.c.id).where(
+        event.c.settlement_id == settlement.c.id, event.c.what == WRITTEN, event.c.state == State.PAID
+    )
+    with store.snapshot() as connection:
+        now = utc_now(connection)
+        query = (
+            select(settlement)
+            .outerjoin(failures, failures.c.settlement_id == settlement.c.id)
+            .where(
+                settlement.c.portal_id == portal_id,
+                settlement.c.state == State.PAID,
+                settlement.c.how == "sent",
+                settlement.c.updated_at.between(now - TRIED_FOR, now - LEFT_ALONE),
+                ~is_written.exists(),
+            )
+            .order_by(func.coalesce(failures.c.times, 0), settlement.c.id)
+            .limit(limit)
+        )
+        return rows_of(connection, [dict(each) for each in connection.execute(query).mappings()])
+
+
+def troubles(connection: Connection, within: timedelta | None = None) -> dict[int, str]:
+    """By settlement that is paid or waits for parts, why its invoice lacks what was to be written on it."""
+    newest = (
+        select(func.max(event.c.id)).where(event.c.what.in_([WRITTEN, NOT_WRITTEN])).group_by(event.c.settlement_id)
+    )
+    query = (
+        select(event.c.settlement_id, event.c.evidence)
+        .join(settlement, settlement.c.id == event.c.settlement_id)
+        .where(event.c.id.in_(newest), event.c.what == NOT_WRITTEN)
+        .where(settlement.c.state.in_([State.PAID, State.COLLECTING]))
+    )
+    if within is not None:
+        query = query.where(event.c.at > utc_now(connection) - within)
+    return {settlement_id: _text(evidence) for settlement_id, evidence in connection.execute(query)}
+
+
+def _text(evidence: dict[str, Any]) -> str:
+    return str(evidence.get("text", ""))

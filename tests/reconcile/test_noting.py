@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from airflow_b24.bitrix.errors import AuthError, BitrixError, RequestError, UnknownOutcomeError
+from airflow_b24.bitrix.stages import Wishes
+from airflow_b24.ledger.checking import check
+from airflow_b24.ledger.events import history
+from airflow_b24.ledger.schema import settlement
+from airflow_b24.ledger.store import utc_now
+from airflow_b24.reconcile import reporting, reviewing
+from airflow_b24.reconcile.noting import note_again, note_on_invoice
+from airflow_b24.reconcile.progressing import show_parts
+from airflow_b24.reconcile.settling import settle_matched, settle_plain
+
+ADD, UPDATE = "crm.timeline.comment.add", "crm.item.update"
+FIELD = "ufCrm_SMART_INVOICE_1700000021"
+
+
+def paid(office: Any, invoice_id: int = 2) -> Any:
+    office.ready(invoice_id)
+    return settle_matched(office.desk, office.due()[invoice_id], invoice_id, office.pay_system).row
+
+
+def noted(office: Any, settlement_id: int = 1) -> list[str]:
+    with office.store.snapshot() as connection:
+        return [each["what"] for each in history(connection, settlement_id) if "noted" in each["what"]]
+
+
+def comments(office: Any) -> int:
+    return len(office.state.comments_on("company", 21))
+
+
+def pass_time(office: Any, hours: float) -> None:
+    """Everything was paid so long ago."""
+    with office.store.transaction() as connection:
+        connection.execute(update(settlement).values(updated_at=utc_now(connection) - timedelta(hours=hours)))
+
+
+def told(office: Any) -> tuple[str, int]:
+    found = reporting.report(office.store)["not_written"]
+    return reporting.lines(office.store)[0].why.partition(" Not written on the invoice: ")[2], found
+
+
+def broken(office: Any) -> list[Any]:
+    # No record brought the payments of these tests.
+    return [each for each in check(office.store).violations if each.rule != "I4"]
+
+
+def failed(office: Any, row: Any, method: str = ADD) -> None:
+    office.fault("error", method=method, status=400, code="ACCESS_DENIED")
+    with pytest.raises(AuthError):
+        note_on_invoice(office.desk, row, in_timeline=True)
+
+
+def test_a_comment_that_failed_is_seen_in_the_report_and_written_by_a_later_sweep_once(office: Any) -> None:
+    failed(office, paid(office))
+    assert told(office) == (f"{ADD}: ACCESS_DENIED.", 1)
+    assert (note_again(office.desk, in_timeline=True), comments(office)) == (0, 0)
+    pass_time(office, 2)
+    assert (note_again(office.desk, in_timeline=True), comments(office)) == (1, 1)
+    assert told(office) == ("", 0)
+    assert (note_again(office.desk, in_timeline=True), comments(office)) == (0, 1)
+    assert noted(office) == ["not noted", "noted"]
+    assert broken(office) == []
+
+
+def test_a_comment_whose_answer_was_lost_is_looked_for_before_it_is_written_again(office: Any) -> None:
+    row = paid(office)
+    office.fault("lost_after", method=ADD)
+    with pytest.raises(UnknownOutcomeError):
+        note_on_invoice(office.desk, row, in_timeline=True)
+    pass_time(office, 2)
+    assert (note_again(office.desk, in_timeline=True), comments(office)) == (1, 1)
+
+
+def test_what_a_worker_died_before_is_written_by_a_later_sweep(office: Any) -> None:
+    paid(office)
+    pass_time(office, 2)
+    assert (note_again(office.desk, in_timeline=True), comments(office)) == (1, 1)
+
+
+def test_what_was_paid_long_ago_or_by_hand_or_with_no_wish_is_left_alone(office: Any) -> None:
+    paid(office)
+    office.ready(3)
+    office.person(3, "P")
+    settle_matched(office.desk, office.due()[3], 3, office.pay_system)
+    pass_time(office, 2)
+    asked = len(office.state.journal)
+    assert note_again(office.desk, in_timeline=False) == 0
+    pass_time(office, 24 * 8)
+    assert note_again(office.desk, in_timeline=True) == 0
+    assert len(office.state.journal) == asked
+    pass_time(office, 24 * 6)
+    assert note_again(office.desk, in_timeline=True) == 1
+
+
+def test_a_trouble_is_noted_once_however_often_it_is_met(office: Any) -> None:
+    row = paid(office)
+    for _ in range(3):
+        failed(office, row)
+    assert noted(office) == ["not noted"]
+
+
+def test_one_that_cannot_be_written_on_stops_no_other_but_a_closed_portal_does(office: Any) -> None:
+    paid(office)
+    paid(office, 3)
+    pass_time(office, 2)
+    office.fault("error", method=ADD, status=400, code="NOT_FOUND")
+    with pytest.raises(RequestError):
+        note_again(office.desk, in_timeline=True)
+    assert (comments(office), noted(office), noted(office, 2)) == (1, ["not noted"], ["noted"])
+    office.state.comments.clear()
+    paid(office, 4)
+    pass_time(office, 2)
+    office.fault("error", times=9, method=ADD, status=400, code="ACCESS_DENIED")
+    with pytest.raises(AuthError):
+        note_again(office.desk, in_timeline=True)
+    assert noted(office) == ["not noted"]
+    assert noted(office, 3) == ["not noted"]
+
+
+def test_what_failed_least_is_tried_first(office: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_b24.reconcile.noting.AT_ONCE", 1)
+    failed(office, paid(office))
+    paid(office, 3)
+    pass_time(office, 2)
+    assert note_again(office.desk, in_timeline=True) == 1
+    assert (noted(office), noted(office, 2)) == (["not noted"], ["noted"])
+
+
+def test_a_plain_pay_that_lacks_its_comment_says_so_too(office: Any) -> None:
+    office.bill()
+    failed(office, settle_plain(office.desk, 2, office.pay_system).row)
+    with office.store.snapshot() as connection:
+        [row] = reviewing.statuses.plain(connection)
+    assert reviewing.plain_line(row).why.endswith(f"Not written on the invoice: {ADD}: ACCESS_DENIED.")
+
+
+@pytest.fixture
+def smart(office: Any) -> Any:
+    office.smart_bill()
+    office.state.smart_fields = {**office.state.smart_fields, FIELD: "Оплачено"}
+    return office.with_desk(wishes=Wishes(fields={"paid": FIELD, "balance": "ufCrm_GONE"}))
+
+
+def smart_paid(office: Any) -> Any:
+    office.receive(2)
+    office.match()
+    return settle_matched(office.desk, office.due()[2], 2, None).row
+
+
+def test_a_field_that_is_not_there_is_named_is_sent_never_and_keeps_neither_the_others_nor_the_comment(
+    smart: Any,
+) -> None:
+    row = smart_paid(smart)
+    with pytest.raises(RequestError, match="NOT_KEPT: progress_fields: ufCrm_GONE: not there"):
+        note_on_invoice(smart.desk, row, in_timeline=True)
+    assert smart.state.smart_invoices[2].custom[FIELD] == "118.00"
+    assert len(smart.state.comments_on("dynamic_31", 2)) == 1
+    assert told(smart)[0].startswith(f"{UPDATE}: NOT_KEPT: progress_fields: ufCrm_GONE")
+    moves = smart.asked(UPDATE)
+    with pytest.raises(RequestError):
+        note_on_invoice(smart.desk, row, in_timeline=True)
+    assert smart.asked(UPDATE) == moves
+
+
+def test_a_field_that_does_not_keep_what_is_written_is_named(smart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = smart_paid(smart)
+    monkeypatch.setattr("airflow_b24.sandbox.smart_invoices.to_text", lambda _: "118")
+    smart.state.smart_invoices[2].custom = {}
+    desk = smart.with_desk(wishes=Wishes(fields={"last_paid_on": FIELD})).desk
+    with pytest.raises(RequestError, match=f"progress_fields: {FIELD}: not there, or does not keep"):
+        note_on_invoice(desk, row, in_timeline=False)
+
+
+def test_a_progress_of_parts_that_the_portal_refuses_is_seen_in_the_report_until_it_is_shown(smart: Any) -> None:
+    smart = smart.with_desk(wishes=Wishes(fields={"paid": FIELD}))
+    smart.receive(2, key="id:1", amount=1800, booked_on=smart.today - timedelta(days=1))
+    smart.match()
+    text = 'Field "Договор" is required'
+    smart.fault("error", method=UPDATE, status=400, code="CRM_FIELD_ERROR_REQUIRED", description=text)
+    with pytest.raises(BitrixError):
+        show_parts(smart.desk)
+    assert told(smart) == (f"{UPDATE}: CRM_FIELD_ERROR_REQUIRED: {text}.", 1)
+    assert (show_parts(smart.desk), told(smart)) == (1, ("", 0))
+    assert noted(smart) == ["not noted", "noted"]
+    assert broken(smart) == []
+
+
+def test_parts_whose_progress_is_shown_leave_no_note(smart: Any) -> None:
+    smart = smart.with_desk(wishes=Wishes(fields={"paid": FIELD}))
+    smart.receive(2, key="id:1", amount=1800, booked_on=smart.today - timedelta(days=1))
+    smart.match()
+    show_parts(smart.desk)
+    assert noted(smart) == []
+
+
+def test_the_story_of_what_is_noted_is_of_the_state_it_was_noted_in(office: Any) -> None:
+    note_on_invoice(office.desk, paid(office), in_timeline=True)
+    with office.store.snapshot() as connection:
+        last = history(connection, 1)[-1]
+        assert connection.execute(select(settlement.c.fence)).scalar_one() == last["fence"]
+    assert (last["what"], last["state"], last["evidence"]) == ("noted", "paid", {})
