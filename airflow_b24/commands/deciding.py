@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from airflow_b24.bitrix.errors import BitrixError
 from airflow_b24.commands.answering import PROBLEM, confirmed, hooked, note, settings, tell
 from airflow_b24.commands.lookup import look_up
 from airflow_b24.commands.printing import (
@@ -27,16 +28,16 @@ from airflow_b24.ledger.cases import close_one, open_cases
 from airflow_b24.ledger.dismissals import Facts
 from airflow_b24.ledger.facts import Row, Sibling
 from airflow_b24.ledger.releases import accept
-from airflow_b24.ledger.store import Store
 from airflow_b24.payments.money import Money
 from airflow_b24.pins import VariablePins
 from airflow_b24.reconcile.differing import changes
 from airflow_b24.reconcile.guarding import refuse_foreign_ledger
 from airflow_b24.reconcile.releasing import check_in_review, check_releasable, confirm, release, retry
+from airflow_b24.reconcile.whereabouts import whereabouts
 
 T = TypeVar("T")
 # What a person is about to decide on, to be compared with what is there once they have said yes, and told line by line.
-About = Callable[[Store], tuple[T, Sequence[str]]]
+About = Callable[[Bitrix24Hook], tuple[T, Sequence[str]]]
 
 
 def run_release(args: Namespace) -> None:
@@ -113,7 +114,7 @@ def _decided(args: Namespace, about: About[T], asked: str) -> Iterator[tuple[Bit
         ledger = look_up(hook)
         if ledger.store is None:
             raise ValueError(f"--ledger-conn-id: {ledger.name}: no run has written here yet")
-        shown, told = about(ledger.store)
+        shown, told = about(hook)
         # A word given to a copy would be lost, or worse, be kept by the wrong one.
         refuse_foreign_ledger(hook.desk(), VariablePins(), hook.own_pay_system, is_start=False)
         for line in told:
@@ -125,23 +126,30 @@ def _decided(args: Namespace, about: About[T], asked: str) -> Iterator[tuple[Bit
 
 
 def _settlement(settlement_id: int, check: Callable[[Row], None]) -> About[Row]:
-    def about(store: Store) -> tuple[Row, Sequence[str]]:
-        row = settlements.look(store, settlement_id)
+    def about(hook: Bitrix24Hook) -> tuple[Row, Sequence[str]]:
+        row = settlements.look(hook.ledger, settlement_id)
         # Before anybody is asked: the decision itself looks once more.
         check(row)
-        with store.snapshot() as connection:
+        with hook.ledger.snapshot() as connection:
             paid_with = statuses.paid_with(connection, settlement_id)
         why = f" ({row.reason})" if row.reason else ""
         invoice = f"invoice {row.invoice_number}, {Money(row.expected, row.currency)}, {row.state}{why}"
         money = [_told(each, each["put"]) for each in paid_with]
-        return row, [f"Settlement {settlement_id}: {invoice}", *money, *map(_beside, row.siblings)]
+        return row, [f"Settlement {settlement_id}: {invoice}", *_now(hook, row), *money, *map(_beside, row.siblings)]
 
     return about
 
 
+def _now(hook: Bitrix24Hook, row: Row) -> list[str]:
+    try:
+        return [one_line(f"In Bitrix24 now: {words}.") for words in whereabouts(hook.desk(), [row]).values()]
+    except (BitrixError, ValueError) as error:
+        return [one_line(f"In Bitrix24 now: not known. {error}")]
+
+
 def _payment(payment_id: int) -> About[Facts]:
-    def about(store: Store) -> tuple[Facts, Sequence[str]]:
-        with store.snapshot() as connection:
+    def about(hook: Bitrix24Hook) -> tuple[Facts, Sequence[str]]:
+        with hook.ledger.snapshot() as connection:
             found = statuses.payment_of(connection, payment_id)
         return payments.facts(found), [_told(found, found["amount"])]
 
@@ -149,9 +157,9 @@ def _payment(payment_id: int) -> About[Facts]:
 
 
 def _amended(payment_id: int) -> About[Facts]:
-    def about(store: Store) -> tuple[Facts, Sequence[str]]:
-        facts, told = _payment(payment_id)(store)
-        with store.snapshot() as connection:
+    def about(hook: Bitrix24Hook) -> tuple[Facts, Sequence[str]]:
+        facts, told = _payment(payment_id)(hook)
+        with hook.ledger.snapshot() as connection:
             revision = revisions.of_held(connection).get(payment_id)
         changed = changes(revision.before, revision.now) if revision else ""
         return facts, [*told, f"The bank has changed {changed}"] if changed else told
@@ -160,17 +168,17 @@ def _amended(payment_id: int) -> About[Facts]:
 
 
 def _unpromised(payment_id: int) -> About[Facts]:
-    def about(store: Store) -> tuple[Facts, Sequence[str]]:
-        with store.snapshot() as connection:
+    def about(hook: Bitrix24Hook) -> tuple[Facts, Sequence[str]]:
+        with hook.ledger.snapshot() as connection:
             dismissals.refuse_promised(connection, payment_id)
-        return _payment(payment_id)(store)
+        return _payment(payment_id)(hook)
 
     return about
 
 
 def _case(case_id: int) -> About[None]:
-    def about(store: Store) -> tuple[None, Sequence[str]]:
-        with store.snapshot() as connection:
+    def about(hook: Bitrix24Hook) -> tuple[None, Sequence[str]]:
+        with hook.ledger.snapshot() as connection:
             return None, [_of_case(connection, case_id)]
 
     return about

@@ -127,8 +127,8 @@ def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def review_lines(waiting: Sequence[Line]) -> Iterator[str]:
-    """Show each payment with the reason and what the bank said, cut to the terminal's width."""
+def review_lines(waiting: Sequence[Line], now: Mapping[int, str]) -> Iterator[str]:
+    """Show each payment with the reason and what the bank said, cut to the terminal's width; `now` is by settlement."""
     if not waiting:
         yield "Nothing waits for a person."
         return
@@ -139,6 +139,8 @@ def review_lines(waiting: Sequence[Line]) -> Iterator[str]:
         yield f"    why       {one_line(line.why or line.reason)}"
         if line.invoices:
             yield f"    invoices  {one_line(line.invoices)}"
+        if standing := now.get(line.settlement_id or 0):
+            yield f"    now       {one_line(standing)}"
         if line.remittance:
             yield _cut(f"    text      {one_line(line.remittance)}", width)
         if advice(line):

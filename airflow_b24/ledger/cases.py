@@ -42,9 +42,14 @@ def gone(connection: Connection, settlement_id: int, kind: str) -> None:
 
 
 def open_cases(connection: Connection) -> list[dict[str, Any]]:
-    """All cases nobody has closed, with the invoice and the amount they are about, oldest first."""
+    """All cases nobody has closed, with the invoice (and its `invoice_kind`) and amount they are about, oldest first."""
     about = (settlement.c.invoice_number, settlement.c.expected, settlement.c.currency)
-    query = select(case, *about).join(settlement).where(case.c.closed_at.is_(None)).order_by(case.c.id)
+    query = (
+        select(case, *about, settlement.c.kind.label("invoice_kind"))
+        .join(settlement)
+        .where(case.c.closed_at.is_(None))
+        .order_by(case.c.id)
+    )
     return [dict(row) for row in connection.execute(query).mappings()]
 
 

@@ -32,6 +32,11 @@ def portal_id(connection: Connection, host: str, announced: Collection[str] = ()
     return settled
 
 
+def known_as(connection: Connection, host: str) -> int | None:
+    """The id of the portal that was reached under this name; None when nobody has."""
+    return next(iter(_find(connection, {host.lower()})), None)
+
+
 def names(connection: Connection, portal_id: int) -> list[str]:
     """Every name the portal was reached under."""
     query = select(portal_alias.c.alias).where(portal_alias.c.portal_id == portal_id)

@@ -32,7 +32,7 @@ def _case(connection: Connection, row: Mapping[str, Any]) -> Line:
     paid_with = statuses.paid_with(connection, settlement_id)
     named = ", ".join(each["key"].partition(":")[2] for each in paid_with) or f"settlement {settlement_id}"
     payers = ", ".join(dict.fromkeys(each["payer_name"] for each in paid_with))
-    about = _about(row, "opened_at")
+    about = _about(row, row["invoice_kind"], "opened_at")
     return Line(
         "review", why, row["kind"], named, payer=payers, settlement_id=settlement_id, case_id=row["id"], **about
     )
@@ -41,7 +41,7 @@ def _case(connection: Connection, row: Mapping[str, Any]) -> Line:
 def plain_line(row: Mapping[str, Any]) -> Line:
     """The line of an invoice that somebody named, from a row of `ledger.statuses.plain`."""
     status, why = _fate(row)
-    reason, about = row["reason"] or row["state"], _about(row, "updated_at")
+    reason, about = row["reason"] or row["state"], _about(row, row["kind"], "updated_at")
     return Line(status, why, reason, f"settlement {row['id']}", settlement_id=row["id"], **about)
 
 
@@ -54,6 +54,7 @@ def _fate(row: Mapping[str, Any]) -> tuple[str, str]:
     return "review", why_in_review(row) or open_since
 
 
-def _about(row: Mapping[str, Any], when: str) -> dict[str, Any]:
+def _about(row: Mapping[str, Any], kind: str, when: str) -> dict[str, Any]:
     money = Money(row["expected"], row["currency"])
-    return {"amount": money, "booked_on": row[when].date().isoformat(), "invoices": row["invoice_number"]}
+    about = {"amount": money, "booked_on": row[when].date().isoformat(), "invoices": row["invoice_number"]}
+    return {**about, "kinds": (kind,)}

@@ -215,10 +215,11 @@ def test_review_shows_what_waits_newest_first_without_control_characters(
     assert lines[0] == f"Ledger {world.ledger_url}"
     assert lines[1] == "2026-11-22  118.00 EUR  settlement 1"
     assert lines[3] == "    invoices  2026/7"
-    assert lines[4].startswith("    release   airflow b24 ledger release 1   if ")
-    assert lines[5].startswith("    retry     airflow b24 ledger retry 1   if ")
-    assert lines[6].startswith("    confirm   airflow b24 ledger confirm 1   if ")
-    assert lines[7] == "record 1"
+    assert lines[4].startswith("    do        ")
+    assert lines[5].startswith("    release   airflow b24 ledger release 1   if ")
+    assert lines[6].startswith("    retry     airflow b24 ledger retry 1   if ")
+    assert lines[7].startswith("    confirm   airflow b24 ledger confirm 1   if ")
+    assert lines[8] == "record 1"
     assert lines[-1] == "2 wait for a person."
     assert max(len(line) for line in lines if line.startswith("    text")) == 60
     assert "\x1b" not in out
@@ -387,7 +388,7 @@ def test_release_wants_yes_where_nobody_can_be_asked(world: Any, run: Run) -> No
     _in_review(world)
     code, out, err = run("ledger", "release", "1", stdin="yes\n")
     assert (code, out, _state(world)) == (2, "", "review")
-    assert err.splitlines()[1].startswith("--yes: ")
+    assert err.splitlines()[2].startswith("--yes: ")
 
     assert run("ledger", "release", "1", "--yes")[0] == 0
     assert _state(world) == "released"

@@ -9,14 +9,18 @@ from getpass import getuser
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from airflow_b24.commands import deciding
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.records import Record, ingest
+from airflow_b24.ledger.schema import settlement
 from airflow_b24.operators import MatchPaymentsOperator
+from airflow_b24.sandbox import seed, stage_moves
 
 Run = Callable[..., tuple[int, str, str]]
-TODAY = datetime.now(UTC).date()
+NOW = datetime.now(UTC)
+TODAY = NOW.date()
 ACCOUNT = "40702810900000000001"
 
 
@@ -170,3 +174,40 @@ def test_a_release_of_a_payment_says_that_the_two_are_parted(overpaid: Any, run:
     assert out.startswith("Settlement 1 is released: invoice 2026/7 and its payment are parted for good")
     code, out, err = run("ledger", "release", "1", person="yes\n")
     assert (code, out, err) == (2, "", "SETTLEMENT_ID: 1 is released, and nothing of that can be released\n")
+
+
+@pytest.fixture
+def filed(world: Any) -> Any:
+    """A ledger that pays, with a smart invoice in review that somebody has moved on since."""
+    smart = world.smart_bill(7)
+    smart.number = "2026/7"
+    receive(world)
+    match()
+    store = world.store()
+    with store.transaction() as connection:
+        connection.execute(update(settlement).values(state="review", reason="moved_on_from_paid"))
+    store.close()
+    stage_moves.move(world.state, smart, world.state.funnels[5].stage("DT31_5:S"), seed.ACCOUNTANT, NOW)
+    return world
+
+
+def test_review_says_in_which_stage_a_smart_invoice_is_now_and_what_can_be_done_there(filed: Any, run: Run) -> None:
+    _, out, _ = run("review")
+    assert "    now       stage DT31_5:S (Отправлен), on the way: not paid" in out.splitlines()
+    assert "    do        If the money is there, move the invoice to its stage of success by hand, and the next" in out
+    assert json.loads(run("review", "--json")[1])[0]["now"].startswith("stage DT31_5:S (")
+
+
+def test_review_shows_the_ledger_where_the_portal_does_not_answer(filed: Any, run: Run) -> None:
+    filed.fault("error", times=9, method="profile", status=401, code="INVALID_CREDENTIALS")
+    code, out, err = run("review")
+    assert (code, "    now " in out, "airflow b24 ledger confirm 1" in out) == (0, False, True)
+    assert err == "How the invoices stand in Bitrix24 now is not known (AuthError): run `airflow b24 doctor`.\n"
+
+
+@pytest.mark.parametrize("command", ["confirm", "retry", "release"])
+def test_who_is_asked_is_shown_the_stage_in_which_the_invoice_is_now(filed: Any, run: Run, command: str) -> None:
+    code, _, err = run("ledger", command, "1", person="no\n")
+    assert (code, err.splitlines()[1]) == (1, "In Bitrix24 now: stage DT31_5:S (Отправлен), on the way: not paid.")
+    filed.fault("error", times=9, method="profile", status=401, code="INVALID_CREDENTIALS")
+    assert "In Bitrix24 now: not known. profile at " in run("ledger", command, "1", person="no\n")[2]
