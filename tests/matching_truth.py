@@ -53,6 +53,7 @@ TWO = (
     "Invoices No. {n} dated {d} and No. {m} dated {e}",
     "счета № {n} и № {m}",
 )
+PART = ("", "", " часть {p}", ", часть {p}", " (часть {p} из 2)", " part {p}", ", part {p} of 2")
 ATTACKS = (
     "счет {n}\u200b от {d}",
     "счет \u202e{n}\u202c от {d}",
@@ -62,6 +63,8 @@ ATTACKS = (
     "счет {n}/{m}",
     "счет {n}-{m}",
     "{n} шт. по счету {m}, {n} шт",
+    "счет часть {n} от {d}",
+    "{n} часть по счету {m}, часть {n}",
     "оплата {n} от {d}",
     "по счету {n} руб",
     "на счет {n} от {d}",
@@ -193,9 +196,8 @@ def _parts(rng: Random, waiting: Iterator[Invoice], _: list[Invoice]) -> Iterato
     first = invoice.amount.minor * rng.randrange(10, 90) // 100
     for place, minor in enumerate((first, invoice.amount.minor - first)):
         day = START + timedelta(days=70 + place)
-        payment = _pay(
-            rng, invoice, _words(rng, rng.choice(HONEST), invoice), amount=Money(minor, "RUB"), booked_on=day
-        )
+        words = _words(rng, rng.choice(HONEST), invoice) + rng.choice(PART).format(p=place + 1)
+        payment = _pay(rng, invoice, words, amount=Money(minor, "RUB"), booked_on=day)
         yield Case(payment, frozenset({invoice.id}), provable=True, kind="parts")
 
 

@@ -120,6 +120,17 @@ TEXTS: dict[str, tuple[set[str], list[str]]] = {
             "счет 45 46%",
         ],
     ),
+    "a part beside the number": (
+        ONLY_45,
+        [
+            *("счет 45 часть 1", "счет 45 часть 46", "счет 45 часть, 46", "счет 45 часть 1 и 46", "счет 45 части 1-3"),
+            *("счет 45, 46 часть", "часть 46 счет 45", "46 часть по счету 45", "invoice 45 part 46", "счет 45 ч. 46"),
+        ],
+    ),
+    "a part instead of the number": (
+        NAMELESS,
+        ["счет часть 46", "счет на часть 46", "по счету, часть 3", "invoice part 46", "часть 46", "счет ч. 46"],
+    ),
     "a quantity instead of the number": (
         NAMELESS,
         [
