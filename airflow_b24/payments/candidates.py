@@ -68,6 +68,13 @@ class Candidates:
         likely = self._open_by_amount.get((*money, payer), []) if payer else []
         return list(dict.fromkeys([*likely, *self._open_by_amount.get((*money, ""), [])]))[:MOST_HINTS]
 
+    def of_others(self, payment: Payment, hints: Sequence[Invoice]) -> list[str]:
+        """Return the numbers that only invoices of certainly another payer have among these."""
+        theirs = {invoice.number: True for invoice in hints}
+        for invoice in hints:
+            theirs[invoice.number] &= _is_of_another(payment, invoice)
+        return [number for number, is_so in theirs.items() if is_so]
+
     @cached_property
     def _has_one_company(self) -> bool:
         return len({invoice.own_company for invoice in self._invoices}) <= 1
@@ -111,6 +118,11 @@ def _may_be_meant(other: Invoice, payment: Payment, named: Sequence[Invoice], is
     # Where invoices are numbered from 1, any quantity is the number of some invoice: one of another amount and certainly
     # of another payer is none that this payer means. Digits inside a word ("Bitrix24") must fit in both.
     return may_fit or may_be_theirs if is_whole else may_fit and may_be_theirs
+
+
+def _is_of_another(payment: Payment, invoice: Invoice) -> bool:
+    payer, theirs = known_tax_id(payment.payer_tax_id), _payers(invoice.payer_tax_ids)
+    return payer != "" and bool(theirs) and payer not in theirs
 
 
 def _payers(tax_ids: Iterable[str]) -> set[str]:

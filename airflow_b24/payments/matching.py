@@ -17,6 +17,8 @@ Evidence = dict[str, str]
 
 # Each of them is read again before the first is sent: more would be a run of its own.
 MOST_INVOICES = 10
+# The fact that names those of the invoices whose customer is not who paid.
+OF_OTHERS = "another_payers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def match(
     The result depends on what is given, not on its order, and repeating is safe.
     """
     candidates = Candidates(invoices, trust_unknown_accounts=trust_unknown_accounts)
-    outcomes = [_judge(payment, candidates) for payment in payments]
+    outcomes = [_told_apart(payment, _judge(payment, candidates), candidates) for payment in payments]
     doubted = [(each, _judge(each, candidates)) for each in held]
     apart = [_beside_held(payment, outcome, doubted) for payment, outcome in zip(payments, outcomes, strict=True)]
     return _without_competition(payments, _beside_dismissed(apart, dismissed, candidates))
@@ -150,6 +152,12 @@ def _judge(payment: Payment, candidates: Candidates) -> Outcome:
         return Unproven("released_before", tuple(named), evidence)
     judge = _judge_one if len(named) == 1 else _judge_several
     return judge(payment, named, known, evidence, candidates)
+
+
+def _told_apart(payment: Payment, outcome: Outcome, candidates: Candidates) -> Outcome:
+    """Name the invoices that a person may want to look at and that are certainly another payer's."""
+    others = candidates.of_others(payment, outcome.invoices) if isinstance(outcome, Unproven) else []
+    return replace(outcome, evidence={**outcome.evidence, OF_OTHERS: ", ".join(others)}) if others else outcome
 
 
 def _judge_one(

@@ -12,6 +12,7 @@ from airflow_b24.ledger import cases, notes, records, statuses
 from airflow_b24.ledger.states import ADOPTED, CONFIRMED, State
 from airflow_b24.ledger.states import REASONS as SETTLEMENT_REASONS
 from airflow_b24.ledger.store import Store, utc_now
+from airflow_b24.payments.matching import OF_OTHERS
 from airflow_b24.payments.money import Money
 from airflow_b24.payments.reasons import REASONS, RULES
 from airflow_b24.reconcile.differing import changes
@@ -144,12 +145,18 @@ def line_of(row: dict[str, Any], overdue_before: datetime) -> Line:
         booked_on=row["booked_on"].isoformat(),
         payer=row["payer_name"],
         remittance=row["remittance"],
-        invoices=", ".join([each["invoice_number"] for each in row["settlements"]] or row["invoices"] or ()),
+        invoices=", ".join([each["invoice_number"] for each in row["settlements"]] or _candidates(row)),
         kinds=tuple(dict.fromkeys(each["kind"] for each in row["settlements"])),
         settlement_id=settlement_id,
         payment_id=row["id"],
         would=_would(row) if status == "waiting" and not row["settlements"] else "",
     )
+
+
+def _candidates(row: Mapping[str, Any]) -> list[str]:
+    """The invoices that matching thought of; one that another customer is to pay must not look like a match."""
+    others = (row["outcome_evidence"] or {}).get(OF_OTHERS, "").split(", ")
+    return [f"{number} (another payer's)" if number in others else number for number in row["invoices"] or ()]
 
 
 # Of several settlements the one that needs somebody most speaks for the payment.

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_b24.payments.matching import Outcome, Proven, Unproven, match
+from airflow_b24.payments.matching import OF_OTHERS, Outcome, Proven, Unproven, match
 from airflow_b24.payments.model import Invoice, Payment
 from airflow_b24.payments.money import Money
 from airflow_b24.payments.reasons import REASONS, RULES
@@ -537,7 +537,7 @@ TOLD: dict[str, tuple[Payment, list[Invoice], str, list[int], dict[str, str]]] =
     "a cancelled invoice": (payment(), [invoice(cancelled=True)], "cancelled", [1], {**QUOTED, "invoice": "cancelled"}),
     "another payer": (
         payment(payer_tax_id=STRANGER), [invoice(payer_tax_ids=frozenset({"7712345678", PAYER}))], "payer_mismatch", [1],
-        {**EQUAL_SUM, "payer_tax_id": "paid by 7709999999, invoice has 7701234567, 7712345678"},
+        {**EQUAL_SUM, "payer_tax_id": "paid by 7709999999, invoice has 7701234567, 7712345678", OF_OTHERS: "45"},
     ),
     "another date": (
         payment(), [invoice(issued_on=date(2026, 3, 13))], "date_mismatch", [1],
@@ -634,3 +634,27 @@ def test_time_is_linear_even_when_all_invoices_share_a_number_and_an_amount() ->
     # Linear work takes about 0.1 s; 25 million comparisons take far longer.
     assert time.perf_counter() - began < 3
     assert {said(outcome) for outcome in outcomes} == {"ambiguous", "no_reference"}
+
+
+@pytest.mark.parametrize(
+    ("payer", "theirs", "others"),
+    [
+        (PAYER, {"7711000555"}, "45"),
+        (PAYER, {"7711000555", PAYER}, None),
+        ("", {"7711000555"}, None),
+        (PAYER, set(), None),
+        ("0", {"7711000555"}, None),
+    ],
+)
+def test_a_candidate_that_is_certainly_of_another_payer_is_named(
+    payer: str, theirs: set[str], others: str | None
+) -> None:
+    [outcome] = match([payment("за услуги", payer_tax_id=payer)], [invoice(payer_tax_ids=frozenset(theirs))])
+    assert isinstance(outcome, Unproven)
+    assert ([each.number for each in outcome.invoices], outcome.evidence.get(OF_OTHERS)) == (["45"], others)
+
+
+def test_a_number_that_one_invoice_of_this_payer_has_is_not_called_anothers() -> None:
+    twins = [invoice(), invoice(id=99, payer_tax_ids=frozenset({"7711000555"}))]
+    [outcome] = match([payment("за услуги")], twins)
+    assert (len(outcome.invoices), outcome.evidence.get(OF_OTHERS)) == (2, None)

@@ -215,3 +215,13 @@ def test_a_record_that_is_no_payment_goes_by_the_banks_id_and_says_why_in_words(
         "B9": "The record cannot be read: amount: a float",
         "record 3": "It was booked before the first day that counts.",
     }
+
+
+def test_a_candidate_of_another_payer_does_not_look_like_a_match(office: Any) -> None:
+    office.bill()
+    office.bill(3, company_id=None)
+    office.receive(remittance="за услуги", payer_tax_id="7711000220")
+    office.match("shadow")
+    [line] = reporting.lines(office.store)
+    assert (line.status, line.invoices) == ("review", "2026/2 (another payer's), 2026/3")
+    assert "2026/2 (another payer's)" in reporting.page([line])
