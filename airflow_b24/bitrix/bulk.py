@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from airflow_b24.bitrix.commands import MAX_COMMANDS, decode, encode
@@ -70,7 +69,7 @@ def exchange_all(
     if isinstance(outcome, BitrixError):
         unread = {key: outcome for reading in readings for key in reading.keys}
         return Exchanged({pay.key: outcome for pay in pays}, {**unread})
-    outcomes = decode(outcome.result, requests)
+    outcomes = _dated(outcome, decode(outcome.result, requests))
     return Exchanged(dict(_paid(pays, outcomes)), dict(_read(readings, outcomes)))
 
 
@@ -104,18 +103,18 @@ def _outcome(reply: Reply) -> Response | BitrixError:
     return reply if isinstance(reply, BitrixError) else answered(reply)
 
 
-def _paid(pays: Sequence[Order], outcomes: Outcomes) -> Iterator[tuple[InvoiceKey, bool | BitrixError]]:
-    told = [(pay, pay.request().method, outcomes[f"p{index}"]) for index, pay in enumerate(pays)]
-    free_at = {method: at for _, method, outcome in told if (at := _free_at(outcome))}
-    for pay, method, outcome in told:
+def _dated(whole: Response, outcomes: Outcomes) -> Outcomes:
+    """The outcomes; those whose method has used up its operating time with the time at which it is free again."""
+    for outcome in outcomes.values():
         if isinstance(outcome, RefusedError) and outcome.code == OPERATION_TIME_LIMIT:
-            # docs: limits. The refusal itself does not say until when; the last good answer of the method does.
-            outcome.retry_at = free_at.get(method)
+            outcome.retry_at = whole.free_at.get(outcome.method)
+    return outcomes
+
+
+def _paid(pays: Sequence[Order], outcomes: Outcomes) -> Iterator[tuple[InvoiceKey, bool | BitrixError]]:
+    for index, pay in enumerate(pays):
+        outcome = outcomes[f"p{index}"]
         yield pay.key, outcome if isinstance(outcome, BitrixError) else pay.is_answered(outcome)
-
-
-def _free_at(outcome: Response | BitrixError) -> datetime | None:
-    return outcome.time.operating_reset_at if isinstance(outcome, Response) and outcome.time else None
 
 
 def _read(readings: Sequence[Reading], outcomes: Outcomes) -> Iterator[tuple[InvoiceKey, Invoice | BitrixError]]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from airflow_b24.bitrix.errors import BitrixError, ResponseError
-from airflow_b24.bitrix.protocol import Request, Response, read_envelope
+from airflow_b24.bitrix.protocol import BATCH, Request, Response, Time, read_envelope, read_time
 
 # docs: a batch holds 50 commands at most
 MAX_COMMANDS: Final = 50
@@ -27,6 +27,15 @@ def decode(result: object, requests: Mapping[str, Request], host: str = "") -> d
     tables = {name: _table(parts.get(name)) for name in ("result", "result_error", "result_total", "result_next")}
     times = _table(parts.get("result_time"))
     return {key: _outcome(key, request, tables, times, host) for key, request in requests.items()}
+
+
+def times(request: Request, response: Response) -> Iterator[tuple[str, Time | None]]:
+    """Say which methods were asked, those inside a batch too, each with its own `time`; a refused one has none."""
+    yield request.method, response.time
+    if request.method.lower() == BATCH:
+        told = _table(response.result.get("result_time")) if isinstance(response.result, dict) else {}
+        for key, text in _table(request.arguments.get("cmd")).items():
+            yield str(text).partition("?")[0], read_time(told.get(key))
 
 
 def _outcome(

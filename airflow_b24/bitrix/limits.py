@@ -7,7 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime, timedelta
 from typing import Final, Protocol
+
+from airflow_b24.bitrix.protocol import Time
 
 MAX_SLEEP_S: Final = 60.0
 """The longest wait which is slept; a longer one is an error with `retry_at`."""
@@ -17,6 +20,10 @@ MAX_TURN_S: Final = 180.0
 
 HOLD_S: Final = 3.0
 """How long nobody asks a portal that has refused a request, if it does not say: six requests leak out meanwhile."""
+
+# docs: limits. Operating time is kept by the minute; the second which an answer names is told without its fraction.
+BASKET: Final = timedelta(minutes=1)
+ROUNDED_OFF: Final = timedelta(seconds=1)
 
 # docs: limits. An ordinary plan's bucket holds 50 requests and leaks 2 a second.
 BURST: Final = 50
@@ -68,6 +75,23 @@ class Unpaced:
 
     def push_back(self, seconds: float) -> None:
         """Hold nobody back."""
+
+
+class OperatingTime:
+    """When a portal's methods are free again, as far as its answers have told."""
+
+    def __init__(self) -> None:
+        self._resets_at: dict[str, datetime] = {}
+
+    def hear(self, method: str, time: Time | None) -> None:
+        """Remember what an answer of this method says, which one of a portal without this limit does not."""
+        if time is not None and time.operating_reset_at is not None:
+            self._resets_at[method.lower()] = time.operating_reset_at
+
+    def free_at(self, method: str, now: datetime) -> datetime:
+        """When a method that is refused may be asked again; where nobody has told, some of it is free in a minute."""
+        resets_at = self._resets_at.get(method.lower())
+        return resets_at + ROUNDED_OFF if resets_at and resets_at + ROUNDED_OFF > now else now + BASKET
 
 
 class LocalPace:

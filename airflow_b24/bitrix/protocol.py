@@ -43,6 +43,7 @@ __all__ = [
     "parse_json",
     "read",
     "read_envelope",
+    "read_time",
     "redirected",
 ]
 
@@ -119,12 +120,16 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A clear answer. JSON fractions in `result` are Decimal."""
+    """A clear answer. JSON fractions in `result` are Decimal.
+
+    `free_at` says when the methods that were asked are free again, for those that a batch's answer refuses.
+    """
 
     result: Any
     next: int | None = None
     total: int | None = None
     time: Time | None = None
+    free_at: Mapping[str, datetime] = field(default_factory=dict, compare=False, repr=False)
 
 
 def read(request: Request, outcome: Answer | Lost, *, host: str = "") -> Response | BitrixError:
@@ -155,7 +160,7 @@ def read_envelope(request: Request, body: Mapping[str, Any], *, status: int, hos
     result = body.get("result")
     if status != 200 or "result" not in body or (request.method.lower() in ANSWERS_TRUE and result is not True):
         return _unclear(request)(UNEXPECTED_RESULT, _seen(body), status=status, method=request.method, host=host)
-    return Response(result, _count(body.get("next")), _count(body.get("total")), _time(body.get("time")))
+    return Response(result, _count(body.get("next")), _count(body.get("total")), read_time(body.get("time")))
 
 
 # source-derived: there is no code path which answers anything but `true`.
@@ -263,7 +268,7 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _time(value: object) -> Time | None:
+def read_time(value: object) -> Time | None:
     """Read `time`; a strange one is no reason to doubt the result beside it."""
     if not isinstance(value, dict):
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -15,8 +15,10 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from airflow_b24.bitrix.auth import AddressError, Auth, OAuth, Origin, Secret, spellings
+from airflow_b24.bitrix.commands import times
 from airflow_b24.bitrix.errors import (
     EXPIRED_TOKEN,
+    OPERATION_TIME_LIMIT,
     OUT_OF_PACE,
     QUERY_LIMIT_EXCEEDED,
     AuthError,
@@ -24,7 +26,7 @@ from airflow_b24.bitrix.errors import (
     RefusedError,
 )
 from airflow_b24.bitrix.flows import Flow, Reply, utc_now
-from airflow_b24.bitrix.limits import HOLD_S, MAX_SLEEP_S, MAX_TURN_S, Pace, Unpaced, turn
+from airflow_b24.bitrix.limits import HOLD_S, MAX_SLEEP_S, MAX_TURN_S, OperatingTime, Pace, Unpaced, turn
 from airflow_b24.bitrix.protocol import Answer, Lost, Request, Response, Wait, read, redirected
 from airflow_b24.bitrix.redaction import REDACTOR, Frameless
 
@@ -80,7 +82,7 @@ class Session:
         self._pace = pace or Unpaced()
         self._allowed = frozenset(host.lower() for host in allowed_hosts)
         self._now = now
-        self._free_at: dict[str, datetime] = {}
+        self._operating = OperatingTime()
         self._token: Secret | None = None
         self._expired: Secret | None = None
         REDACTOR.learn(auth.secrets)
@@ -181,18 +183,23 @@ class Session:
             return self._follow(request, outcome)
         reply = read(request, outcome, host=self._origin.netloc)
         if isinstance(reply, RefusedError) and isinstance(outcome, Answer):
-            reply.retry_at = self._free_after(request, outcome)
-        elif isinstance(reply, Response) and reply.time and reply.time.operating_reset_at:
-            self._free_at[request.method] = reply.time.operating_reset_at
-        return reply
+            reply.retry_at = self._free_after(reply, outcome)
+        return self._watch(request, reply) if isinstance(reply, Response) else reply
 
-    def _free_after(self, request: Request, answer: Answer) -> datetime | None:
+    def _watch(self, request: Request, reply: Response) -> Response:
+        """Remember when methods are free again; what a batch's answer refuses inside learns it from here."""
+        # docs: limits. A refusal itself does not say until when; the last good answer of the method did.
+        told = list(times(request, reply))
+        for method, time in told:
+            self._operating.hear(method, time)
+        now = self._now()
+        return replace(reply, free_at={method: self._operating.free_at(method, now) for method, _ in told})
+
+    def _free_after(self, refused: RefusedError, answer: Answer) -> datetime | None:
         seconds = answer.headers.get("retry-after", "")
         if seconds.isascii() and seconds.isdigit() and len(seconds) < 7:
             return self._now() + timedelta(seconds=int(seconds))
-        # docs: limits. The refusal itself does not say until when; the last good answer did.
-        free_at = self._free_at.get(request.method) if answer.status == 429 else None
-        return free_at if free_at and free_at > self._now() else None
+        return self._operating.free_at(refused.method, self._now()) if refused.code == OPERATION_TIME_LIMIT else None
 
     def _follow(self, request: Request, answer: Answer) -> BitrixError:
         # docs: change of domain. A renamed portal answers 302; a POST must not be followed, but sent again there.

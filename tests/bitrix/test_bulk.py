@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from airflow_b24.bitrix.errors import (
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey
 from airflow_b24.bitrix.legacy_invoice import PayInvoice
 from airflow_b24.bitrix.legacy_invoices import listing_of
-from airflow_b24.bitrix.protocol import Request, Response, Wait
+from airflow_b24.bitrix.protocol import PAY_INVOICE, Request, Response, Wait
 
 Talk = Callable[..., tuple[list[Any], Any]]
 LIMITED = {"error": "OPERATION_TIME_LIMIT", "error_description": "blocked"}
@@ -41,7 +42,7 @@ def pays(*ids: int) -> list[PayInvoice]:
 
 
 def told(result: dict[str, Any], error: dict[str, Any] | None = None, **more: Any) -> Response:
-    return Response({"result": result, "result_error": error or [], **more})
+    return Response({"result": result, "result_error": error or []}, **more)
 
 
 def ask(talk: Talk, reply: Any, ids: Sequence[int] = (2, 3), *, reads: Sequence[int] = (2, 3)) -> Any:
@@ -105,13 +106,14 @@ def test_a_pay_that_is_not_answered_true_may_have_paid(talk: Talk) -> None:
     assert isinstance(ask(talk, told({"p0": "1", "p1": True})).pays[key(2)], UnknownOutcomeError)
 
 
-def test_a_method_out_of_time_is_free_again_when_its_neighbours_say(talk: Talk) -> None:
-    moment = {"start": 1, "finish": 2, "duration": 1, "processing": 1, "operating": 400, "operating_reset_at": 1_000}
-    days = {"date_start": "2026-11-20T10:00:00+03:00", "date_finish": "2026-11-20T10:00:01+03:00"}
-    done = ask(talk, told({"p1": True}, {"p0": LIMITED}, result_time={"p1": moment | days}))
-    refused = done.pays[key(2)]
-    assert (type(refused), refused.retry_at.timestamp()) == (RefusedError, 1_000)
-    assert ask(talk, told({}, {"p0": LIMITED, "p1": LIMITED})).pays[key(2)].retry_at is None
+def test_what_is_out_of_time_inside_a_batch_says_when_its_method_is_free_again(talk: Talk) -> None:
+    noon, one = datetime(2026, 11, 30, 12, tzinfo=UTC), datetime(2026, 11, 30, 13, tzinfo=UTC)
+    busy = {"error": "QUERY_LIMIT_EXCEEDED", "error_description": "too many"}
+    free_at = {"batch": noon, PAY_INVOICE: noon, "crm.invoice.list": one}
+    done = ask(talk, told({}, {"p0": LIMITED, "p1": busy, "r0": LIMITED}, free_at=free_at))
+    outcomes = (*done.pays.values(), done.reads[key(2)])
+    assert {type(each) for each in outcomes} == {RefusedError}
+    assert [each.retry_at for each in outcomes] == [noon, None, one]
 
 
 def test_an_invoice_that_no_list_shows_is_left_out(talk: Talk) -> None:

@@ -286,18 +286,74 @@ def test_a_strange_retry_after_is_ignored(value: str) -> None:
     assert error.retry_at is None
 
 
-@pytest.mark.parametrize(("minutes", "known"), [(5, True), (-5, False)])
-def test_a_spent_method_is_free_again_when_its_last_answer_said_so(minutes: int, known: bool) -> None:
-    free_at = NOW + timedelta(minutes=minutes)
+SPENT = refusal(429, "OPERATION_TIME_LIMIT")
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+PAYS = {"cmd": {"p0": "x.add?ID=1", "p1": "x.add?ID=2", "r0": "x.list"}}
+BATCH = Request("batch", PAYS, send_before=5.0)
+
+
+def moment(resets_at: datetime) -> dict[str, object]:
     time = {"start": 1, "finish": 1, "duration": 0, "processing": 0, "operating": 400.5}
-    time |= {"date_start": NOW.isoformat(), "date_finish": NOW.isoformat(), "operating_reset_at": free_at.timestamp()}
-    good = Answer(200, {}, json.dumps({"result": 1, "time": time}).encode())
+    return time | {
+        "date_start": NOW.isoformat(),
+        "date_finish": NOW.isoformat(),
+        "operating_reset_at": resets_at.timestamp(),
+    }
+
+
+def good(resets_at: datetime, result: object = 1) -> Answer:
+    return Answer(200, {}, json.dumps({"result": result, "time": moment(resets_at)}).encode())
+
+
+def inside(result_time: object) -> dict[str, object]:
+    """The result of a batch, of which the second pay is refused."""
+    return {
+        "result": {"p0": 1, "r0": []},
+        "result_error": {"p1": {"error": "OPERATION_TIME_LIMIT"}},
+        "result_time": result_time,
+    }
+
+
+@pytest.mark.parametrize("ago", [5 * MINUTE, SECOND, 0 * SECOND])
+def test_a_spent_method_is_free_again_when_its_last_answer_said_so_or_perhaps_in_a_minute(ago: timedelta) -> None:
     here = session()
-    steps_of(here, WRITE, [good])
-    _, error = steps_of(here, WRITE, [refusal(429, "OPERATION_TIME_LIMIT")])
-    assert error.retry_at == (free_at if known else None)
-    _, other = steps_of(here, Request("y.add", send_before=1.0), [refusal(429, "OPERATION_TIME_LIMIT")])
-    assert other.retry_at is None
+    steps_of(here, WRITE, [good(NOW + 5 * MINUTE)])
+    steps_of(here, WRITE, [good(NOW - ago)])
+    _, error = steps_of(here, WRITE, [SPENT])
+    # The second that was named is not over.
+    assert error.retry_at == NOW + (SECOND if ago < SECOND else MINUTE)
+    _, other = steps_of(here, Request("y.add", send_before=1.0), [SPENT])
+    assert other.retry_at == NOW + MINUTE
+
+
+def test_an_answer_that_says_no_time_takes_none_away() -> None:
+    here = session()
+    steps_of(here, WRITE, [good(NOW + 5 * MINUTE)])
+    steps_of(here, WRITE, [TRUE])
+    _, error = steps_of(here, WRITE, [SPENT])
+    assert error.retry_at == NOW + 5 * MINUTE + SECOND
+
+
+def test_what_is_said_inside_a_batch_is_remembered_of_each_method_and_what_is_said_of_it_of_the_batch() -> None:
+    here = session()
+    steps_of(here, BATCH, [good(NOW + 9 * MINUTE, inside({"p0": moment(NOW + 5 * MINUTE)}))])
+    for asked, free_in in ((WRITE, 5 * MINUTE), (BATCH, 9 * MINUTE), (Request("X.Add", send_before=1.0), 5 * MINUTE)):
+        assert steps_of(here, asked, [SPENT])[1].retry_at == NOW + free_in + SECOND
+
+
+def test_what_a_batch_refuses_inside_learns_when_it_is_free_from_any_earlier_answer() -> None:
+    here = session()
+    alone = steps_of(here, BATCH, [good(NOW, inside([]))])[1].free_at
+    assert alone["x.add"] == NOW + MINUTE
+    steps_of(here, WRITE, [good(NOW + 5 * MINUTE)])
+    assert steps_of(here, BATCH, [good(NOW, inside([]))])[1].free_at["x.add"] == NOW + 5 * MINUTE + SECOND
+
+
+@pytest.mark.parametrize("arguments", [{}, {"cmd": "x"}, {"cmd": ["x.add?ID=1", None]}])
+@pytest.mark.parametrize("result", [None, [], {"result_time": {"0": {"start": "x"}}}])
+def test_a_batch_that_somebody_wrote_by_hand_is_not_stumbled_over(arguments: dict[str, object], result: object) -> None:
+    request = Request("batch", arguments, send_before=5.0)
+    assert steps_of(session(), request, [good(NOW, result)])[1].result == result
 
 
 def test_what_the_portal_repeats_of_the_secret_is_masked() -> None:
