@@ -107,7 +107,8 @@ def _lane(desk: Desk, rows: list[Row], pay_system: PaySystem | None, lanes: int,
     alone = [row.id for row in rows if not desk.invoices.is_listed(row.kind)]
     many = [row.id for row in rows if desk.invoices.is_listed(row.kind)]
     most = MOST_PAYS.get(frozenset(row.kind for row in rows if desk.invoices.is_listed(row.kind)), 1)
-    return Lane(desk, pay_system, Queue(many, alone), Tempo(len(many), lanes, most), outcomes)
+    queue = Queue(many, alone, {row.id: row.kind for row in rows})
+    return Lane(desk, pay_system, queue, Tempo(len(many), lanes, most), outcomes)
 
 
 def _ride(lane: Lane, lanes: int, outcomes: Outcomes, tell: Callable[[Progress], object]) -> None:
@@ -130,14 +131,14 @@ def _account(desk: Desk, lane: Lane, outcomes: Outcomes) -> None:
     missing = outcomes.missing
     if not missing:
         return
-    why = lane.queue.stopped or next(iter(lane.broken), None) or StoppedError("no lane came to it")
+    rest = next(iter(lane.broken), None) or StoppedError("no lane came to it")
     try:
         rows: Mapping[int, Row] = settlements.look_all(desk.store, missing)
     except Exception as error:  # noqa: BLE001 - whatever it is, each has an outcome
-        rows, why = {}, error
+        rows, rest = {}, error
     for settlement_id in missing:
         row = rows.get(settlement_id)
-        outcomes.put(settlement_id, why if row is None else _untried(row, why))
+        outcomes.put(settlement_id, rest if row is None else _untried(row, lane.queue.why(settlement_id) or rest))
 
 
 def _untried(row: Row, why: Exception) -> Settled:

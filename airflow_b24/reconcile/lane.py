@@ -83,7 +83,7 @@ class Lane:
     def _settle_one(self, settlement_id: int) -> None:
         try:
             row = settlements.look(self.desk.store, settlement_id)
-            self.outcomes.put(settlement_id, settle_row(self.desk, row, self.pay_system))
+            self._report([settle_row(self.desk, row, self.pay_system)])
         except (BitrixError, ValueError) as error:
             self.outcomes.put(settlement_id, error)
 
@@ -120,9 +120,12 @@ class Lane:
         for each in settled:
             self.outcomes.put(each.row.id, each)
             cause = each.trouble and each.trouble.cause
-            if isinstance(cause, (AuthError, RefusedError)) and _concerns_all(cause):
-                # The portal refuses whatever is asked, for good or time after time: it is not asked once more.
+            # What the portal refuses for good, or time after time, is not asked once more.
+            if isinstance(cause, (AuthError, RefusedError)) and cause.method == BATCH:
                 self.queue.stop(cause)
+            elif isinstance(cause, RefusedError) and cause.code == OPERATION_TIME_LIMIT:
+                # docs: limits. The time is each method's own, and no method is for both kinds.
+                self.queue.stop(cause, each.row.kind)
 
     def _commit(self, effect: CommitAll) -> CommittedAll:
         moved, refused = self._moves(effect.decided)
@@ -159,15 +162,14 @@ class Lane:
         return through
 
     def _refusals(self, sends: list[Row]) -> dict[int, Refused]:
-        """What must not be sent now: all of it once the run was stopped, and what a pay system would leave unpaid."""
-        if self.queue.stopped is None and self.pay_system is not None:
+        """What must not be sent now: what was stopped, and what a pay system would leave unpaid."""
+        if self.pay_system is not None:
             fresh = next((row for row in sends if row.kind == "legacy" and row.state is State.READY), None)
             try:
                 _ = fresh and refuse_known_idle(self.desk, fresh, self.pay_system.name)
             except ValueError as error:
                 self.queue.stop(error)
-        why = self.queue.stopped
-        return {} if why is None else {row.id: _not_sent(why) for row in sends}
+        return {row.id: _not_sent(why) for row in sends if (why := self.queue.why(row.id)) is not None}
 
     def _exchange(self, effect: ExchangeAll) -> ExchangedAll:
         pays = [known_way(self.desk, row, self.pay_system).order(row) for row in effect.pays]
@@ -184,10 +186,6 @@ class Lane:
             self.alone.add(key.kind)
             return Refused(told.code, str(told), repeatable=True, reason=ALONE, cause=told)
         return answer(told)
-
-
-def _concerns_all(cause: BitrixError) -> bool:
-    return cause.method == BATCH or cause.code == OPERATION_TIME_LIMIT
 
 
 def _facts(reads: Mapping[InvoiceKey, Invoice | BitrixError]) -> dict[Key, Fact]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
-from airflow_b24.ledger.facts import Unknown
+from airflow_b24.ledger.facts import Kind, Unknown
 from airflow_b24.ledger.settlement import Settled
 
 # A batch is lost as a whole: the longer it runs, the more is in doubt when it is.
@@ -23,34 +23,43 @@ Outcome = Settled | Exception
 
 
 class Queue:
-    """The ids that are left, for chunks and for one by one; once it is stopped nobody gets a new one."""
+    """The ids that are left, for chunks and for one by one; of what was stopped nobody gets a new one."""
 
-    def __init__(self, ids: Iterable[int], alone: Iterable[int] = ()) -> None:
+    def __init__(self, ids: Iterable[int], alone: Iterable[int], kinds: Mapping[int, Kind]) -> None:
         self._ids = deque(ids)
         self._alone = deque(alone)
+        self._kinds = kinds
         self._lock = threading.Lock()
-        self.stopped: Exception | None = None
+        self._stopped: dict[Kind | None, Exception] = {}
 
     def take(self, first: tuple[int, ...], size: int) -> tuple[int, ...]:
         """Take a chunk: the `first` ones, which were taken before, then new ones."""
         with self._lock:
-            room = 0 if self.stopped else min(max(size - len(first), 0), len(self._ids))
+            room = min(max(size - len(first), 0), len(self._ids))
             return (*first[:size], *(self._ids.popleft() for _ in range(room)))
 
     def leave(self, ids: Iterable[int]) -> None:
         """Put back what is to be settled one by one."""
         with self._lock:
-            self._alone.extend(ids)
+            self._alone.extend(each for each in ids if self.why(each) is None)
 
     def take_one(self) -> int | None:
         """Take one that is to be settled by itself."""
         with self._lock:
-            return None if self.stopped or not self._alone else self._alone.popleft()
+            return self._alone.popleft() if self._alone else None
 
-    def stop(self, why: Exception) -> None:
-        """Give out nothing more; the first reason counts."""
+    def stop(self, why: Exception, kind: Kind | None = None) -> None:
+        """Give out nothing more, of one kind or at all; the first reason counts."""
         with self._lock:
-            self.stopped = self.stopped or why
+            self._stopped.setdefault(kind, why)
+            for ids in (self._ids, self._alone):
+                left = [each for each in ids if self.why(each) is None]
+                ids.clear()
+                ids.extend(left)
+
+    def why(self, settlement_id: int) -> Exception | None:
+        """Why it is not to be tried any more, None while it may be."""
+        return self._stopped.get(None) or self._stopped.get(self._kinds[settlement_id])
 
 
 class Tempo:

@@ -81,6 +81,18 @@ def test_a_lost_batch_fails_the_task_until_it_may_be_sent_again(world: Any) -> N
     assert task.pushed == {"summary": {**NOTHING, "waiting": 2}}
 
 
+def test_operating_time_that_is_used_up_gives_the_task_back_until_the_portal_frees_it(world: Any) -> None:
+    settlements, task = matched(world, 5, 6, 7), Task()
+    world.fault("operation_time_limit", method=PAY, match={"INVOICE_ID": "6"})
+    with pytest.raises(RefusedError, match="1 of 3 matched invoices") as caught:
+        pay(settlements, task)
+    # What its neighbours say: the portal counts ten minutes.
+    assert (caught.value.retry_at - datetime.now(UTC)).total_seconds() == pytest.approx(600, abs=10)
+    assert task.pushed == {"summary": {**NOTHING, "paid": 2, "waiting": 1}}
+    assert pay(settlements) == {**NOTHING, "paid": 3}
+    assert world.pays() == {5: 1, 6: 1, 7: 1}
+
+
 def test_one_that_failed_for_good_fails_the_task_for_good_once_all_else_is_paid(world: Any) -> None:
     settlements, task = matched(world, 5, 6), Task()
     with pytest.raises(AirflowFailException, match=r"1 of 3 .*: 2 paid, 1 failed.*settlement_id=404 is not in this"):

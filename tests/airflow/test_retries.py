@@ -20,6 +20,7 @@ from airflow_b24.operators import (
     CollectPaymentsOperator,
     MatchPaymentsOperator,
     PayInvoiceOperator,
+    PayMatchedInvoicesOperator,
 )
 from airflow_b24.retries import RetryPolicy, default_policy, for_airflow, seconds_until
 from airflow_b24.sources import HttpSource
@@ -29,6 +30,7 @@ GIVEN: dict[type[BaseOperator], dict[str, Any]] = {
     PayInvoiceOperator: {"invoice_id": 5},
     CollectPaymentsOperator: {"source": HttpSource(http_conn_id="bank", endpoint="p"), "start_from": "2026-01-01"},
     MatchPaymentsOperator: {"mode": "pay"},
+    PayMatchedInvoicesOperator: {"settlements": []},
     Bitrix24Operator: {"method": "profile"},
 }
 

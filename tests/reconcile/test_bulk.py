@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from airflow_b24.reconcile.bulk import settle_all
 from airflow_b24.reconcile.lanes import Progress, Queue, Tempo
 from airflow_b24.reconcile.settling import settle_matched
 from airflow_b24.sandbox.funnel import Funnel, Robot, Stage
+from airflow_b24.sandbox.operating import WINDOW, OperatingTime
 
 PAY, MOVE = "sale.paysystem.pay.invoice", "crm.item.update"
 MANY = range(2, 14)
@@ -521,12 +523,21 @@ def test_where_requests_are_scarce_each_carries_as_much_as_it_can() -> None:
 
 
 def test_what_is_to_be_taken_first_counts_into_the_chunk_and_a_stopped_queue_gives_nothing_new() -> None:
-    queue = Queue(range(10), [20])
+    queue = Queue(range(10), [20], dict.fromkeys((*range(10), 20, 21), "legacy"))
     assert queue.take((7, 8), 4) == (7, 8, 0, 1)
     assert queue.take((1, 2, 3), 2) == (1, 2)
     queue.stop(ValueError("first"))
     queue.stop(ValueError("second"))
-    assert (queue.take((9,), 4), queue.take_one(), str(queue.stopped)) == ((9,), None, "first")
+    queue.leave([21])
+    assert (queue.take((9,), 4), queue.take_one(), str(queue.why(0))) == ((9,), None, "first")
+
+
+def test_a_kind_that_is_stopped_leaves_the_other_in_the_queue() -> None:
+    queue = Queue([1, 2, 3, 4], [5, 6], {1: "smart", 2: "legacy", 3: "smart", 4: "legacy", 5: "smart", 6: "legacy"})
+    queue.stop(ValueError("spent"), "smart")
+    queue.leave([1, 2])
+    assert (queue.take((), 9), queue.take_one(), queue.take_one(), queue.take_one()) == ((2, 4), 6, 2, None)
+    assert (str(queue.why(3)), queue.why(4)) == ("spent", None)
 
 
 def test_a_smart_invoice_whose_history_says_that_it_was_paid_is_not_moved_again(office: Any) -> None:
@@ -568,3 +579,96 @@ def test_where_the_histories_do_not_fit_into_a_page_each_invoice_is_asked_about_
     office.state.journal.clear()
     assert states(settle(office, wanted)) == {"paid": 12}
     assert (executed(office), office.asked(MOVE)) == ({1: 12}, 6)
+
+
+@pytest.fixture
+def spend(office: Any) -> Iterator[Callable[[str, float], None]]:
+    """Uses up a method's operating time, of which the portal counts the oldest minute for so many more seconds."""
+    now = datetime.now(UTC)
+
+    def use_up(method: str, more_s: float, seconds: float = 500.0) -> None:
+        # The second of the sandbox's webhooks is the technical user's.
+        office.state.operating.add("webhook 1", method, now + timedelta(seconds=more_s) - WINDOW, seconds)
+
+    yield use_up
+    free(office)
+
+
+def free(office: Any) -> None:
+    """Ten minutes later, say."""
+    office.state.operating = OperatingTime()
+    office.state.settings.operating_billed_to = "methods"
+
+
+@pytest.mark.parametrize("method", [PAY, "batch"])
+def test_operating_time_that_is_used_up_for_long_is_given_back_at_once_with_the_time_that_was_told(
+    office: Any, spend: Any, method: str
+) -> None:
+    office.state.settings.operating_billed_to = "batch" if method == "batch" else "methods"
+    wanted = ready(office, range(2, 62))
+    first, *others = wanted
+    # Still below the limit, and the answer says when the oldest minute is dropped.
+    spend(method, 300.0, 400.0)
+    assert states(settle(office, {first: wanted[first]})) == {"paid": 1}
+    spend(method, 400.0, 100.0)
+    outcomes = settle(office, {each: wanted[each] for each in others})
+    assert (states(outcomes), office.naps) == ({"ready": 59}, [])
+    told = [each.trouble.cause.retry_at - datetime.now(UTC) for each in outcomes.values()]
+    assert all(timedelta(seconds=285) < each <= timedelta(seconds=301) for each in told)
+    # Those of the first chunk at most were refused, the others were not even asked for.
+    assert sum(each.row.sends for each in outcomes.values()) <= 30
+    free(office)
+    assert states(settle(office, wanted)) == {"paid": 60}
+    assert executed(office) == {1: 60}
+
+
+def test_operating_time_that_is_free_again_soon_is_waited_for(office: Any, spend: Any) -> None:
+    wanted = ready(office)
+    first, *others = wanted
+    spend(PAY, 30.0, 400.0)
+    settle(office, {first: wanted[first]})
+    spend(PAY, 40.0, 100.0)
+    slept = office.with_desk(sleep=lambda seconds: (office.naps.append(seconds), free(office)))
+    assert states(settle(slept, {each: wanted[each] for each in others})) == {"paid": 11}
+    (waited,) = office.naps
+    # To the second that was told, and not into it.
+    assert 15 < waited < 31
+    assert executed(office) == {1: 12}
+
+
+def test_a_kind_whose_method_is_used_up_leaves_the_other_going(office: Any, spend: Any) -> None:
+    for invoice_id in range(2, 62):
+        office.bill(invoice_id)
+        office.receive(invoice_id)
+    for invoice_id in range(62, 122):
+        office.smart_bill(invoice_id)
+        office.receive(invoice_id)
+    wanted = matched(office)
+    spend(MOVE, 300.0, 400.0)
+    last, invoice_id = wanted.popitem()
+    assert states(settle(office, {last: invoice_id})) == {"paid": 1}
+    spend(MOVE, 400.0, 100.0)
+    # The kinds in turn, so that each chunk has both.
+    outcomes = settle(office, {each: wanted[each] for each in sorted(wanted, key=lambda each: (each % 60, each))})
+    stood = Counter((each.row.kind, each.row.state) for each in outcomes.values())
+    assert (stood, office.naps) == ({("legacy", State.PAID): 60, ("smart", State.READY): 59}, [])
+    refused = [each for each in outcomes.values() if each.row.kind == "smart"]
+    assert {each.trouble.cause.code for each in refused} == {"OPERATION_TIME_LIMIT"}
+    # The first chunk's were refused, the second's were claimed at that time, and the third's were left alone.
+    assert {(each.row.sends, each.row.attempts) for each in refused} == {(1, 1), (0, 1), (0, 0)}
+    free(office)
+    assert states(settle(office, wanted)) == {"paid": 119}
+    assert executed(office) == {1: 120}
+
+
+def test_a_method_that_is_used_up_one_by_one_is_left_alone_too(office: Any, spend: Any) -> None:
+    wanted = both_kinds(office)
+    office.state.settings.smart_batch_refused = True
+    spend(MOVE, 300.0)
+    try:
+        outcomes = settle(office, wanted)
+    finally:
+        office.state.settings.smart_batch_refused = False
+    assert states(outcomes) == {"paid": 6, "ready": 6}
+    # One of them was tried, again and again; the others were read at most.
+    assert office.asked(MOVE) == Patience().rounds
