@@ -22,8 +22,10 @@ from airflow_b24.bitrix.legacy_invoice import PayInvoice
 from airflow_b24.bitrix.legacy_invoices import pay_invoice
 from airflow_b24.bitrix.limits import now_s
 from airflow_b24.bitrix.listing import Listing
+from airflow_b24.bitrix.lookahead import Lookahead
 from airflow_b24.bitrix.methods import is_write
 from airflow_b24.bitrix.options import Options
+from airflow_b24.bitrix.pipelining import in_tasks, in_threads
 from airflow_b24.bitrix.protocol import Answer, Lost, Response
 from airflow_b24.bitrix.redaction import Frameless
 from airflow_b24.bitrix.renewal import Application, Grant
@@ -171,12 +173,14 @@ class Client(_BlockingSender, _AtPortal):
         return self.run(pay_invoice(PayInvoice(invoice_id, pay_system_id, bx_rest_handler)))
 
     def iterate(self, listing: Listing[T]) -> Iterator[T]:
-        """Read a list lazily, in order of id; a page is asked for when its first row is wanted."""
-        after: int | None = 0
-        while after is not None:
-            page = self.run(listing.page(after))
-            yield from page.rows
-            after = page.after
+        """Read a list lazily, in order of id: a page of rows in one request, a longer list in several at once.
+
+        What is on the list all the while is handed out, and nothing twice; what comes to it, leaves it or changes
+        meanwhile is handed out or not, as it was when its page was read. No more is held than five requests bring, and
+        nothing is asked for before its first row is wanted. Raises BitrixError as reading page after page would;
+        repeating is safe.
+        """
+        return in_threads(Lookahead(), lambda question: self.run(listing.read(question)))
 
     def _take(self, step: Step) -> object:
         if isinstance(step, Sleep):
@@ -228,14 +232,9 @@ class AsyncClient(_Sender, _AtPortal):
         """Mark a legacy invoice paid, as `Client.pay_invoice` does."""
         return await self.arun(pay_invoice(PayInvoice(invoice_id, pay_system_id, bx_rest_handler)))
 
-    async def iterate(self, listing: Listing[T]) -> AsyncIterator[T]:
+    def iterate(self, listing: Listing[T]) -> AsyncIterator[T]:
         """Read a list lazily, as `Client.iterate` does."""
-        after: int | None = 0
-        while after is not None:
-            page = await self.arun(listing.page(after))
-            for row in page.rows:
-                yield row
-            after = page.after
+        return in_tasks(Lookahead(), lambda question: self.arun(listing.read(question)))
 
     async def close(self) -> None:
         """Close all connections."""

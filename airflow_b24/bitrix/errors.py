@@ -35,6 +35,8 @@ NOT_KEPT: Final = "NOT_KEPT"
 # docs: limits. The portal's own codes for too many requests, with status 503, and for a method that has used up its time.
 QUERY_LIMIT_EXCEEDED: Final = "QUERY_LIMIT_EXCEEDED"
 OPERATION_TIME_LIMIT: Final = "OPERATION_TIME_LIMIT"
+# docs: common errors. The portal's own code for a method that works by itself alone.
+BATCH_NOT_ALLOWED: Final = "ERROR_BATCH_METHOD_NOT_ALLOWED"
 # docs: common errors. The portal's own code, on which a token is renewed.
 EXPIRED_TOKEN: Final = "expired_token"  # noqa: S105 - a code
 

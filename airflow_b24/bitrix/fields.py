@@ -21,7 +21,7 @@ def is_rows(value: object) -> TypeGuard[list[dict[str, Any]]]:
 
 def check_id(value: object, field_name: str) -> int:
     """Return a positive whole number, given as such or as its digits. Raises ValueError naming the field."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,18}", value):
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 10**18:
         raise ValueError(f"{field_name}: {shown(value)} is no id; give a whole number above 0")
@@ -52,9 +52,11 @@ def read_link(row: Mapping[str, Any], name: str) -> int | None:
 def read_text(row: Mapping[str, Any], name: str) -> str:
     """Return a text; a number is one too. Raises ResponseError."""
     value = row.get(name)
+    if isinstance(value, str):
+        return value
     if value is None:
         return ""
-    if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
         raise unexpected(name, "a text", value)
     return str(value)
 

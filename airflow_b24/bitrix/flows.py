@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -78,12 +78,18 @@ def call(
     return outcome
 
 
-def attempt(request: Request, repeats: Repeats = REPEATS) -> Flow[Response | BitrixError]:
-    """Perform one request, repeated as far as that is safe; an error is returned, not raised."""
+def attempt(
+    request: Request, repeats: Repeats = REPEATS, *, told: Response | BitrixError | None = None
+) -> Flow[Response | BitrixError]:
+    """Perform one request, repeated as far as that is safe; an error is returned, not raised.
+
+    `told` is what has come of its first try already, as a command of a batch.
+    """
     tried: Counter[type[BitrixError]] = Counter()
     renewed = False
     while True:
-        outcome = yield request
+        outcome: Reply = told or (yield request)
+        told = None
         if not isinstance(outcome, BitrixError):
             return answered(outcome)
         if request.send_before is not None:
@@ -117,11 +123,35 @@ def batch(
     keys = list(requests)
     outcomes: dict[str, Response | BitrixError] = {}
     for start in range(0, len(keys), MAX_COMMANDS):
-        chunk = {f"c{index}": requests[key] for index, key in enumerate(keys[start : start + MAX_COMMANDS])}
-        cmd = {name: encode(request) for name, request in chunk.items()}
-        response = yield from call(BATCH, {"halt": 0, "cmd": cmd}, repeats=repeats)
-        outcomes.update(zip(keys[start:], decode(response.result, chunk).values(), strict=False))
+        chunk = {key: requests[key] for key in keys[start : start + MAX_COMMANDS]}
+        outcome = yield from _in_one(chunk, repeats)
+        if isinstance(outcome, BitrixError):
+            raise outcome
+        outcomes |= outcome
     return outcomes
+
+
+def together(requests: Mapping[str, Request], *, repeats: Repeats = REPEATS) -> Flow[dict[str, Response | BitrixError]]:
+    """Make at most 50 reading calls in one request, each with its own outcome, for who can also make them one by one.
+
+    When there is no clear answer the request, which may be too much for the portal, is not repeated: each call has that
+    error. Every other error of the whole request is raised.
+    """
+    outcome = yield from _in_one(requests, replace(repeats, unclear=1))
+    if isinstance(outcome, ResponseError):
+        return dict.fromkeys(requests, outcome)
+    if isinstance(outcome, BitrixError):
+        raise outcome
+    return outcome
+
+
+def _in_one(requests: Mapping[str, Request], repeats: Repeats) -> Flow[dict[str, Response | BitrixError] | BitrixError]:
+    named = {f"c{index}": request for index, request in enumerate(requests.values())}
+    arguments = {"halt": 0, "cmd": {name: encode(request) for name, request in named.items()}}
+    outcome = yield from attempt(Request(BATCH, arguments, write=False), repeats)
+    if isinstance(outcome, BitrixError):
+        return outcome
+    return dict(zip(requests, decode(outcome.result, named).values(), strict=True))
 
 
 def _reading(method: str, arguments: Mapping[str, object]) -> Request:

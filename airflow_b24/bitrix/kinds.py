@@ -9,6 +9,7 @@ from typing import Protocol
 from airflow_b24.bitrix.errors import BitrixError
 from airflow_b24.bitrix.flows import Flow
 from airflow_b24.bitrix.invoice import Invoice
+from airflow_b24.bitrix.listing import Listing
 
 
 class Invoices(Protocol):
@@ -20,14 +21,14 @@ class Invoices(Protocol):
     def look(self, invoice_id: int) -> Flow[Invoice | BitrixError]:
         """Read one invoice at once, its slot being reserved; an error is returned, not raised. Repeating is safe."""
 
-    def open_invoices(self) -> Flow[list[Invoice]]:
-        """Read all invoices that wait for their money, in order of id."""
+    def open_invoices(self) -> Listing[Invoice] | None:
+        """Return the list of invoices that wait for their money, None where there can be none."""
 
-    def paid_since(self, day: date) -> Flow[list[Invoice]]:
-        """Read all invoices paid on or after a day of the portal's calendar, in order of id."""
+    def paid_since(self, day: date) -> Listing[Invoice] | None:
+        """Return the list of invoices paid on or after a day of the portal's calendar, None where there can be none."""
 
-    def moved_since(self, day: date) -> Flow[list[Invoice]]:
-        """Read all invoices whose state changed on or after a day of the portal's, whatever it is now, in order of id."""
+    def moved_since(self, day: date) -> Listing[Invoice] | None:
+        """Return the list of invoices whose state changed on or after a day of the portal's, whatever it is now, or None."""
 
     def by_id(self, ids: Sequence[int]) -> Flow[list[Invoice]]:
         """Read these invoices, in order of id, 50 to a request; those that are gone are left out."""

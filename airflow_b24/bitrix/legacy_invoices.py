@@ -23,7 +23,6 @@ __all__ = [
     "by_id",
     "get_invoice",
     "invoice_listing",
-    "list_invoices",
     "listing_of",
     "look",
     "moved_since",
@@ -115,7 +114,9 @@ def invoice_listing(
     *,
     parse: Callable[[Mapping[str, Any]], Invoice] = parse_invoice,
 ) -> Listing[Invoice]:
-    """Return a list to be read page by page; `select` adds fields, found in `Invoice.raw`.
+    """Return the list of invoices which pass the filter, e.g. `{"=PAYED": "N", ">=PRICE": Decimal("100")}`.
+
+    `select` adds fields, found in `Invoice.raw`.
 
     Raises ValueError naming the field or operator which the portal would silently ignore.
     """
@@ -126,28 +127,20 @@ def invoice_listing(
     return Listing("crm.invoice.list", conditions, tuple(fields), parse)
 
 
-def list_invoices(filter: Filter | None = None, select: Sequence[str] = ()) -> Flow[list[Invoice]]:  # noqa: A002
-    """Read all invoices which pass the filter, in order of id, e.g. `{"=PAYED": "N", ">=PRICE": Decimal("100")}`.
-
-    Raises ValueError at once for a filter the portal would not understand, BitrixError while running.
-    """
-    return invoice_listing(filter, select).all()
+def open_invoices() -> Listing[Invoice]:
+    """Return the list of all unpaid invoices, cancelled ones too."""
+    return invoice_listing({"=PAYED": "N"}, parse=lambda row: _expect(parse_invoice(row), paid=False))
 
 
-def open_invoices() -> Flow[list[Invoice]]:
-    """Read all unpaid invoices, cancelled ones too, in order of id."""
-    return invoice_listing({"=PAYED": "N"}, parse=lambda row: _expect(parse_invoice(row), paid=False)).all()
-
-
-def paid_since(day: date) -> Flow[list[Invoice]]:
-    """Read all invoices paid on or after a day of the portal's calendar, in order of id."""
+def paid_since(day: date) -> Listing[Invoice]:
+    """Return the list of all invoices paid on or after a day of the portal's calendar."""
     filter_by = {"=PAYED": "Y", ">=DATE_PAYED": day}
-    return invoice_listing(filter_by, parse=lambda row: _expect(parse_invoice(row), paid=True)).all()
+    return invoice_listing(filter_by, parse=lambda row: _expect(parse_invoice(row), paid=True))
 
 
-def moved_since(day: date) -> Flow[list[Invoice]]:
-    """Read all invoices whose status changed on or after a day of the portal's, whatever it is now, in order of id."""
-    return list_invoices({">=DATE_STATUS": day})
+def moved_since(day: date) -> Listing[Invoice]:
+    """Return the list of all invoices whose status changed on or after a day of the portal's, whatever it is now."""
+    return invoice_listing({">=DATE_STATUS": day})
 
 
 def by_id(ids: Sequence[int]) -> Flow[list[Invoice]]:

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from statistics import mean
 from typing import Any, Final, Generic, TypeVar
 
-from airflow_b24.bitrix.errors import ResponseError
+from airflow_b24.bitrix.errors import (
+    BATCH_NOT_ALLOWED,
+    OPERATION_TIME_LIMIT,
+    BitrixError,
+    RefusedError,
+    ResponseError,
+)
 from airflow_b24.bitrix.fields import is_rows, read_id
-from airflow_b24.bitrix.flows import Flow, call
+from airflow_b24.bitrix.flows import Flow, attempt, call, together
+from airflow_b24.bitrix.lookahead import Page, Pages, Question
 from airflow_b24.bitrix.protocol import Request, Response
 
 T = TypeVar("T")
 
 # docs: huge data. No counting, at most 50 rows, and the next page begins behind the last id.
 _NO_COUNT: Final = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """Some rows in order of id; `after` is the id to go on behind, None when nothing follows."""
-
-    rows: tuple[T, ...]
-    after: int | None
+_NEWEST: Final = "newest"
 
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
-    """A list on the portal: each page is a flow of its own, `all` is one flow for everything.
+    """A list on the portal, for `Client.iterate`; each page of it is a flow of its own.
 
     `parse` reads one row and may raise ResponseError, also for a row which the filter should have kept out:
     some methods drop a condition they do not know, and return more.
@@ -43,26 +46,64 @@ class Listing(Generic[T]):
     rows_in: str | None = None
 
     def page(self, after: int = 0) -> Flow[Page[T]]:
-        """Read the rows with ids above `after`. Raises BitrixError; repeating is safe."""
-        response = yield from call(self.method, self._arguments(after))
-        rows = self.rows(response)
-        last = self._last_id(rows, after)
-        # Only an empty page ends a list: a portal may cut a page short, and a missed row could hide a tie.
-        return Page(tuple(self.parse(row) for row in rows), last if rows else None)
+        """Read the first rows with ids above `after`. Raises BitrixError; repeating is safe."""
+        request = self.request(after)
+        return self._page(after, (yield from call(request.method, request.arguments)))
 
     def all(self) -> Flow[list[T]]:
-        """Read everything, in order of id."""
+        """Read a short list within another flow, page after page, in order of id."""
         found: list[T] = []
-        after: int | None = 0
-        while after is not None:
-            page = yield from self.page(after)
+        after = 0
+        # Only an empty page ends a list: a portal may cut a page short, and a missed row could hide a tie.
+        while (page := (yield from self.page(after))).ids:
             found += page.rows
-            after = page.after
+            after = page.ids[-1]
         return found
 
-    def request(self) -> Request:
-        """Return the first page as a request of its own, whose slot is reserved already."""
-        return Request(self.method, self._arguments(0), write=False, paced=False)
+    def read(self, question: Question) -> Flow[Pages[T]]:
+        """Read some pages in one request, all or some of them, as `Lookahead` asks for them.
+
+        The first one that fails in there is asked for by itself, and repeated, as a page alone would be; others that
+        failed are left out. Raises BitrixError.
+        """
+        requests = {str(after): self.request(after) for after in question.after}
+        requests |= {_NEWEST: self._newest_id()} if question.opening else {}
+        told = {} if question.alone else (yield from together(requests))
+        answers = {name: each for name, each in told.items() if isinstance(each, Response)}
+        alone = question.alone or any(_is_not_allowed(each) for each in told.values())
+        free_at = _free_at(answers.values()) or question.free_at
+        missing = [name for name in requests if name not in answers]
+        for name in missing if question.opening else missing[:1]:
+            answers[name] = yield from self._by_itself(requests[name], None if alone else told[name], free_at)
+        return Pages(
+            [self._page(after, answers[str(after)]) for after in question.after if str(after) in answers],
+            self._newest(answers.get(_NEWEST)),
+            _seconds(answers.values()),
+            alone,
+            free_at,
+        )
+
+    def _by_itself(
+        self, request: Request, told: Response | BitrixError | None, free_at: datetime | None
+    ) -> Flow[Response]:
+        if isinstance(told, RefusedError) and told.code == OPERATION_TIME_LIMIT:
+            # docs: limits. The refusal itself does not say until when; the last good answer of the method does.
+            told.retry_at = free_at
+        outcome = yield from attempt(request, told=told)
+        if isinstance(outcome, BitrixError):
+            raise outcome
+        return outcome
+
+    def request(self, after: int = 0) -> Request:
+        """Return what asks for the first page behind an id."""
+        return self._asking("ASC", {**self.filter, f">{self.id_field}": after}, self.select)
+
+    def _newest_id(self) -> Request:
+        return self._asking("DESC", self.filter, [self.id_field])
+
+    def _asking(self, order: str, conditions: Mapping[str, object], select: Sequence[str]) -> Request:
+        arguments = {"order": {self.id_field: order}, "filter": conditions, "select": list(select), "start": _NO_COUNT}
+        return Request(self.method, {**self.beside, **arguments}, write=False)
 
     def rows(self, response: Response) -> Sequence[Mapping[str, Any]]:
         """Return the rows of an answer, none of them parsed. Raises ResponseError when it holds no rows."""
@@ -73,20 +114,32 @@ class Listing(Generic[T]):
             raise ResponseError("UNEXPECTED_VALUE", "expected a list of objects", method=self.method)
         return result
 
-    def _arguments(self, after: int) -> dict[str, object]:
-        return {
-            **self.beside,
-            "order": {self.id_field: "ASC"},
-            "filter": {**self.filter, f">{self.id_field}": after},
-            "select": list(self.select),
-            "start": _NO_COUNT,
-        }
-
-    def _last_id(self, rows: Sequence[Mapping[str, Any]], after: int) -> int:
-        for row in rows:
-            row_id = read_id(row, self.id_field)
-            if row_id <= after:
-                text = f"{self.id_field}: {row_id} after {after}"
+    def _page(self, after: int, response: Response) -> Page[T]:
+        rows = self.rows(response)
+        ids = [read_id(row, self.id_field) for row in rows]
+        for before, each in pairwise([after, *ids]):
+            if each <= before:
+                text = f"{self.id_field}: {each} after {before}"
                 raise ResponseError("UNEXPECTED_VALUE", text, method=self.method)
-            after = row_id
-        return after
+        return Page(after, ids, [self.parse(row) for row in rows])
+
+    def _newest(self, response: Response | None) -> int:
+        """Read the newest id; 0 when there is none, or when the rows do not descend, so that nobody knows."""
+        ids = [read_id(row, self.id_field) for row in self.rows(response)] if response else []
+        return ids[0] if ids and all(one > other for one, other in pairwise(ids)) else 0
+
+
+def _is_not_allowed(outcome: Response | BitrixError) -> bool:
+    return isinstance(outcome, BitrixError) and outcome.code == BATCH_NOT_ALLOWED
+
+
+def _seconds(answers: Iterable[Response]) -> float:
+    """How long the portal worked for a page; its `duration` may begin at a whole second."""
+    told = [each.time.processing for each in answers if each.time]
+    return mean(told) if told else 0.0
+
+
+def _free_at(answers: Iterable[Response]) -> datetime | None:
+    return max(
+        (each.time.operating_reset_at for each in answers if each.time and each.time.operating_reset_at), default=None
+    )

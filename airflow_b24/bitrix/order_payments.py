@@ -95,17 +95,14 @@ class OrderPayments:
         """Read one payment at once, its slot being reserved; an error is returned, not raised. Repeating is safe."""
         return self._read(invoice_id, QUICK, paced=False)
 
-    def open_invoices(self) -> Flow[list[Invoice]]:
-        """Read nothing: a payment of an order is never matched."""
-        return _nothing()
+    def open_invoices(self) -> None:
+        """Return no list: a payment of an order is never matched."""
 
-    def paid_since(self, day: date) -> Flow[list[Invoice]]:
-        """Read nothing, likewise."""
-        return _nothing()
+    def paid_since(self, day: date) -> None:
+        """Return no list, likewise."""
 
-    def moved_since(self, day: date) -> Flow[list[Invoice]]:
-        """Read nothing, likewise."""
-        return _nothing()
+    def moved_since(self, day: date) -> None:
+        """Return no list, likewise."""
 
     def by_id(self, ids: Sequence[int]) -> Flow[list[Invoice]]:
         """Read these payments, one by one; those that are gone, or that our user may not see, are left out."""
@@ -127,8 +124,3 @@ class OrderPayments:
 
     def _parse(self, row: object) -> Invoice:
         return parse_payment(row, self.we)
-
-
-def _nothing() -> Flow[list[Invoice]]:
-    return []
-    yield  # a flow that asks for nothing

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from airflow_b24.bitrix.errors import BitrixError, RequestError, ResponseError
+from airflow_b24.bitrix.errors import BATCH_NOT_ALLOWED, BitrixError, RequestError, ResponseError
 from airflow_b24.bitrix.fields import (
     UNEXPECTED_VALUE,
     check_id,
@@ -29,7 +29,6 @@ NO_DOCUMENT: Final = "no_payment_document"
 STAGE_SAYS_PAID: Final = "stage_says_paid"
 
 _LIST: Final = "crm.item.payment.list"
-_NOT_IN_BATCH: Final = "ERROR_BATCH_METHOD_NOT_ALLOWED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def of_all(invoice_ids: Sequence[int]) -> Flow[dict[int, list[PaymentDocument] |
     outcomes = yield from batch({str(each): (_LIST, _arguments(each)) for each in invoice_ids})
     found: dict[int, list[PaymentDocument] | BitrixError] = {}
     for name, outcome in outcomes.items():
-        if isinstance(outcome, RequestError) and outcome.code == _NOT_IN_BATCH:
+        if isinstance(outcome, RequestError) and outcome.code == BATCH_NOT_ALLOWED:
             found[int(name)] = yield from look(int(name))
         else:
             found[int(name)] = outcome if isinstance(outcome, BitrixError) else _documents(outcome)

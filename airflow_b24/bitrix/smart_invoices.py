@@ -47,22 +47,22 @@ class SmartInvoices:
         """Read one invoice at once, its slot being reserved; an error is returned, not raised. Repeating is safe."""
         return self._read(invoice_id, QUICK, paced=False)
 
-    def open_invoices(self) -> Flow[list[Invoice]]:
-        """Read all invoices that wait for their money, in order of id."""
-        return self.open_listing().all() if self.stages.open_ids else _nothing()
+    def open_invoices(self) -> Listing[Invoice] | None:
+        """Return the list of invoices that wait for their money, None where no stage is for that."""
+        return self.open_listing() if self.stages.open_ids else None
 
     def open_listing(self) -> Listing[Invoice]:
-        """Return the list of invoices that wait for their money, to be read page by page; there must be such stages."""
+        """Return the list of invoices that wait for their money; there must be such stages."""
         return self._listing({"@stageId": self.stages.open_ids})
 
-    def paid_since(self, day: date) -> Flow[list[Invoice]]:
-        """Read all invoices that came to an end, paid or lost, on or after a day of the portal's, in order of id."""
+    def paid_since(self, day: date) -> Listing[Invoice] | None:
+        """Return the list of invoices that came to an end, paid or lost, on or after a day of the portal's, or None."""
         ended = self.stages.ended_ids
-        return self._listing({"@stageId": ended, ">=movedTime": day.isoformat()}).all() if ended else _nothing()
+        return self._listing({"@stageId": ended, ">=movedTime": day.isoformat()}) if ended else None
 
-    def moved_since(self, day: date) -> Flow[list[Invoice]]:
-        """Read all invoices whose stage changed on or after a day of the portal's, whatever it is now, in order of id."""
-        return self._listing({">=movedTime": day.isoformat()}).all() if self.stages.by_id else _nothing()
+    def moved_since(self, day: date) -> Listing[Invoice] | None:
+        """Return the list of invoices whose stage changed on or after a day of the portal's, whatever it is now, or None."""
+        return self._listing({">=movedTime": day.isoformat()}) if self.stages.by_id else None
 
     def by_id(self, ids: Sequence[int]) -> Flow[list[Invoice]]:
         """Read these invoices, in order of id, 50 to a request; those that are gone are left out."""
@@ -152,8 +152,3 @@ class SmartInvoices:
     def _of(self, response: Response, invoice_id: int) -> Invoice | BitrixError:
         item = response.result.get("item") if isinstance(response.result, dict) else None
         return read_asked_for(self._parse, item, invoice_id, id_field="id", method="crm.item.get")
-
-
-def _nothing() -> Flow[list[Invoice]]:
-    return []
-    yield  # a flow that asks for nothing

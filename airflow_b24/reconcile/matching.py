@@ -10,9 +10,9 @@ from typing import Any, Literal, cast
 from sqlalchemy import Connection
 
 from airflow_b24.bitrix import companies
-from airflow_b24.bitrix.flows import Flow
 from airflow_b24.bitrix.invoice import Invoice as PortalInvoice
 from airflow_b24.bitrix.kinds import Invoices
+from airflow_b24.bitrix.listing import Listing
 from airflow_b24.ledger import adoptions, allocations, outcomes, payments, plain, portals, releases, settlements
 from airflow_b24.ledger.allocations import Part, Promise
 from airflow_b24.ledger.facts import Key
@@ -120,8 +120,9 @@ def _moved_since(desk: Desk, day: date) -> list[PortalInvoice]:
     return _of_each_kind(desk, lambda invoices: invoices.moved_since(day))
 
 
-def _of_each_kind(desk: Desk, ask: Callable[[Invoices], Flow[list[PortalInvoice]]]) -> list[PortalInvoice]:
-    return [row for kind in desk.invoices.kinds for row in desk.client.run(ask(desk.invoices.of(kind)))]
+def _of_each_kind(desk: Desk, ask: Callable[[Invoices], Listing[PortalInvoice] | None]) -> list[PortalInvoice]:
+    listings = (ask(desk.invoices.of(kind)) for kind in desk.invoices.kinds)
+    return [row for listing in listings if listing for row in desk.client.iterate(listing)]
 
 
 def _ids(found: Iterable[int | None]) -> list[int]:

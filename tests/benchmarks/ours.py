@@ -1,7 +1,6 @@
 """Ours: what is paid is verified, and every outcome is on disk before anything is said of it.
 
-In bulk it settles what stands in the ledger already, as after matching. The seam: `list_all` reads page after page, and
-takes a faster way of the product's as soon as there is one.
+In bulk it settles what stands in the ledger already, as after matching.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from airflow_b24.bitrix.legacy_invoice import PayInvoice
 from airflow_b24.bitrix.legacy_invoices import (
     get_invoice,
     invoice_listing,
-    list_invoices,
     moved_since,
     open_invoices,
     paid_since,
@@ -63,14 +62,14 @@ def test_a_pay_is_a_write_that_is_not_repeated_when_unknown(talk: Talk) -> None:
 
 def test_a_list_is_read_by_id_ranges_until_an_empty_page(talk: Talk) -> None:
     pages = [Response([row(1), row(4)], next=50, total=9), Response([row(9)]), Response([])]
-    effects, invoices = talk(open_invoices(), *pages)
+    effects, invoices = talk(open_invoices().all(), *pages)
     assert [effect.arguments["filter"] for effect in effects] == [{"=PAYED": "N", ">ID": n} for n in (0, 4, 9)]
     assert all(effect.arguments["start"] == -1 and effect.arguments["order"] == {"ID": "ASC"} for effect in effects)
     assert [invoice.id for invoice in invoices] == [1, 4, 9]
 
 
 def test_the_selection_always_holds_what_an_invoice_needs(talk: Talk) -> None:
-    effects, _ = talk(list_invoices(select=["uf_deal_id", "ID", "UF_CRM_123"]), Response([]))
+    effects, _ = talk(invoice_listing(select=["uf_deal_id", "ID", "UF_CRM_123"]).page(), Response([]))
     select = effects[0].arguments["select"]
     assert {"ID", "PAYED", "PRICE", "CURRENCY", "UF_DEAL_ID", "UF_CRM_123"} <= set(select)
     assert len(select) == len(set(select))
@@ -79,28 +78,28 @@ def test_the_selection_always_holds_what_an_invoice_needs(talk: Talk) -> None:
 @pytest.mark.parametrize("rows", [[row(2), row(1)], [row(1), row(1)], [row(0)]])
 def test_a_list_that_does_not_advance_is_an_error(talk: Talk, rows: list[Any]) -> None:
     with pytest.raises(ResponseError, match="ID"):
-        talk(list_invoices(), Response(rows))
+        talk(invoice_listing().page(), Response(rows))
 
 
 def test_a_portal_that_ignores_the_range_cannot_loop_for_ever(talk: Talk) -> None:
     with pytest.raises(ResponseError, match="ID: 1 after 1"):
-        talk(list_invoices(), Response([row(1)]), Response([row(1)]))
+        talk(invoice_listing().all(), Response([row(1)]), Response([row(1)]))
 
 
 @pytest.mark.parametrize("flow", [open_invoices, lambda: paid_since(date(2026, 11, 1))])
 def test_a_row_that_the_filter_should_have_kept_out_is_an_error(talk: Talk, flow: Callable[[], Any]) -> None:
     with pytest.raises(ResponseError, match="the filter was ignored for invoice"):
-        talk(flow(), Response([row(1, "N"), row(2, "Y")]))
+        talk(flow().all(), Response([row(1, "N"), row(2, "Y")]))
 
 
 def test_invoices_whose_status_moved_lately_are_asked_for_paid_or_not(talk: Talk) -> None:
-    effects, invoices = talk(moved_since(date(2026, 11, 1)), Response([row(3, "Y"), row(4, "N")]), Response([]))
+    effects, invoices = talk(moved_since(date(2026, 11, 1)).all(), Response([row(3, "Y"), row(4, "N")]), Response([]))
     assert effects[0].arguments["filter"] == {">=DATE_STATUS": "2026-11-01", ">ID": 0}
     assert [invoice.paid for invoice in invoices] == [True, False]
 
 
 def test_paid_invoices_are_asked_for_by_day(talk: Talk) -> None:
-    effects, invoices = talk(paid_since(date(2026, 11, 1)), Response([row(3, "Y")]), Response([]))
+    effects, invoices = talk(paid_since(date(2026, 11, 1)).all(), Response([row(3, "Y")]), Response([]))
     assert effects[0].arguments["filter"] == {"=PAYED": "Y", ">=DATE_PAYED": "2026-11-01", ">ID": 0}
     assert [invoice.id for invoice in invoices] == [3]
 
@@ -141,21 +140,21 @@ def test_a_filter_is_written_as_the_portal_reads_it(filter_by: dict[str, object]
 )
 def test_what_the_portal_would_silently_drop_is_refused_at_once(filter_by: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match="filter") as caught:
-        list_invoices(filter_by)
+        invoice_listing(filter_by)
     assert named in str(caught.value)
 
 
 def test_an_unknown_selection_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match=r"select: .*'SUM_PAID'"):
-        list_invoices(select=["SUM_PAID"])
+        invoice_listing(select=["SUM_PAID"])
 
 
 @pytest.mark.parametrize("result", [None, {}, ["x"], True])
 def test_what_is_no_list_is_an_error(talk: Talk, result: object) -> None:
     with pytest.raises(ResponseError, match="expected a list of objects"):
-        talk(list_invoices(), Response(result))
+        talk(invoice_listing().page(), Response(result))
 
 
 def test_a_refused_list_names_the_method(talk: Talk) -> None:
     with pytest.raises(RequestError):
-        talk(list_invoices(), RequestError("", "Access denied."))
+        talk(invoice_listing().page(), RequestError("", "Access denied."))

@@ -202,7 +202,7 @@ def test_a_deleted_invoice_is_told_from_a_missing_right(talk: Talk) -> None:
 
 def test_open_invoices_are_listed_by_the_stages_that_wait_for_money(talk: Talk) -> None:
     pages = (Response({"items": [item(id=17), item(id=40)]}), Response({"items": []}))
-    effects, found = talk(SMART.open_invoices(), *pages)
+    effects, found = talk(SMART.open_listing().all(), *pages)
     assert [effect.method for effect in effects] == ["crm.item.list", "crm.item.list"]
     assert effects[1].arguments == {
         "entityTypeId": 31,
@@ -215,7 +215,7 @@ def test_open_invoices_are_listed_by_the_stages_that_wait_for_money(talk: Talk) 
 
 
 def test_ended_invoices_are_listed_from_a_day_on(talk: Talk) -> None:
-    effects, _ = talk(SMART.paid_since(date(2026, 10, 9)), Response({"items": []}))
+    effects, _ = talk(SMART.paid_since(date(2026, 10, 9)).all(), Response({"items": []}))
     assert effects[0].arguments["filter"] == {
         "@stageId": ["DT31_5:P", "DT31_5:D"],
         ">=movedTime": "2026-10-09",
@@ -224,7 +224,7 @@ def test_ended_invoices_are_listed_from_a_day_on(talk: Talk) -> None:
 
 
 def test_invoices_that_moved_lately_are_listed_whatever_their_stage(talk: Talk) -> None:
-    effects, _ = talk(SMART.moved_since(date(2026, 10, 9)), Response({"items": []}))
+    effects, _ = talk(SMART.moved_since(date(2026, 10, 9)).all(), Response({"items": []}))
     assert effects[0].arguments["filter"] == {">=movedTime": "2026-10-09", ">id": 0}
 
 
@@ -237,13 +237,13 @@ def test_invoices_are_read_by_ids_in_chunks(talk: Talk) -> None:
 @pytest.mark.parametrize("result", [[], {"items": None}, {"items": [1]}, {"items": [item(id=17), item(id=17)]}, None])
 def test_a_list_that_is_none_is_an_error(talk: Talk, result: object) -> None:
     with pytest.raises(ResponseError):
-        talk(SMART.open_invoices(), Response(result))
+        talk(SMART.open_listing().page(), Response(result))
 
 
-def test_a_portal_without_stages_is_asked_for_nothing(talk: Talk) -> None:
-    none = SmartInvoices(Stages({}))
-    for flow in (none.open_invoices(), none.paid_since(date(2026, 10, 9)), none.moved_since(date(2026, 10, 9))):
-        assert talk(flow) == ([], [])
+def test_a_portal_without_stages_has_no_lists() -> None:
+    none, day = SmartInvoices(Stages({})), date(2026, 10, 9)
+    assert [none.open_invoices(), none.paid_since(day), none.moved_since(day)] == [None] * 3
+    assert SMART.open_invoices() == SMART.open_listing()
 
 
 def test_marking_paid_moves_the_stage_once_and_reads_the_same_invoice_back(talk: Talk) -> None:

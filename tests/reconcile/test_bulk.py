@@ -225,6 +225,7 @@ def test_a_portal_that_refuses_batch_after_batch_is_left_alone(office: Any) -> N
 def test_a_shut_door_is_knocked_at_once(office: Any) -> None:
     wanted = ready(office, range(2, 62))
     office.fault("error", times=1000, method="batch", code="OVERLOAD_LIMIT", status=503)
+    office.state.journal.clear()
     outcomes = settle(office, wanted)
     assert {type(each.trouble.cause) for each in outcomes.values()} == {AuthError}
     assert office.asked("batch") <= 2

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from airflow_b24.bitrix.errors import BitrixError, RefusedError, ResponseError
 from airflow_b24.bitrix.invoice import Invoice
 from airflow_b24.bitrix.legacy_invoice import parse_invoice
+from airflow_b24.bitrix.listing import Listing
 from airflow_b24.bitrix.protocol import Request, Response, Wait, read_envelope
 from airflow_b24.bitrix.smart_invoice import parse_invoice as parse_smart
 from airflow_b24.bitrix.smart_invoices import SmartInvoices
@@ -53,6 +54,10 @@ class Client:
         wire.timeline.pass_time(takes / 2)
         self.simulation.actor = actor
         return found
+
+    def iterate(self, listing: Listing[Invoice]) -> Iterator[Invoice]:
+        """List at one moment."""
+        return iter(self.run(listing.all()))
 
     def _serve(self, flow: Generator[Any, Any, Any], of: float) -> Any:
         if self.fast and flow.__name__ in {"all", "by_id"}:

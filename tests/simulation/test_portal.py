@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_b24.bitrix.listing import Listing
 from airflow_b24.reconcile.portal import PortalInvoices
 from airflow_b24.sandbox.wire import RestError
 from tests.simulation import product
@@ -82,7 +83,8 @@ class Stand:
     def ask(self, kind: str, how: str, *arguments: Any) -> list[Any]:
         """Ask both clients."""
         both = zip((self.fast, self.slow), self.invoices, strict=True)
-        return [client.run(getattr(each.of(kind), how)(*arguments)) for client, each in both]  # type: ignore[arg-type]
+        asked = [(client, getattr(each.of(kind), how)(*arguments)) for client, each in both]  # type: ignore[arg-type]
+        return [list(client.iterate(one)) if isinstance(one, Listing) else client.run(one) for client, one in asked]
 
 
 @pytest.mark.parametrize("seed", range(8))

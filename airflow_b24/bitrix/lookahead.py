@@ -1,0 +1,166 @@
+"""A long list read ahead: pages are asked for behind ids where the ones before them may end. No I/O.
+
+Whatever is guessed, a list is put together as page after page would: what lies behind an id is known from a page that
+was asked for behind that id, or behind a smaller one, and reaches beyond it; only an empty page ends the list, or the
+newest id, where both were read in one request. A wrong guess costs a page and never a row.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from math import ceil, inf
+from statistics import median
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+LANES: Final = 4
+# Fewer are not worth a request, where a portal lets in 2 a second; as many keep the rows that are waited for in bounds.
+FEWEST_PAGES, MOST_PAGES = 10, 25
+# A cloud portal cuts a request at 60 s.
+LONGEST_BATCH_S: Final = 10.0
+# Of 50 rows scattered at random every twelfth page falls short of so much of what pages reach on average.
+_SURE: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """The first rows behind the id `after`, and their ids, which ascend; without rows, nothing is behind it."""
+
+    after: int
+    ids: Sequence[int]
+    rows: Sequence[T]
+
+    @property
+    def last(self) -> float:
+        """Up to which id it tells what there is."""
+        return self.ids[-1] if self.ids else inf
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Pages to be asked for in one request, each behind one of these ids; `opening` asks for the newest id, too.
+
+    `alone`: there is but one, as the portal refuses its method in a batch. `free_at`: when that is free again, should it
+    have used up its operating time.
+    """
+
+    after: tuple[int, ...]
+    opening: bool = False
+    alone: bool = False
+    free_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pages(Generic[T]):
+    """What came of a question: some of its pages, one at least. `newest` is 0 where it is not known or there is none.
+
+    `seconds` is how long the portal took for a page, 0 where it does not tell.
+    """
+
+    pages: Sequence[Page[T]]
+    newest: int = 0
+    seconds: float = 0.0
+    alone: bool = False
+    free_at: datetime | None = None
+
+
+class Lookahead(Generic[T]):
+    """Says what to ask for next, `lanes` questions at once, and hands out the rows in order of their ids.
+
+    No more pages are asked for or held than `lanes` questions and one more ask for.
+    """
+
+    def __init__(self, lanes: int = LANES) -> None:
+        self._lanes = lanes
+        # Behind which id the next row is to be found; whatever is before it was handed out, or is ready to be.
+        self._after = 0
+        self._newest, self._first = 0, 0
+        self._flying: list[Question] = []
+        self._held: list[Page[T]] = []
+        self._ready: deque[Sequence[T]] = deque()
+        self.ended = False
+        # How many rows a full page has, and how many ids apart pages are asked for.
+        self._full, self._step = 0, 1
+        self._last: Pages[T] = Pages(())
+
+    def open(self) -> Question:
+        """Return what to ask for first, and by itself: the first page, and where the list ends."""
+        return self._sent(Question((0,), opening=True))
+
+    def ask(self) -> Question | None:
+        """Return what to ask for next; None when there is nothing, or when replies must come in first."""
+        if self.ended or len(self._flying) >= (1 if self._last.alone else self._lanes):
+            return None
+        size = self._size()
+        known = sum(len(each.after) for each in self._flying) + len(self._held) + len(self._ready)
+        if self._flying and known > self._lanes * size:
+            return None
+        after = tuple(islice(self._missing(), size))
+        return self._sent(Question(after, alone=self._last.alone, free_at=self._last.free_at)) if after else None
+
+    def take(self, question: Question, found: Pages[T]) -> None:
+        """Take what came of a question; pages that are missing will be asked for again."""
+        self._flying.remove(question)
+        self._last = found
+        self._held += found.pages
+        self._measure(found.pages)
+        self._advance()
+        if question.opening:
+            self._newest, self._first = found.newest, self._after
+            self.ended = self.ended or 0 < self._newest <= self._after
+
+    def rows(self) -> Iterator[T]:
+        """Hand out the rows that are known to be next."""
+        while self._ready:
+            yield from self._ready.popleft()
+
+    def _sent(self, question: Question) -> Question:
+        self._flying.append(question)
+        return question
+
+    def _size(self) -> int:
+        """How many pages to ask for: two requests' worth for each lane, and no more than a request has time for."""
+        if self._last.alone:
+            return 1
+        share = ceil((self._newest - self._first) / self._step / (2 * self._lanes))
+        in_time = int(LONGEST_BATCH_S / self._last.seconds) if self._last.seconds else MOST_PAGES
+        return max(1, min(max(FEWEST_PAGES, share), in_time, MOST_PAGES))
+
+    def _missing(self) -> Iterator[int]:
+        """Yield behind which ids nothing is known or asked for, in their order; the last one should find the end."""
+        asked = {after: after + self._step for each in self._flying for after in each.after}
+        place: float = self._after
+        for after, last in sorted([*asked.items(), *((page.after, page.last) for page in self._held)]):
+            yield from self._steps(place, after)
+            place = max(place, last)
+        end = max([self._newest, self._after, *(page.ids[-1] for page in self._held if page.ids)])
+        yield from self._steps(place, end)
+        if place < inf and end not in asked:
+            yield end
+
+    def _steps(self, place: float, end: int) -> Iterator[int]:
+        return iter(range(int(place), end, self._step) if place < end else ())
+
+    def _advance(self) -> None:
+        """Make ready what follows, as far as it is known; drop what tells nothing new."""
+        while near := [page for page in self._held if page.after <= self._after]:
+            self._held = [page for page in self._held if page.after > self._after]
+            self.ended = self.ended or not all(page.ids for page in near)
+            onward = max(near, key=lambda page: page.ids[-1] if page.ids else 0)
+            if onward.ids and onward.ids[-1] > self._after:
+                self._ready.append(onward.rows[bisect_right(onward.ids, self._after) :])
+                self._after = onward.ids[-1]
+
+    def _measure(self, pages: Sequence[Page[T]]) -> None:
+        """Learn how far a full page reaches from how far its rows lie apart; a gap before them says nothing."""
+        self._full = max([self._full, *(len(page.ids) for page in pages)])
+        spans = [page.ids[-1] - page.ids[0] for page in pages if len(page.ids) == self._full > 1]
+        if spans:
+            reach = median(spans) * self._full / (self._full - 1)
+            self._step = max(self._full, int(reach * _SURE))

@@ -1,0 +1,276 @@
+"""Lists through both clients, from a portal that answers batches of pages as they are written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+
+from airflow_b24.bitrix.auth import Webhook
+from airflow_b24.bitrix.client import AsyncClient, Client
+from airflow_b24.bitrix.errors import AuthError, BitrixError, RefusedError, ResponseError
+from airflow_b24.bitrix.limits import LocalPace, urgently
+from airflow_b24.bitrix.listing import Listing
+from airflow_b24.bitrix.lookahead import LANES, Question
+from airflow_b24.bitrix.protocol import Request, Response, Wait
+
+WEBHOOK = Webhook.parse("https://portal.example/rest/1/s3cr3ts3cr3t/")
+METHOD = "crm.invoice.list"
+BLOCKED = {"error": "OPERATION_TIME_LIMIT", "error_description": "Method is blocked due to operation time limit."}
+
+
+def listing(**changed: Any) -> Listing[int]:
+    return Listing(**{"method": METHOD, "filter": {"=PAYED": "N"}, "select": ("ID",), "parse": _id, **changed})
+
+
+def _id(row: Any) -> int:
+    return int(row["ID"])
+
+
+@dataclass
+class Portal:
+    """So many rows, of which a page shows 50; `spoil` may answer a command instead, or a whole request by its number."""
+
+    count: int
+    spoil: Callable[[int, str], object] = lambda n, command: None
+    seconds: float = 0.0
+    asked: list[list[str]] = field(default_factory=list)
+    busy: int = 0
+    busiest: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        body, method = json.loads(request.content), request.url.path.rpartition("/")[2]
+        with self.lock:
+            self.asked.append(list(body["cmd"].values()) if method == "batch" else [method])
+            n = len(self.asked)
+        spoilt = self.spoil(n, method)
+        if spoilt is not None:
+            return httpx.Response(200, json=spoilt)
+        if method != "batch":
+            after = body["filter"].get(">ID")
+            return httpx.Response(200, json={"result": self._newest() if after is None else self._page(after)})
+        told: dict[str, dict[str, Any]] = {"result": {}, "result_error": {}, "result_time": {}}
+        for name, command in body["cmd"].items():
+            error = self.spoil(n, command)
+            told["result_error" if error else "result"][name] = error or self._answer(command)
+        return httpx.Response(200, json={"result": {key: part or [] for key, part in told.items()}})
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        with self.lock:
+            self.busy += 1
+            self.busiest = max(self.busiest, self.busy)
+        await asyncio.sleep(0)
+        answer = self(request)
+        with self.lock:
+            self.busy -= 1
+        return answer
+
+    def _answer(self, command: str) -> list[dict[str, str]]:
+        method, _, query = command.partition("?")
+        asked = parse_qs(query)
+        assert (method, asked["filter[=PAYED]"], asked["start"]) == (METHOD, ["N"], ["-1"])
+        if asked["order[ID]"] == ["DESC"]:
+            assert "filter[>ID]" not in asked
+            return self._newest()
+        return self._page(int(asked["filter[>ID]"][0]))
+
+    def _newest(self) -> list[dict[str, str]]:
+        return self._rows(range(self.count, max(self.count - 50, 0), -1))
+
+    def _page(self, after: int) -> list[dict[str, str]]:
+        return self._rows(range(after + 1, min(after + 50, self.count) + 1))
+
+    def _rows(self, ids: Iterable[int]) -> list[dict[str, str]]:
+        return [{"ID": str(each)} for each in ids]
+
+
+Read = Callable[..., list[int]]
+
+
+def blocking(portal: Portal, **options: Any) -> list[int]:
+    with Client(WEBHOOK, transport=httpx.MockTransport(portal), sleep=lambda _: None, **options) as client:
+        return list(client.iterate(listing()))
+
+
+def in_asyncio(portal: Portal, **options: Any) -> list[int]:
+    async def no_sleep(_: float) -> None:
+        return None
+
+    async def run() -> list[int]:
+        transport = httpx.MockTransport(portal.answer)
+        async with AsyncClient(WEBHOOK, transport=transport, sleep=no_sleep, **options) as client:
+            return [row async for row in client.iterate(listing())]
+
+    return asyncio.run(run())
+
+
+both = pytest.mark.parametrize("read", [blocking, in_asyncio])
+
+
+@both
+@pytest.mark.parametrize(("count", "requests"), [(0, 1), (1, 1), (50, 1), (51, 2), (500, 2), (5000, 9)])
+def test_a_list_is_read_in_order_and_in_few_requests(read: Read, count: int, requests: int) -> None:
+    portal = Portal(count)
+    assert read(portal) == list(range(1, count + 1))
+    assert len(portal.asked) == requests
+
+
+def test_several_requests_are_under_way_at_once_and_no_more() -> None:
+    portal = Portal(5000)
+    in_asyncio(portal)
+    assert portal.busiest == LANES
+
+
+def test_threads_read_side_by_side_each_urgent_if_the_reader_is() -> None:
+    meeting, urgent = threading.Barrier(LANES, timeout=10), []
+
+    class Pace(LocalPace):
+        def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Any:
+            seen.append(urgent)
+            return iter(())
+
+    def meet(n: int, command: str) -> None:
+        if command == "batch" and 1 < n <= 1 + LANES:
+            # Four at once, or nobody gets past.
+            meeting.wait()
+
+    seen: list[bool] = urgent
+    with urgently():
+        assert len(blocking(Portal(5000, meet), pace=Pace())) == 5000
+    assert seen == [True] * 9
+
+
+def test_a_list_is_read_only_as_far_as_it_is_wanted_and_ends_cleanly() -> None:
+    portal = Portal(100_000)
+    before = threading.active_count()
+    with Client(WEBHOOK, transport=httpx.MockTransport(portal)) as client:
+        rows = client.iterate(listing())
+        assert portal.asked == []
+        assert [next(rows) for _ in range(50)] == list(range(1, 51))
+        assert len(portal.asked) == 1
+        assert next(rows) == 51
+        rows.close()
+        assert len(portal.asked) <= 2 + LANES
+    assert threading.active_count() == before
+
+
+@both
+def test_a_method_that_a_batch_refuses_is_asked_for_page_after_page(read: Read) -> None:
+    refused = {"error": "ERROR_BATCH_METHOD_NOT_ALLOWED", "error_description": "no"}
+    portal = Portal(160, lambda n, command: refused if command.startswith(METHOD + "?") else None)
+    assert read(portal) == list(range(1, 161))
+    assert [len(each) for each in portal.asked] == [2, 1, 1, 1, 1, 1, 1]
+
+
+@both
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"error": "", "error_description": "Access denied."}, BitrixError),
+        ({"error": "insufficient_scope", "error_description": ""}, AuthError),
+        ({"error": "ERROR_CORE", "error_description": "SQL query error!"}, ResponseError),
+        (BLOCKED, RefusedError),
+    ],
+)
+def test_a_command_that_always_fails_is_the_error_that_a_page_alone_would_be(
+    read: Read, error: dict[str, str], kind: type[BitrixError]
+) -> None:
+    portal = Portal(5000, lambda n, command: error if ("%3EID]=2000" in command or command == METHOD) else None)
+    with pytest.raises(kind) as caught:
+        read(portal)
+    assert (caught.value.code, caught.value.method) == (error["error"], METHOD)
+
+
+@both
+def test_a_command_that_fails_once_costs_one_request_more(read: Read) -> None:
+    portal = Portal(
+        5000,
+        lambda n, command: {"error": "ERROR_CORE"} if "%3EID]=2000&" in command and len(portal.asked) < 9 else None,
+    )
+    assert read(portal) == list(range(1, 5001))
+    assert len([each for each in portal.asked if each == [METHOD]]) == 1
+
+
+@both
+def test_a_batch_without_a_clear_answer_is_read_page_by_page_and_lost_pages_again(read: Read) -> None:
+    portal = Portal(5000, lambda n, command: {"nothing": 1} if (n, command) == (3, "batch") else None)
+    assert read(portal) == list(range(1, 5001))
+    assert [METHOD] in portal.asked
+
+
+@pytest.mark.parametrize(
+    "rows", [[{"ID": "3"}, {"ID": "3"}], [{"ID": "5"}, {"ID": "2"}], [{"ID": "0"}], [{"ID": "x"}], "x"]
+)
+def test_a_page_that_is_none_is_an_error(rows: Any) -> None:
+    portal = Portal(200, lambda n, command: None)
+    portal._page = lambda after: rows if after == 100 else Portal._page(portal, after)  # type: ignore[method-assign]
+    with pytest.raises(ResponseError):
+        blocking(portal)
+
+
+OPENING = Question((0,), opening=True)
+RESET = datetime.now(UTC) + timedelta(minutes=5)
+
+
+def time_told(seconds: float, reset: datetime | None = None) -> dict[str, Any]:
+    day = "2026-11-30T10:00:00+03:00"
+    told = {"start": 1, "finish": 2.5, "duration": 1.5, "processing": seconds, "date_start": day, "date_finish": day}
+    return told | ({"operating": 470.0, "operating_reset_at": int(reset.timestamp())} if reset else {})
+
+
+def batch(result: Any, error: Any = (), time: Any = ()) -> Response:
+    return Response({"result": result, "result_error": error, "result_time": time})
+
+
+def test_what_has_used_up_its_time_waits_until_the_portal_says_that_it_is_free(talk: Any) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=40)
+    told = batch({"c0": [{"ID": "1"}]}, {"c1": BLOCKED}, {"c0": time_told(0.25, soon)})
+    effects, found = talk(listing().read(OPENING), told, Response([{"ID": "1"}]))
+    assert [type(each) for each in effects] == [Request, Wait, Request]
+    assert 35 < effects[1].seconds <= 41
+    assert ([page.rows for page in found.pages], found.newest, found.seconds) == ([[1]], 1, 0.25)
+
+
+@pytest.mark.parametrize("known", ["in the same batch", "from an earlier one"])
+def test_a_wait_that_is_too_long_is_an_error_that_names_the_time(talk: Any, known: str) -> None:
+    if known == "in the same batch":
+        question, told = Question((0, 50)), batch({"c0": []}, {"c1": BLOCKED}, {"c0": time_told(0.1, RESET)})
+    else:
+        question, told = Question((0, 50), free_at=RESET), batch([], {"c0": BLOCKED, "c1": BLOCKED})
+    with pytest.raises(RefusedError) as caught:
+        talk(listing().read(question), told)
+    assert caught.value.retry_at is not None
+    assert abs((caught.value.retry_at - RESET).total_seconds()) < 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "newest"),
+    [
+        ([], 0),
+        ([{"ID": "9"}], 9),
+        ([{"ID": "9"}, {"ID": "7"}], 9),
+        ([{"ID": "7"}, {"ID": "9"}], 0),
+        ([{"ID": "7"}] * 2, 0),
+    ],
+)
+def test_the_newest_id_is_believed_only_where_the_rows_descend(talk: Any, rows: Any, newest: int) -> None:
+    _, found = talk(listing().read(OPENING), batch({"c0": [], "c1": rows}))
+    assert found.newest == newest
+
+
+def test_an_unclear_batch_is_not_repeated_as_a_whole(talk: Any) -> None:
+    effects, found = talk(listing().read(Question((0, 50))), ResponseError("ANSWER_LOST"), Response([{"ID": "1"}]))
+    requests = [each for each in effects if isinstance(each, Request)]
+    assert [each.method for each in requests] == ["batch", METHOD]
+    assert [page.after for page in found.pages] == [0]
+    with pytest.raises(RefusedError):
+        talk(listing().read(Question((0,))), *[RefusedError("QUERY_LIMIT_EXCEEDED")] * 6)

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_b24.bitrix.lookahead import LANES, MOST_PAGES, Lookahead, Page, Pages, Question
+
+PAGE = 50
+
+
+def random(seed: int) -> Random:
+    return Random(seed)  # noqa: S311 - repeatable
+
+
+@dataclass
+class Portal:
+    """Ids as they are by now; answers in any order, and may cut pages short, leave some out, or not tell the newest id."""
+
+    ids: list[int]
+    rng: Random = field(default_factory=lambda: random(1))
+    cuts: bool = False
+    leaves_out: bool = False
+    tells_newest: bool = True
+    alone: bool = False
+    seconds: float = 0.0
+    questions: int = 0
+    pages: int = 0
+    most_known: int = 0
+    meanwhile: Callable[[Portal], object] = lambda _: None
+
+    def answer(self, question: Question) -> Pages[int]:
+        self.questions += 1
+        self.pages += len(question.after)
+        pages = [self._page(after) for after in question.after]
+        if self.leaves_out and len(pages) > 1:
+            pages = self.rng.sample(pages, self.rng.randint(1, len(pages)))
+        newest = max(self.ids, default=0) if question.opening and self.tells_newest else 0
+        self.meanwhile(self)
+        return Pages(pages, newest, self.seconds, self.alone)
+
+    def _page(self, after: int) -> Page[int]:
+        found = [each for each in self.ids if each > after][: self.rng.randint(1, PAGE) if self.cuts else PAGE]
+        return Page(after, found, found)
+
+    def list(self) -> Iterator[int]:
+        """Read it all, as many questions at once as there may be; whichever answer comes first is taken."""
+        ahead: Lookahead[int] = Lookahead()
+        opening = ahead.open()
+        ahead.take(opening, self.answer(opening))
+        yield from ahead.rows()
+        flying: list[tuple[Question, Pages[int]]] = []
+        while not ahead.ended:
+            while question := ahead.ask():
+                flying.append((question, self.answer(question)))
+            known = sum(len(each.after) for each, _ in flying) + len(ahead._held)
+            self.most_known = max(self.most_known, known)
+            assert flying, "nothing is under way, and nothing is asked for"
+            assert len(flying) <= LANES
+            ahead.take(*flying.pop(self.rng.randrange(len(flying))))
+            yield from ahead.rows()
+
+
+def scattered(count: int, span: int, seed: int = 7) -> list[int]:
+    return sorted(random(seed).sample(range(1, span + 1), count))
+
+
+DENSE = list(range(1, 5001))
+WORLDS = st.builds(
+    lambda spans, seed: sorted(
+        {each for first, count, step in spans for each in range(first, first + count * step, step)}
+    ),
+    st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 400), st.sampled_from([1, 1, 2, 7, 1000])), max_size=4),
+    st.integers(),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(WORLDS, st.integers(), st.tuples(*[st.booleans()] * 4))
+def test_whatever_lies_where_all_of_it_is_handed_out_once_and_in_order(
+    ids: list[int], seed: int, oddities: tuple[bool, bool, bool, bool]
+) -> None:
+    portal = Portal(ids, random(seed), *oddities)
+    assert list(portal.list()) == ids
+
+
+@settings(max_examples=150, deadline=None)
+@given(WORLDS, st.integers())
+def test_what_is_there_all_the_while_is_handed_out_once_whatever_comes_and_goes(ids: list[int], seed: int) -> None:
+    def change(portal: Portal) -> None:
+        gone = rng.sample(portal.ids, min(len(portal.ids), rng.randrange(4)))
+        come = {rng.randrange(1, max([1000, *portal.ids]) + 60) for _ in range(rng.randrange(4))} if left else set()
+        left[:] = left[1:]
+        stable.difference_update(gone)
+        ever.update(come)
+        portal.ids = sorted({*portal.ids} - {*gone} | come)
+
+    # Whoever adds rows for ever is listed for ever.
+    rng, stable, ever, left = random(seed), {*ids}, {*ids}, [0] * 40
+    found = list(Portal(ids, random(seed), meanwhile=change).list())
+    assert found == sorted({*found})
+    assert stable <= {*found} <= ever
+
+
+@pytest.mark.parametrize(
+    ("name", "ids", "questions", "pages"),
+    [
+        ("nothing", [], 1, 1),
+        ("a page", list(range(1, 51)), 1, 1),
+        ("two pages", list(range(1, 101)), 2, 3),
+        ("ten pages", list(range(1, 501)), 2, 11),
+        ("5,000 without a gap", DENSE, 9, 101),
+        ("5,000, every tenth deleted", [each for each in range(1, 5556) if each % 10], 11, 113),
+        ("5,000 of 50,000", scattered(5000, 50_000), 13, 165),
+        ("5,000 of 50,000,000", scattered(5000, 50_000_000), 13, 165),
+        ("100,000 without a gap", list(range(1, 100_001)), 82, 2001),
+        ("200 of 10,000,000", scattered(200, 10_000_000), 3, 12),
+        ("a few old ones, then many", [*range(1, 1000, 9), *range(900_000, 903_000)], 10, 190),
+        ("many old ones, then a few", [*range(1, 3000), *range(900_000, 900_100)], 16, 180),
+    ],
+)
+def test_a_list_costs_about_as_many_pages_as_it_has(name: str, ids: list[int], questions: int, pages: int) -> None:
+    portal = Portal(ids)
+    assert list(portal.list()) == ids
+    assert portal.questions <= questions
+    assert portal.pages <= pages
+
+
+def test_no_more_is_held_than_five_requests_bring() -> None:
+    portal = Portal(list(range(1, 50_001)), random(3))
+    assert sum(1 for _ in portal.list()) == 50_000
+    assert portal.most_known <= (LANES + 1) * MOST_PAGES
+
+
+def test_nothing_is_asked_for_before_the_first_page_is_read() -> None:
+    portal = Portal(DENSE)
+    rows = portal.list()
+    assert [next(rows) for _ in range(PAGE)] == DENSE[:PAGE]
+    assert portal.questions == 1
+    next(rows)
+    assert portal.questions <= 2 + LANES
+
+
+def test_a_portal_that_refuses_the_method_in_a_batch_is_asked_for_one_page_after_the_other() -> None:
+    portal = Portal(list(range(1, 201)), alone=True)
+    assert list(portal.list()) == portal.ids
+    assert portal.questions == portal.pages == 5
+
+
+def test_a_slow_portal_is_asked_for_fewer_pages_at_once() -> None:
+    portal = Portal(DENSE, seconds=2.5)
+    assert list(portal.list()) == DENSE
+    assert portal.pages / (portal.questions - 1) <= 4.1
