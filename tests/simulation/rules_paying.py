@@ -21,16 +21,16 @@ def every_pay_was_promised(story: Story, verdict: Verdict) -> None:
         _check_read(story, verdict, left, promised)
 
 
-def _is_told(story: Story, left: Left, seen: Shown) -> bool:
+def _is_told(story: Story, settlement: int, seen: Shown) -> bool:
     """Whether a person has looked at what had come out of a stage of success, and has it paid all the same."""
-    changes = story.changes[left.settlement]
+    changes = story.changes[settlement]
     asked = any((each.actor, each.before, each.after) == ("person", "review", "ready") for each in changes)
     return seen.moved_on and asked
 
 
 def _check_read(story: Story, verdict: Verdict, left: Left, promised: Changed) -> None:
     read = story.last_read(promised.actor, left.invoice, promised.at)
-    if read is None or (read.paid and not _is_told(story, left, story.at(left.invoice, read.of))):
+    if read is None or (read.paid and not _is_told(story, left.settlement, story.at(left.invoice, read.of))):
         return verdict.blame("unread", left.at, f"{left}: sent without a read that said unpaid: {read}")
     seen = story.at(left.invoice, read.of)
     as_matched = (promised.expected, promised.currency, False)
@@ -133,7 +133,7 @@ def sends_are_few(story: Story, verdict: Verdict) -> None:
                 if any(each.answered for each in changes if each.at < change.at and each.sends == change.sends - 1):
                     verdict.blame("resend_after_true", change.at, f"{change}: the portal had answered true")
                 read = story.last_read(change.actor, change.invoice, change.at)
-                if read is None or read.paid:
+                if read is None or (read.paid and not _is_told(story, settlement, story.at(change.invoice, read.of))):
                     verdict.blame("resend_unread", change.at, f"{change}: sent again without an unpaid read")
                 elif read.of < quiet_until - REPLICA_S:
                     verdict.blame(
