@@ -1,10 +1,12 @@
 """Real workers are killed and frozen at random moments while they settle invoices; afterwards the books must agree.
 
-    python -m tests.processes.kills --kills 2000 [--store sqlite|postgresql|both] [--workers 3] [--seed 1] [--json]
+    python -m tests.processes.kills --kills 2000 [--store sqlite|postgresql|both] [--way single|bulk|both]
+                                    [--workers 3] [--seed 1] [--json]
 
 The workers speak real HTTP to a sandbox portal on loopback, and share a real ledger. PostgreSQL is the server that
-B24_TEST_POSTGRES_URL names. With both stores each takes half of the kills. Ends with 1 when anything was paid twice,
-wrongly or not at all.
+B24_TEST_POSTGRES_URL names. They settle one by one, or in bulk, a few lanes each, with one by one beside it at times.
+With both stores and both ways each takes its part of the kills. Ends with 1 when anything was paid twice, wrongly or
+not at all.
 """
 
 from __future__ import annotations
@@ -16,26 +18,32 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 
 from tests.processes import verdict, worker
 from tests.processes.children import Children
-from tests.processes.databases import Fresh, chosen, command, ledgers
+from tests.processes.databases import BOTH, Fresh, chosen, command, ledgers
 from tests.processes.portal import Portal, open_portal
 from tests.processes.stories import Story, receive, tell
+from tests.processes.tally import Count
 from tests.processes.worker import PATIENCE, Hands, Task
 
-STORIES = 40
+WAYS = ("single", "bulk")
+# What is lost of a batch is lost for all of it: there are more stories to a round, and less goes wrong in each.
+STORIES = {"single": 40, "bulk": 120}
+TROUBLE = {"single": 1.0, "bulk": 0.15}
+# Then the round is brought to its end: that all is settled once nobody kills any more is what it shows.
+MOST_KILLS = {"single": 100, "bulk": 40}
+# How often a worker of a round in bulk settles one by one.
+BESIDE = 0.2
 # A worker lives for up to so long after its start, uniformly: some settlements fit in, on a busy machine as well.
 LIFE_S = 0.4
 STARTS = 2
-# Then the round is brought to its end: that all is settled once nobody kills any more is what it shows.
-KILLS_A_STORY = 2.5
 FREEZE = 0.12
-MATCH_KILLS = 0.25
+MATCH_KILLS = {"single": 0.25, "bulk": 0.02}
 LONGEST_FREEZE_S = 2 * PATIENCE.quiet_s
 # Well below the server run that the quiet time allows for: a request that waits here is late, not lost.
 PORTAL_FREEZE_S = 0.25
@@ -45,32 +53,12 @@ LONGEST_ROUND_S = 240.0
 
 
 @dataclass(slots=True)
-class Count:
-    """What was done, and what came of it; `phases` is how the ledger stood when a settlement's worker was killed."""
-
-    store: str
-    seed: int
-    kills: int = 0
-    within_settlements: int = 0
-    while_matching: int = 0
-    freezes: int = 0
-    portal_freezes: int = 0
-    rounds: int = 0
-    payments: int = 0
-    paid: int = 0
-    gave_up: int = 0
-    sends: int = 0
-    phases: Counter[str] = field(default_factory=Counter)
-    violations: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-
-@dataclass(slots=True)
 class Worker:
-    """One worker process: when the next thing is done to it, and whether it is frozen."""
+    """One worker process: how it settles, when the next thing is done to it, and whether it is frozen."""
 
     pid: int
     place: int
+    way: str
     due: float
     born: float
     frozen: bool = False
@@ -83,13 +71,13 @@ class Round:
         self._children, self._folder, self._dice, self._count = children, folder, dice, count
         self._hands = Hands(workers)
         self._workers: list[Worker] = []
-        self._killed: list[tuple[int, datetime]] = []
+        self._killed: list[tuple[frozenset[int], datetime]] = []
         # How long a worker takes until it holds something, on this machine, now.
         self._start_s = 0.1
 
     def play(self, fresh: Fresh, kills: int) -> None:
         """Play one round with at most so many kills, and add what happened to the count."""
-        stories = tell(STORIES, self._dice)
+        stories = tell(STORIES[self._count.way], self._dice, TROUBLE[self._count.way])
         portal, url = open_portal(self._children, stories, self._folder), fresh()
         portal_id = self._children.ask(lambda: receive(url, portal.address, stories))
         task = Task(url, portal_id, portal.webhook, sum(story.pays for story in stories))
@@ -98,7 +86,7 @@ class Round:
         self._children.kill(portal.pid)
 
     def _run(self, task: Task, portal: Portal, kills: int) -> None:
-        ends, last = time.monotonic() + LONGEST_ROUND_S, self._count.kills + min(kills, int(STORIES * KILLS_A_STORY))
+        ends, last = time.monotonic() + LONGEST_ROUND_S, self._count.kills + min(kills, MOST_KILLS[self._count.way])
         self._workers = [self._start(task, place) for place in range(self._hands.size)]
         portal_due, portal_frozen = self._soon(PORTAL_RUNS_S), False
         while self._workers:
@@ -148,25 +136,27 @@ class Round:
     def _is_worth_it(self, each: Worker) -> bool:
         """An idle worker waits for a quiet time to end; matching is long, and most kills are for settlements."""
         held = self._hands.holds(each.place)
-        return held not in {0, worker.MATCHING} or (held == worker.MATCHING and self._dice.random() < MATCH_KILLS)
+        return self._dice.random() < MATCH_KILLS[self._count.way] if held == worker.MATCHING else bool(held)
 
     def _kill(self, each: Worker, task: Task) -> None:
         moment = datetime.now(UTC)
         self._children.kill(each.pid)
         self._count.kills += 1
+        self._count.beside += each.way != self._count.way
         # Dead by now, so that this is what it held when it died.
         held = self._hands.holds(each.place)
         self._count.while_matching += held == worker.MATCHING
-        if held not in {0, worker.MATCHING}:
+        if held not in {worker.NOTHING, worker.MATCHING}:
             self._count.within_settlements += 1
             self._killed.append((held, moment))
         self._workers.remove(each)
         self._workers.append(self._start(task, each.place, again=held))
 
-    def _start(self, task: Task, place: int, again: int = 0) -> Worker:
-        self._hands.put(place, 0)
-        pid = self._children.start(lambda: worker.work(task, self._hands, place, again))
-        return Worker(pid, place, self._soon(self._life_s), time.monotonic())
+    def _start(self, task: Task, place: int, again: frozenset[int] = worker.NOTHING) -> Worker:
+        self._hands.put(place, worker.NOTHING)
+        way = "single" if self._dice.random() < BESIDE else self._count.way
+        pid = self._children.start(lambda: worker.work(task, self._hands, place, again, in_bulk=way == "bulk"))
+        return Worker(pid, place, way, self._soon(self._life_s), time.monotonic())
 
     @property
     def _life_s(self) -> float:
@@ -193,9 +183,9 @@ class Round:
         count.violations += [f"round {count.rounds}: {each}" for each in found.violations]
 
 
-def run(database: str, kills: int, workers: int, seed: int) -> Count:
+def run(database: str, way: str, kills: int, workers: int, seed: int) -> Count:
     """Kill so many workers over one kind of database; repeatable in its choices by `seed`, not in its timing."""
-    count, began, dice = Count(database, seed), time.monotonic(), random.Random(seed)  # noqa: S311 - a test's dice
+    count, began, dice = Count(database, way, seed), time.monotonic(), random.Random(seed)  # noqa: S311 - a test's dice
     with (
         Children() as children,
         tempfile.TemporaryDirectory(prefix="b24-kills-") as temporary,
@@ -203,7 +193,7 @@ def run(database: str, kills: int, workers: int, seed: int) -> Count:
     ):
         while count.kills < kills and not count.violations:
             Round(children, Path(temporary), dice, count, workers).play(fresh, kills - count.kills)
-            _say(_line(count))
+            _say(str(count))
     count.seconds = round(time.monotonic() - began, 1)
     return count
 
@@ -213,30 +203,21 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _line(count: Count) -> str:
-    phases = ", ".join(f"{number} {phase}" for phase, number in count.phases.most_common())
-    return (
-        f"{count.store}: {count.kills} kills ({count.within_settlements} within a settlement: {phases}; "
-        f"{count.while_matching} while matching), {count.freezes} freezes; {count.rounds} rounds, "
-        f"{count.payments} payments, {count.paid} paid with {count.sends} sends; {len(count.violations)} violations"
-    )
-
-
 def main() -> int:
     """Run the command; 0 only when nothing is wrong."""
     parser = command("tests.processes.kills", __doc__)
     parser.add_argument("--kills", type=int, default=2000, help="how many in all")
+    parser.add_argument("--way", choices=[*WAYS, BOTH], default=BOTH, help="how the workers settle")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
     given = parser.parse_args()
     # Whoever ends us: what we made is removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    stores = chosen(given.store)
-    shares = [given.kills // len(stores) + (place < given.kills % len(stores)) for place in range(len(stores))]
-    counts = [run(store, share, given.workers, given.seed) for store, share in zip(stores, shares, strict=True)]
+    runs = list(product(chosen(given.store), WAYS if given.way == BOTH else (given.way,)))
+    shares = [given.kills // len(runs) + (place < given.kills % len(runs)) for place in range(len(runs))]
+    counts = [run(*each, share, given.workers, given.seed) for each, share in zip(runs, shares, strict=True)]
     for count in counts:
-        told = {each.name: getattr(count, each.name) for each in fields(count)}
-        line = json.dumps(told) if given.json else f"{_line(count)}; {count.seconds} s, --seed {count.seed}"
+        line = json.dumps(count.plain()) if given.json else f"{count}; {count.seconds} s, --seed {count.seed}"
         sys.stdout.write(f"{line}\n")
         for each in count.violations:
             _say(f"  {each}")

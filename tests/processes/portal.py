@@ -86,11 +86,12 @@ def _tardy(portal: ASGIApp) -> ASGIApp:
     dice = random.Random()  # noqa: S311 - a test's dice
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if PAY not in scope["path"] or dice.random() > LATE:
+        if dice.random() > LATE or not scope["path"].rpartition("/")[2].startswith((PAY, "batch")):
             await portal(scope, receive, send)
             return
         whole = await _whole(receive)
-        await asyncio.sleep(dice.uniform(0, LATEST_S))
+        if PAY in scope["path"] or (whole and PAY.encode() in whole["body"]):
+            await asyncio.sleep(dice.uniform(0, LATEST_S))
         await portal(scope, _once(whole, receive), send)
 
     return serve

@@ -56,16 +56,20 @@ class Story:
         return f"id:B{self.invoice_id}"
 
 
-def tell(count: int, dice: random.Random) -> list[Story]:
-    """So many stories: eight in ten pay their invoice, one brings too much, one brings nothing."""
-    return [_story(place + 1, dice) for place in range(count)]
+def tell(count: int, dice: random.Random, trouble: float = 1.0) -> list[Story]:
+    """So many stories: eight in ten pay their invoice, one brings too much, one brings nothing.
+
+    `trouble` is the share of those whose wire may behave badly.
+    """
+    return [_story(place + 1, dice, trouble) for place in range(count)]
 
 
-def _story(invoice_id: int, dice: random.Random) -> Story:
+def _story(invoice_id: int, dice: random.Random, trouble: float) -> Story:
     # No two prices are alike: a payment that lands on another's invoice cannot look right.
     price = 10_000 + invoice_id
     received = dice.choices([price, price + 50_000, 0], [8, 1, 1])[0]
-    return Story(invoice_id, price, received, tuple(_faults(invoice_id, dice)))
+    faults = tuple(_faults(invoice_id, dice)) if dice.random() < trouble else ()
+    return Story(invoice_id, price, received, faults)
 
 
 def _faults(invoice_id: int, dice: random.Random) -> Iterator[Rule]:

@@ -16,7 +16,7 @@ import pytest
 from tests.processes.databases import DATABASES
 
 ROOT = Path(__file__).parents[2]
-KILLS = 30
+KILLS = {"single": 30, "bulk": 15}
 LONGEST_S = 60
 
 
@@ -24,17 +24,20 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "tests.processes.kills", *arguments]
 
 
+@pytest.mark.parametrize("way", KILLS)
 @pytest.mark.parametrize("database", DATABASES)
-def test_killed_and_frozen_workers_leave_every_invoice_paid_once(request: pytest.FixtureRequest, database: str) -> None:
+def test_killed_and_frozen_workers_leave_every_invoice_paid_once(
+    request: pytest.FixtureRequest, database: str, way: str
+) -> None:
     if database == "postgresql":
         request.getfixturevalue("postgres")
-    given = command("--kills", str(KILLS), "--store", database, "--json")
+    given = command("--kills", str(KILLS[way]), "--store", database, "--way", way, "--json")
     done = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert (told["violations"], told["kills"]) == ([], KILLS)
+    assert (told["violations"], told["kills"]) == ([], KILLS[way])
     # Killed in the middle, not between two: else this proves nothing.
-    assert told["within_settlements"] > KILLS / 2
+    assert told["within_settlements"] > KILLS[way] / 2
     assert told["paid"] > 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +18,8 @@ Rows = list[dict[str, Any]]
 OPEN = frozenset({"collecting", "ready", "sending", "unknown"})
 # Trying was given up in time, and a person is asked: no harm, but counted.
 PATIENCE_LOST = frozenset({"gave_up"})
+# A call may be under way; it is about to be.
+AT_STAKE = ("sending", "claimed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +70,15 @@ def judge(stories: Sequence[Story], books: Mapping[str, Any], ledger: Ledger, qu
     return verdict
 
 
-def phase(ledger: Ledger, settlement_id: int, moment: datetime) -> str:
-    """What the ledger's story of a settlement had come to at that moment."""
-    told = [event for event in ledger.events if event["settlement_id"] == settlement_id and _at(event["at"]) <= moment]
-    return str(told[-1]["what"]) if told else "new"
+def phase(ledger: Ledger, held: AbstractSet[int], moment: datetime) -> str:
+    """What the ledger's story had come to at that moment, of all that were held the one with most at stake."""
+    last = dict.fromkeys(held, "new")
+    last |= {event["settlement_id"]: str(event["what"]) for event in ledger.events if _was_held(event, held, moment)}
+    return next((each for each in AT_STAKE if each in last.values()), min(last.values()))
+
+
+def _was_held(event: Mapping[str, Any], held: AbstractSet[int], moment: datetime) -> bool:
+    return event["settlement_id"] in held and _at(event["at"]) <= moment
 
 
 def _strays(stories: Sequence[Story], ledger: Ledger) -> Iterator[str]:

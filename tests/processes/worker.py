@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from airflow_b24.bitrix.protocol import Request
 from airflow_b24.ledger.pace import LedgerPace
 from airflow_b24.ledger.settlement import Patience
 from airflow_b24.ledger.store import Store, make_engine
+from airflow_b24.reconcile.bulk import settle_all
 from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.reconcile.matching import match_payments
 from airflow_b24.reconcile.settling import settle_matched
@@ -28,6 +30,7 @@ from airflow_b24.sandbox import seed
 from tests.processes.stories import TODAY
 
 T = TypeVar("T")
+Found = Row[tuple[int, int, str]]
 # Short, so that a run meets the end of the quiet time thousands of times; in the same order as the real ones.
 PATIENCE = Patience(window_s=0.8, deadline_s=1.0, server_run_s=0.8, claims=200)
 # Waits between tries are the portal's business, not this test's.
@@ -37,8 +40,11 @@ IMPATIENCE = 0.15
 IDLE_S = 0.02
 # How often a worker falls asleep right before a pay leaves it, to be woken when it may be too late.
 DROWSY = 0.06
-MATCHING = 2**31
-WIDTH = 8
+NOTHING: frozenset[int] = frozenset()
+# No settlement has this id.
+MATCHING = frozenset({0})
+WIDTH = 32
+MOST_LANES = 3
 
 OPEN = "SELECT id, invoice_id, state FROM b24_settlement WHERE state IN ('collecting', 'ready', 'sending', 'unknown')"
 ENDED = "SELECT count(*) FROM b24_settlement WHERE state NOT IN ('collecting', 'ready', 'sending', 'unknown')"
@@ -55,20 +61,22 @@ class Task:
 
 
 class Hands:
-    """Shared memory that tells, also after a worker's death, what it held: a settlement's id, matching, or nothing."""
+    """Shared memory that tells, also after a worker's death, what it held: settlements by id, matching, or nothing."""
 
     def __init__(self, workers: int) -> None:
         self.size = workers
         self._memory = mmap.mmap(-1, workers * WIDTH)
 
-    def put(self, place: int, held: int) -> None:
-        self._memory[place * WIDTH : (place + 1) * WIDTH] = held.to_bytes(WIDTH, "little")
+    def put(self, place: int, held: frozenset[int]) -> None:
+        bits = sum(1 << each for each in held)
+        self._memory[place * WIDTH : (place + 1) * WIDTH] = bits.to_bytes(WIDTH, "little")
 
-    def holds(self, place: int) -> int:
-        return int.from_bytes(self._memory[place * WIDTH : (place + 1) * WIDTH], "little")
+    def holds(self, place: int) -> frozenset[int]:
+        bits = int.from_bytes(self._memory[place * WIDTH : (place + 1) * WIDTH], "little")
+        return frozenset(each for each in range(WIDTH * 8) if bits >> each & 1)
 
 
-def work(task: Task, hands: Hands, place: int, again: int) -> None:
+def work(task: Task, hands: Hands, place: int, again: frozenset[int], *, in_bulk: bool) -> None:
     """Settle until nothing is left, first `again`, which the worker before died over, as a retried task would.
 
     An error of any group but the portal's own ends the worker: a finding.
@@ -82,12 +90,19 @@ def work(task: Task, hands: Hands, place: int, again: int) -> None:
             found = _open(store)
             if len(found) + ended < task.settlements:
                 _hold(hands, place, MATCHING, lambda: match_payments(desk, "pay", TODAY))
-            for row in sorted(dice.sample(found, len(found)), key=lambda row: row.id != again):
-                if row.state == "ready" or row.id == again or dice.random() < IMPATIENCE:
-                    _hold(hands, place, row.id, lambda row=row: _settle(desk, row))
-            again = 0
+            rows = [row for row in dice.sample(found, len(found)) if _is_due(row, again, dice)]
+            rows.sort(key=lambda row: row.id not in again)
+            if in_bulk and rows:
+                _hold(hands, place, {row.id for row in rows}, lambda rows=rows: _settle_all(desk, rows, dice))
+            for row in () if in_bulk else rows:
+                _hold(hands, place, {row.id}, lambda row=row: _settle(desk, row))
+            again = NOTHING
             time.sleep(IDLE_S)
     store.close()
+
+
+def _is_due(row: Found, again: frozenset[int], dice: random.Random) -> bool:
+    return row.state == "ready" or row.id in again or dice.random() < IMPATIENCE
 
 
 class _Drowsy(Client):
@@ -111,22 +126,32 @@ class _Drowsy(Client):
             reply = yield effect
 
 
-def _settle(desk: Desk, row: Row[tuple[int, int, str]]) -> object:
+def _settle(desk: Desk, row: Found) -> object:
     return settle_matched(desk, row.id, row.invoice_id, PaySystem(seed.REST_SYSTEM))
 
 
-def _hold(hands: Hands, place: int, held: int, do: Callable[[], object]) -> None:
-    hands.put(place, held)
+def _settle_all(desk: Desk, rows: list[Found], dice: random.Random) -> None:
+    wanted = {row.id: row.invoice_id for row in rows}
+    outcomes = settle_all(desk, wanted, PaySystem(seed.REST_SYSTEM), lanes=dice.randint(1, MOST_LANES))
+    for outcome in outcomes.values():
+        error = outcome if isinstance(outcome, Exception) else outcome.trouble and outcome.trouble.cause
+        if isinstance(error, Exception) and not isinstance(error, BitrixError):
+            # Told of in an outcome, so that it hides no other; here it is a finding.
+            raise error
+
+
+def _hold(hands: Hands, place: int, held: AbstractSet[int], do: Callable[[], object]) -> None:
+    hands.put(place, frozenset(held))
     try:
         do()
     except BitrixError:
         # A task would fail here and be tried again.
         pass
     finally:
-        hands.put(place, 0)
+        hands.put(place, NOTHING)
 
 
-def _open(store: Store) -> list[Row[tuple[int, int, str]]]:
+def _open(store: Store) -> list[Found]:
     with store.snapshot() as connection:
         return list(connection.execute(text(OPEN)))
 
