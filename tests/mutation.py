@@ -1,6 +1,6 @@
 """The mutation score of what decides about money: how many small breaks of the code its tests notice.
 
-    python -m tests.mutation [--json]
+    python -m tests.mutation [--only FILE] [--json]
 
 breaks each expression of FILES in turn, in a temporary copy, and runs its tests against each break; it takes some
 minutes and wants the extra `mutation`. What survived is shown as a diff. Exit code: 1 where a file scores below 90 %,
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,21 +26,21 @@ ROOT = Path(__file__).parent.parent
 FILES = (
     "airflow_b24/ledger/decide.py",
     "airflow_b24/ledger/settlement.py",
+    "airflow_b24/ledger/bulk.py",
     "airflow_b24/payments/matching.py",
     "airflow_b24/payments/payable.py",
     "airflow_b24/payments/money.py",
 )
-TESTS = tuple(f"{Path('tests', *Path(file).parts[1:-1])}/test_{Path(file).name}" for file in FILES)
 TIMED = "tests/payments/test_matching.py::test_time_is_linear_even_when_all_invoices_share_a_number_and_an_amount"
 LEAST_PERCENT = 90.0
 
 # https://mutmut.readthedocs.io/: the configuration is a table of pyproject.toml.
-CONFIGURATION = f"""
+CONFIGURATION = """
 [tool.mutmut]
 source_paths = ["airflow_b24/"]
-only_mutate = {json.dumps(FILES)}
-pytest_add_cli_args = ["-n0", "-p", "no:cacheprovider", "-m", "not hypothesis", "--deselect", "{TIMED}"]
-pytest_add_cli_args_test_selection = {json.dumps(TESTS)}
+only_mutate = {files}
+pytest_add_cli_args = ["-n0", "-p", "no:cacheprovider", "-m", "not hypothesis", "--deselect", "{timed}"]
+pytest_add_cli_args_test_selection = {tests}
 use_git_change_detection = false
 """
 
@@ -60,12 +61,18 @@ class Score:
         return 100 * self.killed / self.mutants if self.mutants else 0.0
 
 
-def prepare(folder: Path) -> None:
+def configuration(files: Sequence[str]) -> str:
+    """What is broken, and the tests that judge it: those of the same name."""
+    tests = [f"{Path('tests', *Path(file).parts[1:-1])}/test_{Path(file).name}" for file in files]
+    return CONFIGURATION.format(files=json.dumps(files), tests=json.dumps(tests), timed=TIMED)
+
+
+def prepare(folder: Path, files: Sequence[str]) -> None:
     """Copy what is broken and its tests, with the configuration of mutmut."""
     for name in ("airflow_b24", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    (folder / "pyproject.toml").write_text(pyproject + CONFIGURATION, encoding="utf-8")
+    (folder / "pyproject.toml").write_text(pyproject + configuration(files), encoding="utf-8")
 
 
 def mutmut(folder: Path, *words: str) -> str:
@@ -100,11 +107,11 @@ def tell(scores: list[Score]) -> None:
         sys.stdout.write(f"{name:<34}{''.join(f'{figure:>10}' for figure in figures)}\n")
 
 
-def measure(folder: Path, processes: int, *, as_json: bool) -> int:
-    prepare(folder)
+def measure(folder: Path, files: Sequence[str], processes: int, *, as_json: bool) -> int:
+    prepare(folder, files)
     mutmut(folder, "run", "--max-children", str(processes))
     found = outcomes(mutmut(folder, "results", "--all", "true"))
-    scores = [score(file, found) for file in FILES]
+    scores = [score(file, found) for file in files]
     left = {mutant: mutmut(folder, "show", mutant) for mutant, outcome in found.items() if outcome != "killed"}
     if as_json:
         files = [{**asdict(each), "score": round(each.percent, 1)} for each in scores]
@@ -118,12 +125,14 @@ def measure(folder: Path, processes: int, *, as_json: bool) -> int:
 def main() -> int:
     summary = (__doc__ or "").split("\n", maxsplit=1)[0]
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=summary)
+    parser.add_argument("--only", choices=FILES, help="one file")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="how many at a time")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return measure(Path(folder), given.processes, as_json=given.json)
+            files = (given.only,) if given.only else FILES
+            return measure(Path(folder), files, given.processes, as_json=given.json)
         except RuntimeError as error:
             sys.stderr.write(f"{error}\n")
             return 2

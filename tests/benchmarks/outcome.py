@@ -14,12 +14,16 @@ PAID, LISTED = "paid", "listed"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was said of which invoice, in how many seconds; `error` is what the client raised, `can` that it has such a call."""
+    """What was said of which invoice, in how many seconds; `error` is what the client raised, `can` that it has such a call.
+
+    `retry_at` is when that error says that trying again helps (Unix seconds).
+    """
 
     said: Mapping[int, str]
     seconds: float
     error: str = ""
     can: bool = True
+    retry_at: float | None = None
 
 
 CANNOT = Outcome({}, 0.0, can=False)
@@ -32,12 +36,14 @@ def timed(work: Callable[[Said], None]) -> Outcome:
     said: dict[int, str] = {}
     for tell in WHEN_READY:
         tell()
-    error, began = "", time.perf_counter()
+    error, retry_at, began = "", None, time.perf_counter()
     try:
         work(said)
     except Exception as raised:  # noqa: BLE001 - whatever a client raises is what it has to say
         error = f"{type(raised).__name__}: {raised}"[:200]
-    return Outcome(said, time.perf_counter() - began, error)
+        named = getattr(raised, "retry_at", None)
+        retry_at = named.timestamp() if named else None
+    return Outcome(said, time.perf_counter() - began, error, retry_at=retry_at)
 
 
 def in_threads(work: Callable[[Sequence[int]], None], chunks: Sequence[Sequence[int]], concurrency: int) -> None:

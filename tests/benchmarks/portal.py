@@ -19,6 +19,7 @@ from typing import Any
 from airflow_b24.sandbox import access, portal, seed, server, site
 from airflow_b24.sandbox.faults import Rule
 from airflow_b24.sandbox.invoice import Invoice
+from airflow_b24.sandbox.operating import WINDOW
 from airflow_b24.sandbox.settings import BilledTo, Settings
 from airflow_b24.sandbox.state import State
 from airflow_b24.sandbox.wire import Answer, Request
@@ -28,6 +29,8 @@ from tests.processes.children import Children
 START_S, END_S = 20.0, 10.0
 TODAY = datetime.now(UTC).date()
 PAY = "sale.paysystem.pay.invoice"
+# What the sandbox bills the technical user's webhook as.
+WEBHOOK = "webhook 1"
 # The authority's file, and what a server needs to be trusted by it.
 Certified = tuple[Path, ssl.SSLContext]
 Answering = Callable[[State, Request, datetime], Answer]
@@ -48,6 +51,15 @@ STATED = Latency(0.02, 0.02, 0.04, 0.04, 0.02)
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """Operating time of one method, used before anybody came; it counts for `more_s` after the first request."""
+
+    method: str
+    seconds: float
+    more_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """A fresh portal: so many open invoices, numbered from 1, and what goes wrong there.
 
@@ -61,17 +73,24 @@ class Setup:
     expire_after: int | None = None
     billed_to: BilledTo = "methods"
     hurry: float = 1.0
+    spent: Spent | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What really happened on a portal; `executed` says for each number of pays how many invoices had as many."""
+    """What really happened on a portal; `executed` says for each number of pays how many invoices had as many.
+
+    `freed_at` is when operating time that was spent before came free (Unix seconds), and `resumed_s` how long after
+    that the next pay ran.
+    """
 
     requests: int
     refused: int
     executed: Mapping[int, int]
     renewals: int
     methods: Mapping[str, int]
+    freed_at: float | None = None
+    resumed_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -150,6 +169,7 @@ class _Watch:
 
     setup: Setup
     seen: Counter[str] = field(default_factory=Counter)
+    freed_at: datetime | None = None
 
     def over(self, honest: Answering) -> Answering:
         """Answer as the sandbox does; what it takes to compute is part of the stated time, not on top of it."""
@@ -158,6 +178,7 @@ class _Watch:
             began, path = time.perf_counter(), request.path.rstrip("/")
             self.seen[path if path == access.OAUTH_PATH else path.rpartition("/")[2].removesuffix(".json")] += 1
             self._expire(state, now)
+            self._spend(state, now)
             given = honest(state, request, now)
             return replace(given, delay_s=max(0.0, given.delay_s / self.setup.hurry - (time.perf_counter() - began)))
 
@@ -169,9 +190,26 @@ class _Watch:
             token = state.tokens[seed.ACCESS_TOKEN]
             state.tokens[token.value] = replace(token, expires_at=min(token.expires_at, now))
 
+    def _spend(self, state: State, now: datetime) -> None:
+        spent = self.setup.spent
+        if spent is not None and self.freed_at is None:
+            self.freed_at = now + timedelta(seconds=spent.more_s)
+            state.operating.add(WEBHOOK, spent.method, self.freed_at - WINDOW, spent.seconds)
+
     def report(self, state: State) -> Report:
         """Say what happened."""
-        return Report(state.requests, state.refused, _executed(state), self.seen[access.OAUTH_PATH], self.seen)
+        renewals = self.seen[access.OAUTH_PATH]
+        report = Report(state.requests, state.refused, _executed(state), renewals, self.seen)
+        return report if self.freed_at is None else replace(report, **_freed(state, self.freed_at))
+
+
+def _freed(state: State, freed_at: datetime) -> dict[str, float | None]:
+    pays = (pay.at for invoice in state.invoices.values() for pay in invoice.executed_pays)
+    resumed = min((at for at in pays if at >= freed_at), default=None)
+    return {
+        "freed_at": freed_at.timestamp(),
+        "resumed_s": None if resumed is None else (resumed - freed_at).total_seconds(),
+    }
 
 
 def _executed(state: State) -> Counter[int]:
