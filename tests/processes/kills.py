@@ -33,7 +33,7 @@ from tests.processes.worker import PATIENCE, Hands, Task
 
 WAYS = ("single", "bulk")
 # What is lost of a batch is lost for all of it: there are more stories to a round, and less goes wrong in each.
-STORIES = {"single": 40, "bulk": 120}
+STORIES = {"single": 40, "bulk": 80}
 TROUBLE = {"single": 1.0, "bulk": 0.15}
 # Then the round is brought to its end: that all is settled once nobody kills any more is what it shows.
 MOST_KILLS = {"single": 100, "bulk": 40}

@@ -112,13 +112,14 @@ def test_a_settlement_that_was_given_up_in_time_is_counted_and_no_harm() -> None
 
 @pytest.mark.parametrize(("after_s", "said"), [(-1, "new"), (0.2, "claimed"), (0.7, "sending"), (9, "paid")])
 def test_a_phase_is_the_last_word_before_the_kill(after_s: float, said: str) -> None:
-    assert phase(told(), {5}, NOON + timedelta(seconds=after_s)) == said
+    assert phase(told(), {1}, NOON + timedelta(seconds=after_s)) == said
 
 
 def test_a_phase_of_many_is_that_of_the_one_with_most_at_stake() -> None:
     ledger = told()
+    ledger.settlements.extend([{"id": 6, "invoice_id": 2}, {"id": 7, "invoice_id": 3}])
     ledger.events.append({"settlement_id": 6, "what": "claimed", "at": NOON + timedelta(seconds=1), "evidence": {}})
-    assert [phase(ledger, {5, 6, 7}, NOON + timedelta(seconds=after_s)) for after_s in (-1, 1, 9)] == [
+    assert [phase(ledger, {1, 2, 3}, NOON + timedelta(seconds=after_s)) for after_s in (-1, 1, 9)] == [
         "new",
         "sending",
         "claimed",

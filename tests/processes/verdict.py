@@ -71,14 +71,12 @@ def judge(stories: Sequence[Story], books: Mapping[str, Any], ledger: Ledger, qu
 
 
 def phase(ledger: Ledger, held: AbstractSet[int], moment: datetime) -> str:
-    """What the ledger's story had come to at that moment, of all that were held the one with most at stake."""
-    last = dict.fromkeys(held, "new")
-    last |= {event["settlement_id"]: str(event["what"]) for event in ledger.events if _was_held(event, held, moment)}
+    """What the ledger's story had come to at that moment, of all invoices that were held the one with most at stake."""
+    last = {row["id"]: "new" for row in ledger.settlements if row["invoice_id"] in held}
+    for event in ledger.events:
+        if event["settlement_id"] in last and _at(event["at"]) <= moment:
+            last[event["settlement_id"]] = str(event["what"])
     return next((each for each in AT_STAKE if each in last.values()), min(last.values()))
-
-
-def _was_held(event: Mapping[str, Any], held: AbstractSet[int], moment: datetime) -> bool:
-    return event["settlement_id"] in held and _at(event["at"]) <= moment
 
 
 def _strays(stories: Sequence[Story], ledger: Ledger) -> Iterator[str]:

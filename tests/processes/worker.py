@@ -41,7 +41,7 @@ IDLE_S = 0.02
 # How often a worker falls asleep right before a pay leaves it, to be woken when it may be too late.
 DROWSY = 0.06
 NOTHING: frozenset[int] = frozenset()
-# No settlement has this id.
+# No invoice has this id.
 MATCHING = frozenset({0})
 WIDTH = 32
 MOST_LANES = 3
@@ -61,7 +61,7 @@ class Task:
 
 
 class Hands:
-    """Shared memory that tells, also after a worker's death, what it held: settlements by id, matching, or nothing."""
+    """Shared memory that tells, also after a worker's death, what it held: settlements, by their invoices, matching, or nothing."""
 
     def __init__(self, workers: int) -> None:
         self.size = workers
@@ -91,18 +91,18 @@ def work(task: Task, hands: Hands, place: int, again: frozenset[int], *, in_bulk
             if len(found) + ended < task.settlements:
                 _hold(hands, place, MATCHING, lambda: match_payments(desk, "pay", TODAY))
             rows = [row for row in dice.sample(found, len(found)) if _is_due(row, again, dice)]
-            rows.sort(key=lambda row: row.id not in again)
+            rows.sort(key=lambda row: row.invoice_id not in again)
             if in_bulk and rows:
-                _hold(hands, place, {row.id for row in rows}, lambda rows=rows: _settle_all(desk, rows, dice))
+                _hold(hands, place, {row.invoice_id for row in rows}, lambda rows=rows: _settle_all(desk, rows, dice))
             for row in () if in_bulk else rows:
-                _hold(hands, place, {row.id}, lambda row=row: _settle(desk, row))
+                _hold(hands, place, {row.invoice_id}, lambda row=row: _settle(desk, row))
             again = NOTHING
             time.sleep(IDLE_S)
     store.close()
 
 
 def _is_due(row: Found, again: frozenset[int], dice: random.Random) -> bool:
-    return row.state == "ready" or row.id in again or dice.random() < IMPATIENCE
+    return row.state == "ready" or row.invoice_id in again or dice.random() < IMPATIENCE
 
 
 class _Drowsy(Client):
