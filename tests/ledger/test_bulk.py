@@ -22,10 +22,11 @@ from airflow_b24.ledger.chunks import (
     Report,
 )
 from airflow_b24.ledger.facts import Answered, Fact, Refused, Row, Seen, Sibling, Unknown
-from airflow_b24.ledger.settlement import Look, Patience, Pause, Settled
+from airflow_b24.ledger.settlement import Look, Patience, Pause, Reserve, Settled
 from airflow_b24.ledger.states import State
 
 PATIENCE = Patience()
+TOO_SLOW_S = PATIENCE.read_age_s + 1
 MARKS = {"PRICE": "118.00", "STATUS_ID": "S", "PAY_SYSTEM_ID": "6"}
 UNPAID = Seen(paid=False, cancelled=False, amount=11800, currency="RUB", marks=MARKS)
 PAID = replace(UNPAID, paid=True, paid_on=date(2026, 11, 22), marks={**MARKS, "STATUS_ID": "P", "PAY_SYSTEM_ID": "31"})
@@ -54,7 +55,8 @@ class Ride:
     ended: dict[int, Settled] = field(default_factory=dict)
     left: list[int] = field(default_factory=list)
     clock_s: float = 1000.0
-    slow_s: float = 0.0
+    # How long each request takes, one after the other.
+    slow_s: list[float] = field(default_factory=list)
 
     def run(self, count: int = 2, **changed: Any) -> Ride:
         for _ in range(count):
@@ -84,6 +86,8 @@ class Ride:
                 return self._exchange(effect)
             case Look():
                 return self.book.look(effect.settlement_id)
+            case Reserve():
+                assert effect == Reserve(1), "a turn is one request"
             case Pause():
                 self.clock_s += effect.seconds
             case Report():
@@ -108,11 +112,13 @@ class Ride:
     def _exchange(self, effect: ExchangeAll) -> ExchangedAll:
         assert all(self.book.rows[row.id].state is State.SENDING for row in effect.pays), "sent before it was on disk"
         assert (effect.send_before is not None) is bool(effect.pays)
-        began, self.clock_s, self.slow_s = self.clock_s, self.clock_s + self.slow_s, 0.0
+        began = self.clock_s
+        self.clock_s += self.slow_s.pop(0) if self.slow_s else 0.0
         lost = self.lost.pop(0) if effect.pays and self.lost else ""
         told: dict[Any, Any] = {row.key: self._pay(row) for row in effect.pays if lost != "before"}
         if lost:
             told = {row.key: SILENT for row in effect.pays}
+        told = {key: word for key, word in told.items() if word is not None}
         return ExchangedAll(told, {row.key: SILENT for row in effect.reads} if lost else self._read(effect), began)
 
     def _pay(self, row: Row) -> Any:
@@ -168,11 +174,28 @@ def test_nothing_stands_between_the_commit_of_sending_and_its_request(ride: Ride
 
 
 def test_a_pre_read_too_old_is_taken_anew_in_place_and_then_sent(ride: Ride) -> None:
-    ride.slow_s = PATIENCE.read_age_s + 1
+    ride.slow_s = [TOO_SLOW_S]
     ride.run(2)
     assert ride.requests() == [([], [1, 2]), ([], [1, 2]), ([1, 2], [1, 2])]
     assert ride.order.count("Reserve") == 3
     assert ride.states() == {1: "paid", 2: "paid"}
+
+
+def test_a_pre_read_that_is_too_old_once_more_is_claimed_anew_at_once(ride: Ride) -> None:
+    ride.slow_s = [TOO_SLOW_S, TOO_SLOW_S]
+    ride.run(2)
+    assert ride.requests() == [([], [1, 2]), ([], [1, 2]), ([], [1, 2]), ([1, 2], [1, 2])]
+    assert (ride.states(), "Pause" in ride.order) == ({1: "paid", 2: "paid"}, False)
+
+
+def test_a_portal_too_slow_for_any_pre_read_is_sent_nothing_and_that_is_told(ride: Ride) -> None:
+    ride.slow_s = [TOO_SLOW_S] * 100
+    ride.run(2)
+    assert (ride.states(), ride.pays) == ({1: "ready", 2: "ready"}, [])
+    assert [each.trouble for each in ride.ended.values()] == [
+        Refused("STALE_READ", "the pre-read grew too old", repeatable=True, wait_s=0.0)
+    ] * 2
+    assert len(ride.requests()) == 2 * PATIENCE.rounds
 
 
 def test_what_another_attempt_has_claimed_since_is_not_sent(ride: Ride) -> None:
@@ -224,12 +247,28 @@ def test_a_portal_that_stays_silent_is_reported_after_a_second_reading(ride: Rid
     assert ride.states() == {1: "ready", 2: "paid"}
 
 
-def test_one_command_without_an_answer_is_unknown_until_it_is_read(ride: Ride) -> None:
-    ride.answers[1] = [SILENT]
+@pytest.mark.parametrize("answer", [SILENT, None])
+def test_one_command_without_an_answer_is_unknown_until_it_is_read(ride: Ride, answer: Any) -> None:
+    ride.answers[1] = [answer]
     ride.shows[1] = [UNPAID, None, PAID]
     ride.run(2)
     assert ride.states() == {1: "paid", 2: "paid"}
     assert ride.pays == [2]
+
+
+def test_an_answer_that_is_lost_for_one_that_is_read_unpaid_is_unknown_and_not_read_once_more(ride: Ride) -> None:
+    ride.answers[1] = [SILENT]
+    ride.run(2)
+    assert (ride.states(), ride.pays) == ({1: "unknown", 2: "paid"}, [2])
+    assert ride.requests() == [([], [1, 2]), ([1, 2], [1, 2])]
+    assert ride.ended[1].wait_s == PATIENCE.quiet_s
+
+
+def test_what_another_attempt_has_claimed_while_it_was_sent_is_told_as_it_stands_now(ride: Ride) -> None:
+    ride.before[CommitAll] = lambda: ride.before.update({CommitAll: lambda: ride.book.claim(1)})
+    ride.run(2)
+    assert (ride.states(), ride.pays) == ({1: "unknown", 2: "paid"}, [1, 2])
+    assert ride.ended[1].row.fence == 2
 
 
 def test_one_that_is_refused_for_now_is_claimed_anew_after_the_pause(ride: Ride) -> None:
@@ -237,6 +276,14 @@ def test_one_that_is_refused_for_now_is_claimed_anew_after_the_pause(ride: Ride)
     ride.run(2)
     assert (ride.states(), ride.pays) == ({1: "paid", 2: "paid"}, [2, 1])
     assert [effect.seconds for effect in ride.effects if isinstance(effect, Pause)] == [2.0]
+
+
+def test_one_that_is_refused_and_read_as_paid_is_not_claimed_once_more(ride: Ride) -> None:
+    ride.answers[1] = [LIMITED]
+    ride.shows[1] = [UNPAID, PAID]
+    ride.run(2)
+    assert ride.requests() == [([], [1, 2]), ([1, 2], [1, 2])]
+    assert (ride.pays, ride.states()[2], ride.ended[1].trouble) == ([2], "paid", None)
 
 
 def test_one_that_is_refused_again_and_again_is_reported_with_its_time(ride: Ride) -> None:
@@ -278,6 +325,11 @@ def test_what_takes_more_is_left_to_the_conversation_of_one(ride: Ride, changed:
     assert (ride.left, ride.states(), ride.requests()[0]) == ([1], {2: "paid"}, ([], [2]))
 
 
+def test_the_last_claim_that_patience_allows_is_settled_in_the_chunk(ride: Ride) -> None:
+    ride.run(1, attempts=PATIENCE.claims - 1)
+    assert (ride.left, ride.states()) == ([], {1: "paid"})
+
+
 @pytest.mark.parametrize("fact", [None, Refused("GONE", "", repeatable=False)])
 def test_an_invoice_that_no_list_shows_is_left_to_the_conversation_of_one(ride: Ride, fact: Fact | None) -> None:
     ride.shows[1] = [fact]
@@ -316,7 +368,8 @@ def test_an_unknown_one_is_sent_again_only_after_its_quiet_time(ride: Ride) -> N
     ride.run(2)
     for waits, pays in ((PATIENCE.quiet_s - 1, []), (2, [1, 2])):
         ride.book.pass_time(waits)
-        ride.waiting, ride.ended = [1, 2], {}
+        ride.waiting, ride.ended, ride.effects = [1, 2], {}, []
         ride.run(0)
-        assert ride.pays == pays
+        # What stays as it is, is not written.
+        assert (ride.pays, "CommitAll" in ride.order) == (pays, bool(pays))
     assert ride.states() == {1: "paid", 2: "paid"}
