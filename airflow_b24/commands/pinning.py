@@ -34,7 +34,7 @@ def ledger_pays(hook: Bitrix24Hook) -> Finding:
         trouble = _trouble(hook, store)
     except _UNREAD as error:
         fix = "Mend Airflow's own database or secrets backend, then run this again."
-        return Finding(CHECK, "not checkable", f"Airflow's Variables cannot be read ({type(error).__name__}).", fix)
+        return Finding(CHECK, "not checkable", _unread(error), fix)
     if trouble is not None:
         return Finding(CHECK, "problem", f"{trouble[0].upper()}{trouble[1:]}.", _FIX)
     return Finding(CHECK, "ok", "No other ledger is known to pay on this portal.")
@@ -59,6 +59,11 @@ def _trouble(hook: Bitrix24Hook, store: Store | None) -> str | None:
     except ForeignLedgerError as error:
         return str(error)
     return None if pinned is None else f"nothing is written here, but {host} is paid from ledger {pinned.id}"
+
+
+def _unread(error: Exception) -> str:
+    said = str(error) if isinstance(error, LedgerError) else type(error).__name__
+    return f"What is pinned cannot be read: {said}."
 
 
 def _host(hook: Bitrix24Hook) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from airflow_b24.operators import PayInvoiceOperator
 
@@ -94,3 +95,21 @@ def test_a_ledger_is_shown_where_no_pin_can_be_read(
     code, out, err = run(command)
     assert (code, err, out.startswith("Ledger ")) == (0, "", True)
     assert pin_of(run)[1]["state"] == "not checkable"
+
+
+def test_a_pin_that_airflows_database_does_not_give_is_not_called_none(
+    world: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk.execution_time import task_runner
+    from airflow.secrets.metastore import MetastoreBackend
+
+    def fail(*_: Any, **__: Any) -> str | None:
+        raise OperationalError("SELECT", {}, Exception("canaryword"))
+
+    monkeypatch.delattr(task_runner, "SUPERVISOR_COMMS")
+    monkeypatch.setattr(MetastoreBackend, "get_variable", lambda *_, **__: None)
+    assert pin_of(run)[1]["state"] == "ok"
+    monkeypatch.setattr(MetastoreBackend, "get_variable", fail)
+    found = pin_of(run)[1]
+    assert (found["state"], "canaryword" in str(found)) == ("not checkable", False)
+    assert found["text"].endswith("Airflow's own database cannot be read (OperationalError).")
