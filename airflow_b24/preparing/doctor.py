@@ -24,6 +24,7 @@ from airflow_b24.preparing.invoice_kinds import (
     SMART,
     Read,
     counted,
+    left_out_finding,
     legacy_finding,
     read,
     smart_finding,
@@ -51,7 +52,7 @@ def examine(
     granted = ask(lambda: client.run(scopes())) if isinstance(who, Profile) else None
     has = granted if isinstance(granted, frozenset) else frozenset()
     portal = PortalInvoices(client, invoice_type, wishes)
-    asked = ask(lambda: portal.kinds) if "crm" in has else None
+    asked = ask(lambda: portal.there) if "crm" in has else None
     kinds: tuple[Kind, ...] = asked if isinstance(asked, tuple) else ("legacy",)
     invoices = {kind: _read(client, portal, kind) for kind in kinds} if "crm" in has else {}
     return [
@@ -74,6 +75,12 @@ def _read(client: Client, portal: PortalInvoices, kind: Kind) -> Read | BitrixEr
         return str(error)
 
 
+def _of_kind(client: Client, portal: PortalInvoices, kind: Kind, found: Read | BitrixError | str | None) -> Finding:
+    if found is None:
+        return left_out_finding(kind, portal.left_out(kind))
+    return legacy_finding(client, _checked(found)) if kind == "legacy" else smart_finding(portal, found)
+
+
 def _invoices(
     client: Client,
     portal: PortalInvoices,
@@ -82,8 +89,10 @@ def _invoices(
 ) -> list[Finding]:
     return [
         *([_reading(found["legacy"])] if "legacy" in found else []),
-        legacy_finding(client, _checked(found.get("legacy")), used="legacy" in found),
-        failed(SMART, asked) if isinstance(asked, BitrixError) else smart_finding(portal, found.get("smart")),
+        _of_kind(client, portal, "legacy", found.get("legacy")),
+        failed(SMART, asked)
+        if isinstance(asked, BitrixError)
+        else _of_kind(client, portal, "smart", found.get("smart")),
     ]
 
 

@@ -14,7 +14,7 @@ from airflow_b24.bitrix.legacy_invoices import invoice_listing
 from airflow_b24.bitrix.paysystems import invoice_status_types
 from airflow_b24.bitrix.stages import Stages
 from airflow_b24.preparing.findings import Finding, ask, failed
-from airflow_b24.reconcile.portal import PortalInvoices
+from airflow_b24.reconcile.portal import LeftOut, PortalInvoices
 
 OPEN_INVOICES_READ: Final = 500
 
@@ -52,14 +52,23 @@ def _smart(client: Client, portal: PortalInvoices) -> Read:
     return Read(waiting, waiting[0] if waiting else None)
 
 
-def legacy_finding(client: Client, found: Read | BitrixError | None, *, used: bool) -> Finding:
+def left_out_finding(kind: Kind, why: LeftOut | None) -> Finding:
+    """Say why there is nothing to tell of a kind of invoices."""
+    check = LEGACY if kind == "legacy" else SMART
+    if why == "unwanted":
+        return Finding(check, "ok", f"Not looked at: extra.invoice_type leaves {kind} invoices out.")
+    if why == "unseen":
+        text = "The webhook's user may not see any: if there are some, payments for them are not matched."
+        return Finding(check, "not checkable", text, f'{RIGHTS} Or set extra.invoice_type to "smart".')
+    return Finding(check, "ok", f"The portal has no {kind} invoices.")
+
+
+def legacy_finding(client: Client, found: Read | BitrixError | None) -> Finding:
     """Say whether legacy invoices are there and switched on."""
     types = ask(lambda: client.run(invoice_status_types()))
     if isinstance(types, BitrixError):
         return failed(LEGACY, types)
     exist = isinstance(found, Read) and found.any is not None
-    if not used:
-        return Finding(LEGACY, "ok", "There are none to work with: no pay system is needed.")
     if "INVOICE_STATUS" in types:
         return Finding(LEGACY, "ok", "They are switched on" + ("." if exist else "; there are none yet."))
     if exist:
@@ -68,10 +77,8 @@ def legacy_finding(client: Client, found: Read | BitrixError | None, *, used: bo
     return Finding(LEGACY, "problem", "They are switched off: there is nothing to pay.", _OLD_INVOICES)
 
 
-def smart_finding(portal: PortalInvoices, found: Read | BitrixError | str | None) -> Finding:
+def smart_finding(portal: PortalInvoices, found: Read | BitrixError | str) -> Finding:
     """Say how many smart invoices wait for money, and to which stages paid ones are moved; a text is what is wrong."""
-    if found is None:
-        return Finding(SMART, "ok", "There are none to work with.")
     if isinstance(found, str):
         return Finding(SMART, "problem", f"extra.{found}.", "Correct the connection's extra.")
     if isinstance(found, (AuthError, RequestError)):

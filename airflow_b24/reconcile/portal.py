@@ -20,6 +20,14 @@ from airflow_b24.bitrix.stages import Wishes, read_stages
 from airflow_b24.ledger.facts import Key
 
 InvoiceType = Literal["auto", "legacy", "smart"]
+# The connection says so; our user may not see any; the portal has none.
+LeftOut = Literal["unwanted", "unseen", "none"]
+# docs: the page of crm.item.list
+_NOT_ALLOWED: Final = "ACCESS_DENIED"
+_ALLOW: Final = (
+    'give the webhook\'s user read and update for them in CRM > Settings > Access permissions, or say "legacy" if none of '
+    "them is to be paid"
+)
 INVOICE_TYPES: Final[tuple[InvoiceType, ...]] = ("auto", "legacy", "smart")
 
 
@@ -41,7 +49,18 @@ class PortalInvoices:
 
     @cached_property
     def kinds(self) -> tuple[Kind, ...]:
-        """The kinds to work with; never none. Raises BitrixError."""
+        """The kinds to work with; never none. Raises ValueError when a wished stage is not there, BitrixError.
+
+        Where the portal was asked for them, smart ones that our user may not read are an error that says what to do:
+        nothing could be told of their numbers.
+        """
+        if self._type == "auto" and "smart" in self.there:
+            self._check_smart_ones()
+        return self.there
+
+    @cached_property
+    def there(self) -> tuple[Kind, ...]:
+        """The kinds that are wanted or, where nobody says which, that the portal has. Raises BitrixError."""
         if self._type != "auto":
             return (self._type,)
         types = self._client.run(invoice_status_types())
@@ -49,6 +68,14 @@ class PortalInvoices:
         # source-derived: the REST methods of legacy invoices go on working where people cannot see them any more.
         has_legacy = "INVOICE_STATUS" in types or not has_smart or bool(self._legacy_ones)
         return cast("tuple[Kind, ...]", ("legacy",) * has_legacy + ("smart",) * has_smart)
+
+    def left_out(self, kind: Kind) -> LeftOut | None:
+        """Say why there are no invoices of this kind among those to work with; None where there are. Raises BitrixError."""
+        if kind in self.there:
+            return None
+        if self._type != "auto":
+            return "unwanted"
+        return "unseen" if kind == "legacy" and self._legacy_ones is None else "none"
 
     @property
     def only_kind(self) -> Kind:
@@ -115,3 +142,13 @@ class PortalInvoices:
             return bool(self._client.run(legacy_invoices.invoice_listing().page()).rows)
         except (AuthError, RequestError):
             return None
+
+    def _check_smart_ones(self) -> None:
+        try:
+            if self.smart.stages.open_ids:
+                self._client.run(self.smart.open_listing().page())
+        except AuthError as error:
+            if error.code != _NOT_ALLOWED:
+                raise
+            said = f"extra.invoice_type: the portal has smart invoices, and our user may not read them; {_ALLOW}"
+            raise AuthError(error.code, said, status=error.status, method=error.method, host=error.host) from None

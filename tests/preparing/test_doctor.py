@@ -239,7 +239,7 @@ def test_a_portal_with_smart_invoices_alone_needs_neither_a_pay_system_nor_its_s
 
     assert states(found) == {}
     assert {"reading invoices", "right to pay", "pay system", "it really pays"} & set(found) == set()
-    assert found["legacy invoices"].text == "There are none to work with: no pay system is needed."
+    assert found["legacy invoices"].text == "The portal has no legacy invoices."
     assert found["smart invoices"].text.startswith(
         "1 open smart invoice can be read; a paid one is moved to DT31_5:P ("
     )
@@ -357,8 +357,34 @@ def test_a_stage_that_is_not_there_is_a_problem(examination: Examine, wishes: Wi
 def test_who_works_with_legacy_invoices_alone_is_not_told_of_smart_ones(examination: Examine) -> None:
     found = examination(invoice_type="legacy")
 
-    assert found["smart invoices"].text == "There are none to work with."
+    assert found["smart invoices"].text == "Not looked at: extra.invoice_type leaves smart invoices out."
     assert found["legacy invoices"].state == "problem"
+
+
+@pytest.mark.usefixtures("smart_only")
+def test_who_works_with_smart_invoices_alone_is_not_told_that_there_are_no_legacy_ones(examination: Examine) -> None:
+    found = examination(CRM_ONLY, None, invoice_type="smart")
+
+    assert states(found) == {}
+    assert found["legacy invoices"].text == "Not looked at: extra.invoice_type leaves legacy invoices out."
+
+
+@pytest.mark.usefixtures("smart_only")
+def test_legacy_invoices_that_this_user_may_not_see_are_not_called_none(examination: Examine, state: State) -> None:
+    state.faults.rules.append(
+        Rule("error", "crm.invoice.list", times=9, status=400, code="", description="Access denied.")
+    )
+    found = examination(CRM_ONLY, None)
+
+    assert states(found) == {"legacy invoices": "not checkable"}
+    assert found["legacy invoices"].text.startswith("The webhook's user may not see any")
+    assert found["legacy invoices"].fix.endswith('set extra.invoice_type to "smart".')
+
+
+def test_a_portal_without_smart_invoices_is_told_so(examination: Examine, state: State) -> None:
+    state.settings.smart_invoices = False
+
+    assert examination()["smart invoices"].text == "The portal has no smart invoices."
 
 
 def test_payers_without_tax_ids_are_a_warning(examination: Examine, state: State) -> None:

@@ -378,3 +378,24 @@ def test_a_smart_pay_of_ours_that_this_ledger_does_not_know_is_found_out_and_can
 def test_a_smart_pay_of_ours_that_this_ledger_made_accuses_nobody(office: Any) -> None:
     settle(office, ready(office))
     assert unknown_pays(office.desk, None, paid_lately(office.desk)) == []
+
+
+@pytest.mark.parametrize("method", ["crm.item.list", "crm.category.list"])
+def test_auto_says_what_to_do_where_our_user_may_not_read_smart_invoices(office: Any, method: str) -> None:
+    office.smart_bill()
+    office.bill(3, number="2026/3")
+    office.receive(3)
+    office.fault("error", times=9, method=method, status=400, code="ACCESS_DENIED", description="Access denied")
+    said = 'extra.invoice_type: the portal has smart invoices, and our user may not read them; .* or say "legacy"'
+    with pytest.raises(AuthError, match=said):
+        office.match()
+    assert office.with_desk(invoice_type="legacy").match()["promised"] == 1
+
+
+def test_another_refusal_is_left_as_it_is(office: Any) -> None:
+    office.smart_bill()
+    office.receive(2)
+    office.fault("error", times=9, method="crm.item.list", status=401, code="INVALID_CREDENTIALS")
+    with pytest.raises(AuthError, match="INVALID_CREDENTIALS") as caught:
+        office.match()
+    assert "invoice_type" not in str(caught.value)
