@@ -118,3 +118,23 @@ def test_a_deleted_payment_does_not_stop_the_sweep(office: Any, payment: Any) ->
     pay(office)
     del office.state.payment_documents[payment.id]
     assert sweep(office.desk)["reversed"] == 0
+
+
+WAYS = {"payment": PAY, "legacy": "sale.paysystem.pay.invoice", "smart": "crm.item.update"}
+
+
+@pytest.mark.parametrize("kind", WAYS)
+def test_a_sum_changed_after_a_try_that_did_not_run_is_told_once_and_then_paid_for_a_payment_as_for_invoices(
+    office: Any, payment: Any, kind: Any
+) -> None:
+    pay_system = office.pay_system if kind == "legacy" else None
+    office.fault("error", method=WAYS[kind], status=403, code="ACCESS_DENIED")
+    tries = [settle_plain(office.desk, 1, pay_system, kind=kind).row]
+    payment.amount = Decimal("120.00")
+    office.state.invoices[1].price = office.state.smart_invoices[1].price = Decimal("120.00")
+    tries += [settle_plain(office.desk, 1, pay_system, kind=kind).row for _ in range(2)]
+    assert [(row.state, row.reason, row.expected) for row in tries] == [
+        ("ready", None, 11800),
+        ("review", "amount_changed", 11800),
+        ("paid", None, 12000),
+    ]
