@@ -67,8 +67,8 @@ def run_confirm(args: Namespace) -> None:
 def run_accept(args: Namespace) -> None:
     """Let a payment that the bank changed or took back stand as it was first delivered."""
     asked = "I have looked: this payment stands as it was first delivered, as written above."
-    with _decided(args, _amended(args.payment_id), asked) as (hook, _):
-        was_held = accept(hook.ledger, args.payment_id)
+    with _decided(args, _amended(args.payment_id), asked) as (hook, shown):
+        was_held = accept(hook.ledger, args.payment_id, shown)
         tell([accepted_line(args.payment_id, was_held=was_held)])
 
 
@@ -156,13 +156,13 @@ def _payment(payment_id: int) -> About[Facts]:
     return about
 
 
-def _amended(payment_id: int) -> About[Facts]:
-    def about(hook: Bitrix24Hook) -> tuple[Facts, Sequence[str]]:
-        facts, told = _payment(payment_id)(hook)
+def _amended(payment_id: int) -> About[int]:
+    def about(hook: Bitrix24Hook) -> tuple[int, Sequence[str]]:
+        _, told = _payment(payment_id)(hook)
         with hook.ledger.snapshot() as connection:
-            revision = revisions.of_held(connection).get(payment_id)
+            newest, revision = revisions.newest(connection, payment_id), revisions.of_held(connection).get(payment_id)
         changed = changes(revision.before, revision.now) if revision else ""
-        return facts, [*told, f"The bank has changed {changed}"] if changed else told
+        return newest, [*told, f"The bank has changed {changed}"] if changed else told
 
     return about
 

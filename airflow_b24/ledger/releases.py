@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from airflow_b24.ledger import cases, events
+from airflow_b24.ledger import cases, events, revisions
 from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.facts import Key, Row
 from airflow_b24.ledger.rows import locked, row_of, write
@@ -77,10 +77,12 @@ def parted(connection: Connection, portal_id: int) -> dict[int, frozenset[Key]]:
     return found
 
 
-def accept(store: Store, payment_id: int) -> bool:
+def accept(store: Store, payment_id: int, shown: int | None = None) -> bool:
     """Let a held payment stand as it was first delivered; a person has looked. False when it is not held.
 
-    Its settlements lose their veto, and the cases that it opened are closed. Raises UnknownIdError for an unknown id.
+    `shown` is the newest record that the person was shown of it (see `revisions.newest`). Its settlements lose their veto,
+    and the cases that it opened are closed. Raises ValueError when the bank has changed it again since, UnknownIdError
+    for an unknown id.
     """
     with store.transaction() as connection:
         query = select(payment.c.held).where(payment.c.id == payment_id).with_for_update()
@@ -89,6 +91,8 @@ def accept(store: Store, payment_id: int) -> bool:
             raise InvariantError(
                 f"PAYMENT_ID: {payment_id} is not in this ledger; `airflow b24 review` shows the numbers"
             )
+        if shown is not None and revisions.newest(connection, payment_id) != shown:
+            raise ValueError(f"PAYMENT_ID: {payment_id} has changed meanwhile; look at it again")
         if held:
             connection.execute(update(payment).where(payment.c.id == payment_id).values(held=False))
             _lift_vetoes(connection, payment_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from airflow_b24.ledger.records import AMENDED
 from airflow_b24.ledger.schema import payment, raw
@@ -32,3 +32,9 @@ def of_held(connection: Connection) -> dict[int, Revision]:
             newest[payment_id] = source, body
     found = {each: (first.get((each, source)) or first.get((each, "")), now) for each, (source, now) in newest.items()}
     return {each: Revision(before, now) for each, (before, now) in found.items() if before is not None}
+
+
+def newest(connection: Connection, payment_id: int) -> int:
+    """The record with which the bank changed the payment last; 0 when it never did."""
+    query = select(func.max(raw.c.id)).where(raw.c.payment_id == payment_id, raw.c.rule == AMENDED["rule"])
+    return connection.execute(query).scalar_one() or 0

@@ -127,6 +127,24 @@ def test_a_payment_that_the_bank_changes_while_the_person_is_asked_is_to_be_look
     assert shown(run) == [("B7", "review")]
 
 
+@pytest.mark.parametrize("is_held", [True, False])
+def test_a_payment_that_the_bank_changes_while_it_is_to_be_accepted_is_to_be_looked_at_again(
+    overpaid: Any, run: Run, monkeypatch: pytest.MonkeyPatch, is_held: bool
+) -> None:
+    if is_held:
+        receive(overpaid, amount=100)
+
+    def asked(*_: Any) -> bool:
+        receive(overpaid, amount=200)
+        return True
+
+    monkeypatch.setattr(deciding, "confirmed", asked)
+    code, out, err = run("ledger", "accept", "1")
+    assert (code, out) == (2, "")
+    assert err.endswith("PAYMENT_ID: 1 has changed meanwhile; look at it again\n")
+    assert "accept    airflow b24 ledger accept 1" in run("review")[1]
+
+
 @pytest.mark.parametrize("command", ["dismiss", "reopen"])
 def test_a_ledger_that_does_not_pay_keeps_no_word_of_a_person(overpaid: Any, run: Run, command: str) -> None:
     (key,) = overpaid.api.variables
