@@ -282,7 +282,7 @@ def test_one_that_is_refused_and_read_as_paid_is_not_claimed_once_more(ride: Rid
     ride.answers[1] = [LIMITED]
     ride.shows[1] = [UNPAID, PAID]
     ride.run(2)
-    assert ride.requests() == [([], [1, 2]), ([1, 2], [1, 2])]
+    assert (ride.order.count("ClaimAll"), "Pause" in ride.order) == (1, False)
     assert (ride.pays, ride.states()[2], ride.ended[1].trouble) == ([2], "paid", None)
 
 
