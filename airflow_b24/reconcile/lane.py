@@ -11,6 +11,7 @@ from typing import Any, Final
 from airflow_b24.bitrix.bulk import exchange_all
 from airflow_b24.bitrix.commands import encode
 from airflow_b24.bitrix.errors import OPERATION_TIME_LIMIT, AuthError, BitrixError, RefusedError, RequestError
+from airflow_b24.bitrix.flows import Flow
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey
 from airflow_b24.bitrix.limits import now_s
 from airflow_b24.bitrix.protocol import BATCH
@@ -97,7 +98,7 @@ class Lane:
                 with self.turn:
                     return self._commit(effect)
             case ExchangeAll():
-                return self._exchange(effect)
+                return self.desk.client.run(self.exchange(effect))
             case Look():
                 return settlements.look(self.desk.store, effect.settlement_id)
         return self._share(effect)
@@ -171,11 +172,12 @@ class Lane:
                 self.queue.stop(error)
         return {row.id: _not_sent(why) for row in sends if (why := self.queue.why(row.id)) is not None}
 
-    def _exchange(self, effect: ExchangeAll) -> ExchangedAll:
+    def exchange(self, effect: ExchangeAll) -> Flow[ExchangedAll]:
+        """Ask the portal, step by step: one request that pays and reads, or reads that may be repeated."""
         pays = [known_way(self.desk, row, self.pay_system).order(row) for row in effect.pays]
         readings = self.desk.invoices.readings(row.key for row in effect.reads if row.kind not in self.alone)
         began = now_s()
-        got = self.desk.client.run(exchange_all(pays, readings, effect.send_before))
+        got = yield from exchange_all(pays, readings, effect.send_before)
         if pays:
             self.tempo.took(len(pays), now_s() - began)
         answers: dict[Key, Told] = {key: self._told(key, told) for key, told in got.pays.items()}
