@@ -6,10 +6,14 @@ the runs of `simulating` are what Airflow starts, `people` interfere, `history` 
 nothing of the product, judges the notes. `books` is the ledger in dictionaries, `sqlite_books` the real one, and
 `--store both` compares the two. `ablations` takes the product's guards away.
 
+In a quarter of the worlds, `crowds`, one task settles many invoices at once: `runs` are such tasks, `lanes` their threads,
+and `batches` the requests of these, which are lost as a whole and run one command after the other.
+
     python -m tests.simulation --seeds 1000000 --jobs 2 --json
     python -m tests.simulation --seeds 50000 --jobs 2 --store sqlite --json
     python -m tests.simulation --seeds 1000 --store both
     python -m tests.simulation --seeds 1000 --kinds smart   legacy, smart, both; mixed draws one for each seed
+    python -m tests.simulation --seeds 1000 --settling bulk   single, bulk; mixed draws one for each seed
     python -m tests.simulation --start 7 --seeds 1          one seed's whole story
     python -m tests.simulation.exhaustive --acts 3 --kind smart --json   every order of two attempts instead of drawn ones
 """

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.simulation.ablations import GUARDS
 from tests.simulation.checker import check
+from tests.simulation.crowds import SETTLINGS
 from tests.simulation.offices import KINDS
 from tests.simulation.rules_paths import TABLE
 from tests.simulation.running import Tally, clock, commit, run, simulate, stage
@@ -32,6 +33,7 @@ def main() -> int:
         "mode": options.mode,
         "guards": guards,
         "kinds": options.kinds,
+        "settling": options.settling,
     }
     tally = run(options.seeds, options.start, tells=True, **where)
     found = _summary(tally, options, clock() - began)
@@ -47,6 +49,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--store", choices=("dict", "sqlite", "both"), default="dict", help="both: and compare")
     parser.add_argument("--mode", choices=("safety", "liveness"), default="safety")
     parser.add_argument("--kinds", choices=KINDS, default="mixed", help="of invoices; mixed: each world draws its own")
+    parser.add_argument(
+        "--settling", choices=SETTLINGS, default="mixed", help="one by one, many in a request, or drawn"
+    )
     parser.add_argument("--without", default="", metavar="GUARD", help=f"joined by +: {', '.join(GUARDS)}")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
@@ -54,7 +59,7 @@ def _options() -> argparse.Namespace:
 
 def _tell(options: argparse.Namespace, guards: tuple[str, ...]) -> int:
     with stage(options.store, guards) as books:
-        history = simulate(options.start, books, options.mode, options.kinds)
+        history = simulate(options.start, books, options.mode, options.kinds, options.settling)
     verdict = check(history)
     print("\n".join(trace(history)))
     for violation in verdict.violations:
@@ -71,6 +76,7 @@ def _summary(tally: Tally, options: argparse.Namespace, seconds: float) -> dict[
         "store": options.store,
         "mode": options.mode,
         "kinds": options.kinds,
+        "settling": options.settling,
         "without": options.without,
         "commit": commit(),
         "seconds": round(seconds, 1),
@@ -78,12 +84,14 @@ def _summary(tally: Tally, options: argparse.Namespace, seconds: float) -> dict[
         "pays_executed": tally.executed.total(),
         "pays_by_kind": dict(sorted(tally.executed.items())),
         "partial": dict(tally.partial),
+        "pays_in_bulk": tally.bulk["pays"],
+        "bulk": dict(tally.bulk),
         "failed_seeds": tally.failures,
         "violations": dict(tally.rules),
         "first": {seed: f"{each.rule}: {each.text}"[:400] for seed, each in sorted(tally.failed.items())[:MOST_SHOWN]},
         # Lines for kept_seeds.txt, to be added by whoever has understood them: the suite replays them for ever.
         "keep": [
-            f"{options.mode} {seed} {options.kinds} # {each.rule}"
+            f"{options.mode} {seed} {options.kinds} {options.settling} # {each.rule}"
             for seed, each in sorted(tally.failed.items())[:MOST_SHOWN]
         ],
         "residuals": dict(tally.residuals),
@@ -102,12 +110,13 @@ def _missing(tally: Tally) -> set[tuple[str, str]]:
 
 def _text(found: dict[str, Any]) -> str:
     lines = [f"{name:34}{value}" for name, value in found.items() if not isinstance(value, dict) and name != "keep"]
-    for name in ("pays_by_kind", "partial", "edges", "reviews", "residuals", "violations"):
+    for name in ("pays_by_kind", "partial", "bulk", "edges", "reviews", "residuals", "violations"):
         lines.append(f"{name}:")
         lines += [f"  {what:32}{count}" for what, count in found[name].items()]
     for seed, text in found["first"].items():
         lines.append(
-            f"FAILED --mode {found['mode']} --kinds {found['kinds']} --start {seed} --seeds 1  (commit {found['commit']})\n  {text}"
+            f"FAILED --mode {found['mode']} --kinds {found['kinds']} --settling {found['settling']} --start {seed} --seeds 1  "
+            f"(commit {found['commit']})\n  {text}"
         )
     if found["keep"]:
         lines += [

@@ -52,6 +52,7 @@ class Attempt:
         self.fence = 0
         self.sent: set[int] = set()
         self.dead = False
+        self.began = self.timeline.now
         self.requests = 0
         self.steps = 0
         self.conversation: Any = None
@@ -74,7 +75,7 @@ class Attempt:
         try:
             begun: Any = self._begin()
         except (BitrixError, LedgerError, ValueError, Crash) as error:
-            self.end(None, type(error).__name__)
+            self.fail(error)
             return
         if isinstance(begun, Handoff):
             self.conversation, self.way = begun.conversation, begun.way
@@ -131,7 +132,7 @@ class Attempt:
         try:
             reply = settling._perform(effect, self.desk, self.way)
         except LedgerError as error:
-            self.end(None, type(error).__name__)
+            self.fail(error)
             return
         finally:
             simulation.clock_reads = None
@@ -174,7 +175,7 @@ class Attempt:
             return
         except (BitrixError, Crash) as error:
             # What it takes to read another kind of invoice beside its own is asked for in between.
-            self.end(None, type(error).__name__)
+            self.fail(error)
             return
         if self.dead:
             return
@@ -189,6 +190,10 @@ class Attempt:
         key = InvoiceKey(*effect.row.key)
         told = answer(got.pays[key]) if effect.pay else None
         self.step(Exchanged(told, fact(got.reads.get(key)), began, self.beside))
+
+    def fail(self, error: BaseException) -> None:
+        """It raised this."""
+        self.end(None, type(error).__name__)
 
     def die(self) -> None:
         if not self.dead:
@@ -206,4 +211,8 @@ class Attempt:
         self.simulation.entries.append(
             Ended(self.timeline.now, self.number, self.settlement, state, how, trouble, self.requests, self.began)
         )
+        self.over(settled, trouble)
+
+    def over(self, settled: Settled | None, trouble: str) -> None:
+        """Whoever started it goes on."""
         self.simulation.attempt_ended(self, settled, trouble)

@@ -43,6 +43,8 @@ class Books:
 
     fast = True
     portal_id = 1
+    # Transactions follow one another all by themselves: nobody waits for a turn.
+    is_sqlite = False
 
     def open(self, simulation: Simulation) -> Books:
         """Begin empty, in the simulation's time."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.facts import Decision, Row, Sibling
+from airflow_b24.ledger.moves import Move
 from airflow_b24.ledger.plain import Plain
 from airflow_b24.ledger.rows import COPIED
 from airflow_b24.ledger.settlement import Patience, applied
@@ -21,37 +23,62 @@ class SettlementBooks(Books):
     """Settlements on top of the tables."""
 
     def claim(self, settlement_id: int) -> Row:
-        found = self.locked(settlement_id)
-        if found["state"] not in CLAIMABLE:
-            return self.row_of(found)
-        state = State.READY if found["state"] == State.READY else State.UNKNOWN
-        self.set(found, {"fence": found["fence"] + 1, "attempts": found["attempts"] + 1, "state": state})
-        self.append(settlement_id, "claimed", state, found["fence"])
+        return self.claim_all([settlement_id])[0]
+
+    def claim_all(self, ids: Sequence[int]) -> list[Row]:
+        for settlement_id in sorted(ids):
+            found = self.locked(settlement_id)
+            if found["state"] not in CLAIMABLE:
+                continue
+            state = State.READY if found["state"] == State.READY else State.UNKNOWN
+            self.set(found, {"fence": found["fence"] + 1, "attempts": found["attempts"] + 1, "state": state})
+            self.append(settlement_id, "claimed", state, found["fence"])
         self._commit()
-        return self.row_of(found)
+        return [self.look(each) for each in ids]
 
     def look(self, settlement_id: int) -> Row:
         return self.row_of(self.locked(settlement_id))
 
-    def move(self, row: Row, decision: Decision, patience: Patience, pay_system: str) -> Row | None:
-        if decision.state not in TRANSITIONS[row.state]:
-            raise InvariantError(f"settlement {row.id}: {row.state} -> {decision.state} is not in the table")
-        found = self.locked(row.id)
-        sending = decision.state is State.SENDING
-        mine = found["fence"] == row.fence and found["state"] == row.state and not (sending and self.is_held(found))
-        self.append(row.id, decision.state if mine else "observed", found["state"], row.fence)
-        if not mine:
-            return None
-        if decision.state is State.PAID and found["hold"]:
-            self.open_case(row.id, found["hold"])
-        evidence = {"reason": decision.reason, "how": decision.how, **(decision.evidence or {})}
-        changes = applied(row, decision) | {"evidence": evidence}
-        if sending:
-            quiet_until = self.now + timedelta(seconds=patience.quiet_s)
-            changes |= {"quiet_until": quiet_until, "pay_system": pay_system}
-        self.set(found, changes)
+    def look_all(self, ids: Iterable[int]) -> dict[int, Row]:
+        return {each: self.look(each) for each in sorted(set(ids)) if each in self.settlement}
+
+    def move(self, row: Row, decision: Decision, patience: Patience, through: str = "") -> Row | None:
+        return self.move_all([Move(row, decision, through)], patience)[0]
+
+    def move_all(self, moves: Sequence[Move], patience: Patience) -> list[Row | None]:
+        for each in moves:
+            if each.decision.state not in TRANSITIONS[each.row.state]:
+                ways = f"{each.row.state} -> {each.decision.state}"
+                raise InvariantError(f"settlement {each.row.id}: {ways} is not in the table")
+        mine = {each.row.id: self._changes(each, patience) for each in moves if self._tried(each)}
+        # Those alike go in one statement, as in the SQL ledger: what is noted comes in its order.
+        for names in dict.fromkeys(map(tuple, mine.values())):
+            for settlement_id, changes in mine.items():
+                if tuple(changes) == names:
+                    self.set(self.settlement[settlement_id], changes)
+        for each in moves:
+            hold = self.settlement[each.row.id]["hold"]
+            if each.row.id in mine and each.decision.state is State.PAID and hold:
+                self.open_case(each.row.id, hold)
         self._commit()
-        return self.row_of(found)
+        return [self.look(each.row.id) if each.row.id in mine else None for each in moves]
+
+    def _tried(self, move: Move) -> bool:
+        """Note what was decided, and say whether it still holds."""
+        found, row, state = self.locked(move.row.id), move.row, move.decision.state
+        held = state is State.SENDING and self.is_held(found)
+        mine = found["fence"] == row.fence and found["state"] == row.state and not held
+        self.append(row.id, state if mine else "observed", found["state"], row.fence)
+        return mine
+
+    def _changes(self, move: Move, patience: Patience) -> dict[str, Any]:
+        decision = move.decision
+        evidence = {"reason": decision.reason, "how": decision.how, **(decision.evidence or {})}
+        changes = applied(move.row, decision) | {"evidence": evidence}
+        if decision.state is State.SENDING:
+            quiet_until = self.now + timedelta(seconds=patience.quiet_s)
+            changes |= {"quiet_until": quiet_until, "pay_system": move.through}
+        return changes
 
     def begin_partial(self, row: Row, patience: Patience, stage: str, marks: Any) -> Row | None:
         found = self.locked(row.id)

@@ -9,6 +9,7 @@ What no client can close is counted as a residual, by its exact shape, and is no
                       it there once more
 `partial`             a person paid a smart invoice between our read and our move to the stage of parts, or that move's
                       process froze before its first byte: it is un-paid, and a case says so
+`delivered_twice`     the network brought one request of ours to the portal twice
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from tests.simulation.history import (
     PartialLeft,
     PartialMoved,
     Read,
+    RunBegan,
+    RunEnded,
+    RunStopped,
     Shown,
 )
 
@@ -57,6 +61,8 @@ class Verdict:
     reviews: Counter[str] = field(default_factory=Counter)
     # Moves to the stage of parts, and how many of them were out of paid.
     partial: Counter[str] = field(default_factory=Counter)
+    # Tasks that pay many: how many there were, what they asked for, and what they paid in batches.
+    bulk: Counter[str] = field(default_factory=Counter)
 
     def blame(self, rule: str, at: float, text: str) -> None:
         self.violations.append(Violation(rule, at, text))
@@ -77,6 +83,9 @@ class Story:
     changes: dict[int, list[Changed]] = field(default_factory=dict)
     moved: list[Moved] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
+    runs: list[RunBegan] = field(default_factory=list)
+    runs_stopped: list[RunStopped] = field(default_factory=list)
+    runs_ended: list[RunEnded] = field(default_factory=list)
     delivered: dict[str, list[Delivered]] = field(default_factory=dict)
     acts: list[Act] = field(default_factory=list)
 
@@ -153,16 +162,19 @@ PLACES: dict[type, str] = {
     Answered: "answered",
     Moved: "moved",
     Ended: "ended",
+    RunBegan: "runs",
+    RunStopped: "runs_stopped",
+    RunEnded: "runs_ended",
     Act: "acts",
 }
 
 
 def check(history: History) -> Verdict:
     """Judge the whole history."""
-    from tests.simulation import rules_executed, rules_money, rules_partial, rules_paths, rules_paying
+    from tests.simulation import rules_bulk, rules_executed, rules_money, rules_partial, rules_paths, rules_paying
 
     story, verdict = sort(history), Verdict()
-    rules = (rules_paths, rules_paying, rules_executed, rules_money, rules_partial)
+    rules = (rules_paths, rules_paying, rules_executed, rules_money, rules_partial, rules_bulk)
     for rule in (rule for each in rules for rule in each.RULES):
         rule(story, verdict)
     return verdict

@@ -23,8 +23,8 @@ from airflow_b24.ledger import (
     rows,
     settlements,
 )
-from airflow_b24.reconcile import collecting, idle_pay_systems, matching, releasing, settling, sweeping
-from tests.simulation import people, simulating
+from airflow_b24.reconcile import bulk, collecting, idle_pay_systems, lane, matching, releasing, settling, sweeping
+from tests.simulation import lanes, people, simulating
 
 
 def _method(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,14 +48,18 @@ STANDS_IN: dict[Any, dict[str, str]] = {
     plain: {"open_plain": "open_plain", "reopen_plain": "reopen_plain", "asked_for": "asked_for"},
     portals: {},
     records: {"ingest": "ingest"},
-    moves: {name: name for name in ("claim", "move", "begin_partial", "end_partial")},
+    moves: {name: name for name in ("claim", "claim_all", "move", "move_all", "begin_partial", "end_partial")},
     rows: {"locked": "locked"},
     releases: {"parted": "parted", "release": "release", "accept": "accept"},
     settlements: {
-        name: name for name in (*("look", "record_of", "live", "live_invoices", "due", "ended_since", "collecting"),)
+        name: name
+        for name in ("look", "look_all", "record_of", "live", "live_invoices", "due", "ended_since", "collecting")
     },
 }
-ASKING = (collecting, idle_pay_systems, matching, people, releasing, settling, simulating, sweeping)
+ASKING = (
+    *(bulk, collecting, idle_pay_systems, lane, matching, releasing, settling, sweeping),
+    *(lanes, people, simulating),
+)
 
 
 def _facade(module: Any, methods: dict[str, str]) -> SimpleNamespace:

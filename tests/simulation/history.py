@@ -36,7 +36,7 @@ class Shown(NamedTuple):
 
 
 class Left(NamedTuple):
-    """The first byte of a pay left us."""
+    """The first byte of a pay left us; `batch` is the number of the request that carries others, too, 0 when it is alone."""
 
     at: float
     attempt: int
@@ -44,6 +44,7 @@ class Left(NamedTuple):
     invoice: Key
     fence: int
     send_before: float
+    batch: int = 0
 
 
 class PartialLeft(NamedTuple):
@@ -73,7 +74,8 @@ class PartialMoved(NamedTuple):
 class Executed(NamedTuple):
     """The portal set the invoice paid, or set it again, at our request.
 
-    `moved`: something came of it. A smart invoice that is in its stage of success already is moved by nothing.
+    `moved`: something came of it. A smart invoice that is in its stage of success already is moved by nothing. `again`:
+    the network brought one request twice.
     """
 
     at: float
@@ -89,6 +91,8 @@ class Executed(NamedTuple):
     day_before: str
     day: str
     moved: bool = True
+    batch: int = 0
+    again: bool = False
 
 
 class Answered(NamedTuple):
@@ -165,6 +169,43 @@ class Ended(NamedTuple):
     began: float
 
 
+class Told(NamedTuple):
+    """What a run reported of one settlement; `state` is empty when it was an error."""
+
+    settlement: int
+    state: str
+    how: str
+    trouble: str
+
+
+class RunBegan(NamedTuple):
+    """One task was given many settlements."""
+
+    at: float
+    run: int
+    settlements: tuple[int, ...]
+
+
+class RunStopped(NamedTuple):
+    """Somebody told it to end: these lanes of it begin nothing more."""
+
+    at: float
+    run: int
+    lanes: tuple[int, ...]
+
+
+class RunEnded(NamedTuple):
+    """Its last word; `cause` is why there is none. `broken`: what ended a lane of it before its time."""
+
+    at: float
+    run: int
+    began: float
+    told: tuple[Told, ...]
+    cause: str
+    broken: tuple[str, ...]
+    requests: int
+
+
 class Delivered(NamedTuple):
     """A record of the bank was read into the ledger; `content` is all that proves something in it."""
 
@@ -197,6 +238,9 @@ Entry = (
     | Moved
     | Began
     | Ended
+    | RunBegan
+    | RunStopped
+    | RunEnded
     | Delivered
     | Act
 )

@@ -66,7 +66,7 @@ def transfers(rng: Random, bills: tuple[Bill, ...]) -> tuple[Transfer, ...]:
         # Most payers pay what nobody has paid yet; something that can be paid comes first.
         bill = rng.choice(free) if free and rng.random() < 0.75 else rng.choice(bills)
         kinds, weights = (PAYABLE, PAYABLE_WEIGHTS) if story == 0 and rng.random() < 0.8 else (KINDS, KIND_WEIGHTS)
-        made = _story(rng, bill, bills, len(sent) + 1, rng.choices(kinds, weights)[0])
+        made = sent_for(rng, bill, bills, len(sent) + 1, rng.choices(kinds, weights)[0])
         taken = {place for transfer in made for place, _ in transfer.meant.invoices}
         free = [each for each in free if each.key not in taken]
         sent += made
@@ -77,7 +77,8 @@ PAYABLE = ("full", "no_tax_id", "no_date", "parts", "both")
 PAYABLE_WEIGHTS = (5, 1, 2, 2, 3)
 
 
-def _story(rng: Random, bill: Bill, bills: tuple[Bill, ...], first: int, kind: str) -> list[Transfer]:
+def sent_for(rng: Random, bill: Bill, bills: tuple[Bill, ...], first: int, kind: str) -> list[Transfer]:
+    """What one payer sends for an invoice, and perhaps others of the same company."""
     others = [each for each in bills if each is not bill and each.company == bill.company]
     if kind == "parts":
         share = rng.choice((3000, 5900, bill.minor // 2))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from airflow_b24.sandbox import batch
+from airflow_b24.sandbox import batch as sandbox_batch
 from airflow_b24.sandbox.faults import Rule
 from airflow_b24.sandbox.listing import Result
 from airflow_b24.sandbox.methods import METHODS
@@ -88,12 +88,12 @@ class Portal:
         if method != "batch":
             return METHODS[method].run(Turn(STATE, US, dict(arguments), self.now))
 
-        def execute(_: int, command: batch.Command) -> batch.Done:
+        def execute(_: int, command: sandbox_batch.Command) -> sandbox_batch.Done:
             found = self.call(command.method, command.arguments)
-            return batch.Done(found.value, {}, found.total, found.next)
+            return sandbox_batch.Done(found.value, {}, found.total, found.next)
 
-        done = batch.run(batch.commands(dict(arguments)), batch.halts(dict(arguments)), execute)
-        return Result(done.document())
+        listed = sandbox_batch.commands(dict(arguments))
+        return Result(sandbox_batch.run(listed, sandbox_batch.halts(dict(arguments)), execute).document())
 
     def pay(
         self,
@@ -106,6 +106,8 @@ class Portal:
         left_at: float,
         send_before: float,
         unpaid: bool,
+        batch: int = 0,
+        again: bool = False,
     ) -> object:
         """Run our pay now and note what it really did. Raises RestError."""
         key, invoice = asked_for(PAYS, method, arguments), sides.find(asked_for(PAYS, method, arguments))
@@ -117,8 +119,8 @@ class Portal:
         if len(invoice.executed_pays) > done:
             moved = key[0] == "legacy" or len(STATE.stage_history) > moves
             who = (attempt, settlement, key, fence, left_at, send_before)
-            days = (before.voucher_day, after.voucher_day)
-            self.history.entries.append(Executed(now, *who, before.paid, after.price, after.currency, *days, moved))
+            shows = (before.paid, after.price, after.currency, before.voucher_day, after.voucher_day)
+            self.history.entries.append(Executed(now, *who, *shows, moved, batch, again))
             if moved:
                 self._remember(key, "us", "pay")
             self.happened("executed")

@@ -8,21 +8,25 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from airflow_b24.bitrix import bulk as bitrix_bulk
 from airflow_b24.bitrix import flows, legacy_invoices, smart_invoices
 from airflow_b24.bitrix.legacy_invoice import parse_invoice
+from airflow_b24.bitrix.protocol import Request
 from airflow_b24.payments import matching as payments_matching
 from airflow_b24.payments.references import find_references
-from airflow_b24.reconcile import collecting, settling, translating
+from airflow_b24.reconcile import bulk, collecting, lane, settling, translating
 from airflow_b24.sandbox import invoices
 from airflow_b24.sandbox import smart_invoices as sandbox_smart
 from tests.simulation.attempts import Handoff
 from tests.simulation.client import parsed, parsed_smart
+from tests.simulation.runs import hand_over
 from tests.simulation.sides import COLUMNS, STATE
 
 if TYPE_CHECKING:
     from tests.simulation.simulating import Simulation
 
 CURRENT: list[Simulation] = []
+REAL_MOST_PAYS = bulk.MOST_PAYS
 REAL_COLUMNS, REAL_SMART_COLUMNS = invoices.columns, sandbox_smart.columns
 
 
@@ -42,6 +46,14 @@ def _parse(row: Any) -> Any:
     return parsed(row) if type(row) is dict and "ORDER_TOPIC" in row else parse_invoice(row)
 
 
+class FewPays:
+    """A request holds fewer pays than on a real portal, so that few invoices take many of them."""
+
+    def get(self, kinds: Any, default: int) -> int:
+        ways = CURRENT[-1].world.bulk
+        return min(REAL_MOST_PAYS.get(kinds, default), ways.most if ways else default)
+
+
 def _no_jitter() -> float:
     return 0.5
 
@@ -57,6 +69,21 @@ def _by_text(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return known[reading.folded]
 
     return reads
+
+
+def _by_request(write: Callable[[Request], str]) -> Callable[[Request], str]:
+    """Remember how a request is written."""
+    known: dict[str, str] = {}
+
+    def writes(request: Request) -> str:
+        place = f"{request.method} {request.arguments}"
+        if place not in known:
+            if len(known) > 50_000:
+                known.clear()
+            known[place] = write(request)
+        return known[place]
+
+    return writes
 
 
 def _once(read: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,7 +107,12 @@ def replaced() -> Iterator[None]:
     with ExitStack() as stack:
         swap = stack.enter_context
         swap(patch.object(settling, "drive", Handoff))
+        swap(patch.object(bulk, "_ride", hand_over))
+        swap(patch.object(bulk, "MOST_PAYS", FewPays()))
         swap(patch.object(settling, "now_s", _now_s))
+        swap(patch.object(lane, "now_s", _now_s))
+        for module in (bitrix_bulk, lane):
+            swap(patch.object(module, "encode", _by_request(module.encode)))
         swap(patch.object(invoices, "columns", _columns))
         swap(patch.object(sandbox_smart, "columns", _smart_columns))
         swap(patch.object(legacy_invoices, "parse_invoice", _parse))

@@ -10,8 +10,9 @@ from unittest.mock import patch
 from airflow_b24.bitrix import smart_invoice
 from airflow_b24.bitrix.invoice import InvoiceKey
 from airflow_b24.bitrix.legacy_invoice import PayInvoice
-from airflow_b24.ledger import decide, settlement
+from airflow_b24.ledger import bulk, decide, settlement
 from airflow_b24.ledger.facts import Answered, Decision, Row, Seen
+from airflow_b24.ledger.moves import Move
 from airflow_b24.ledger.settlement import Claim, Commit, Committed, Exchange, Exchanged, Patience
 from airflow_b24.ledger.states import State
 from airflow_b24.payments import matching as payments_matching
@@ -30,17 +31,26 @@ before_sending, after_sending, reviewed = decide.before_sending, decide.after_se
 
 
 def committing(change: Callable[[DictBooks, Row], Row]) -> Any:
-    real = DictBooks.move
+    real = DictBooks.move_all
 
-    def move(self: DictBooks, row: Row, *arguments: Any) -> Row | None:
-        return real(self, change(self, row), *arguments)
+    def move_all(self: DictBooks, moves: Sequence[Move], patience: Patience) -> list[Row | None]:
+        return real(self, [replace(each, row=change(self, each.row)) for each in moves], patience)
 
-    return patch.object(DictBooks, "move", move)
+    return patch.object(DictBooks, "move_all", move_all)
 
 
 def any_way() -> Any:
     """The table of transitions is a guard of its own."""
     return patch.object(books_of_settlements, "TRANSITIONS", dict.fromkeys(State, frozenset(State)))
+
+
+def before(decides: Callable[..., Decision]) -> Sequence[Any]:
+    """One by one and in bulk it is decided by the same rules."""
+    return [patch.object(module, "before_sending", decides) for module in (settlement, bulk)]
+
+
+def after(decides: Callable[..., Decision]) -> Sequence[Any]:
+    return [patch.object(module, "after_sending", decides) for module in (settlement, bulk)]
 
 
 def deciding_before(change: Callable[[Row, Seen], Row]) -> Sequence[Any]:
@@ -52,14 +62,14 @@ def deciding_before(change: Callable[[Row, Seen], Row]) -> Sequence[Any]:
     def reviews(row: Row, seen: Seen, beside: Any = None) -> Decision | None:
         return reviewed(change(row, seen), seen, beside)
 
-    return [patch.object(settlement, "before_sending", decides), patch.object(sweeping, "reviewed", reviews)]
+    return [*before(decides), patch.object(sweeping, "reviewed", reviews)]
 
 
 def deciding_after(change: Callable[[Row, Any], Row]) -> Sequence[Any]:
     def decides(row: Row, answer: Any, seen: Any) -> Decision:
         return after_sending(change(row, seen), answer, seen)
 
-    return [patch.object(settlement, "after_sending", decides)]
+    return after(decides)
 
 
 def any_amount(row: Row, seen: Any) -> Row:
@@ -184,13 +194,13 @@ def identify_without(reason: str) -> Patches:
 
 
 def no_case_at_paid() -> Sequence[Any]:
-    real_move, real_open = DictBooks.move, DictBooks.open_case
+    real_move, real_open = DictBooks.move_all, DictBooks.open_case
     moving: list[int] = []
 
-    def move(self: DictBooks, row: Row, *arguments: Any) -> Row | None:
+    def move_all(self: DictBooks, *arguments: Any) -> list[Row | None]:
         moving.append(1)
         try:
-            return real_move(self, row, *arguments)
+            return real_move(self, *arguments)
         finally:
             moving.pop()
 
@@ -198,7 +208,7 @@ def no_case_at_paid() -> Sequence[Any]:
         if not moving:
             real_open(self, *arguments)
 
-    return [patch.object(DictBooks, "move", move), patch.object(DictBooks, "open_case", open_case)]
+    return [patch.object(DictBooks, "move_all", move_all), patch.object(DictBooks, "open_case", open_case)]
 
 
 def take_without(*forgotten: str) -> Patches:
@@ -261,18 +271,18 @@ def not_told_whose() -> Sequence[Any]:
     def blind(seen: Any) -> Any:
         return replace(seen, paid_by_us=None) if isinstance(seen, Seen) else seen
 
-    def before(row: Row, seen: Seen, now: Any, beside: Any = None) -> Decision:
+    def decides(row: Row, seen: Seen, now: Any, beside: Any = None) -> Decision:
         return before_sending(row, blind(seen), now, beside)
 
-    def after(row: Row, answer: Any, seen: Any) -> Decision:
+    def proves(row: Row, answer: Any, seen: Any) -> Decision:
         return after_sending(row, answer, blind(seen))
 
     def reviews(row: Row, seen: Seen, beside: Any = None) -> Decision | None:
         return reviewed(row, blind(seen), beside)
 
     return [
-        patch.object(settlement, "before_sending", before),
-        patch.object(settlement, "after_sending", after),
+        *before(decides),
+        *after(proves),
         patch.object(sweeping, "reviewed", reviews),
     ]
 

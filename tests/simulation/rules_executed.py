@@ -16,6 +16,7 @@ def nothing_is_paid_twice(story: Story, verdict: Verdict) -> None:
     A smart one that is in its stage of success already is moved by nothing, and nothing has happened twice.
     """
     verdict.executed.update(pay.invoice[0] if pay.moved else "smart, in vain" for pay in story.executed)
+    verdict.residuals.update("delivered_twice" for pay in story.executed if pay.again and pay.moved)
     earlier: dict[Key, list[Executed]] = {}
     for pay in _moving(story):
         for before in earlier.get(pay.invoice, ()):
@@ -32,7 +33,8 @@ def nothing_is_paid_twice(story: Story, verdict: Verdict) -> None:
 
 
 def _moving(story: Story) -> list[Executed]:
-    return [pay for pay in story.executed if pay.moved]
+    """What came of our requests; no client can help that the network brings one of them twice."""
+    return [pay for pay in story.executed if pay.moved and not pay.again]
 
 
 def _is_zombie(pay: Executed) -> bool:

@@ -143,7 +143,7 @@ def sends_are_few(story: Story, verdict: Verdict) -> None:
                 quiet_until = change.quiet_until
         # A send that the portal refused before running is no execution, and `ready` begins anew.
         fresh = sum(change.after == "sending" and change.before == "ready" for change in changes)
-        done = sum(each.settlement == settlement for each in story.executed)
+        done = sum(each.settlement == settlement and not each.again for each in story.executed)
         if done > fresh + resends:
             verdict.blame("executions", changes[-1].at, f"settlement {settlement} was executed {done} times")
 

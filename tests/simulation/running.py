@@ -18,6 +18,7 @@ from tests.simulation import ablations, facades, product
 from tests.simulation.books_of_money import DictBooks
 from tests.simulation.checker import Verdict, Violation, check
 from tests.simulation.comparing import comparable, difference
+from tests.simulation.crowds import Settling
 from tests.simulation.history import History
 from tests.simulation.offices import Kinds
 from tests.simulation.simulating import Simulation
@@ -47,6 +48,7 @@ class Tally:
     avoidable: Counter[float] = field(default_factory=Counter)
     executed: Counter[str] = field(default_factory=Counter)
     partial: Counter[str] = field(default_factory=Counter)
+    bulk: Counter[str] = field(default_factory=Counter)
 
     def add(self, seed: int, history: History, verdict: Verdict) -> None:
         self.seeds += 1
@@ -61,12 +63,13 @@ class Tally:
         self.avoidable[history.fault_rate] += verdict.avoidable
         self.executed.update(verdict.executed)
         self.partial.update(verdict.partial)
+        self.bulk.update(verdict.bulk)
 
     def merge(self, other: Tally) -> None:
         self.seeds += other.seeds
         self.failures += other.failures
         self.failed = dict(islice((self.failed | other.failed).items(), MOST_KEPT))
-        for name in ("executed", "partial", "rules", "residuals", "edges", "reviews", "provable", "avoidable"):
+        for name in ("executed", "partial", "bulk", "rules", "residuals", "edges", "reviews", "provable", "avoidable"):
             getattr(self, name).update(getattr(other, name))
 
 
@@ -85,35 +88,43 @@ def stage(store: StoreName, guards: Sequence[str] = ()) -> Iterator[Any]:
         yield DictBooks()
 
 
-def simulate(seed: int, books: Any, mode: str = "safety", kinds: Kinds = "mixed") -> History:
+def simulate(
+    seed: int, books: Any, mode: str = "safety", kinds: Kinds = "mixed", settling: Settling = "mixed"
+) -> History:
     """One seed's whole history."""
-    return Simulation(seed, books, mode, kinds).run()
+    return Simulation(seed, books, mode, kinds, settling).run()
 
 
 def run_chunk(
-    start: int, seeds: int, store: StoreName, mode: str, guards: Sequence[str] = (), kinds: Kinds = "mixed"
+    start: int,
+    seeds: int,
+    store: StoreName,
+    mode: str,
+    guards: Sequence[str] = (),
+    kinds: Kinds = "mixed",
+    settling: Settling = "mixed",
 ) -> Tally:
     if store == "both":
-        return _compare_chunk(start, seeds, mode, guards, kinds)
+        return _compare_chunk(start, seeds, mode, guards, kinds, settling)
     tally = Tally()
     with stage(store, guards) as books:
         for seed in range(start, start + seeds):
-            history = simulate(seed, books, mode, kinds)
+            history = simulate(seed, books, mode, kinds, settling)
             tally.add(seed, history, check(history))
     return tally
 
 
-def _compare_chunk(start: int, seeds: int, mode: str, guards: Sequence[str], kinds: Kinds) -> Tally:
+def _compare_chunk(start: int, seeds: int, mode: str, guards: Sequence[str], kinds: Kinds, settling: Settling) -> Tally:
     """The same seeds on both ledgers: every entry of the history and every last row must be the same."""
     tally, told = Tally(), {}
     with stage("dict", guards) as books:
         for seed in range(start, start + seeds):
-            told[seed] = _told(seed, books, mode, kinds)[1]
+            told[seed] = _told(seed, books, mode, kinds, settling)[1]
     with stage("sqlite", guards) as books:
         # Lists of invoices take their whole way here, page by page: the short cut of the others is compared with it.
         books.fast = False
         for seed in range(start, start + seeds):
-            history, story = _told(seed, books, mode, kinds)
+            history, story = _told(seed, books, mode, kinds, settling)
             verdict = check(history)
             if found := difference(told[seed], story):
                 verdict.blame("differs", history.entries[-1].at, found)
@@ -121,8 +132,8 @@ def _compare_chunk(start: int, seeds: int, mode: str, guards: Sequence[str], kin
     return tally
 
 
-def _told(seed: int, books: Any, mode: str, kinds: Kinds) -> tuple[History, list[str]]:
-    simulation = Simulation(seed, books, mode, kinds)
+def _told(seed: int, books: Any, mode: str, kinds: Kinds, settling: Settling) -> tuple[History, list[str]]:
+    simulation = Simulation(seed, books, mode, kinds, settling)
     history = simulation.run()
     return history, comparable(history, simulation.seconds)
 
@@ -136,12 +147,13 @@ def run(
     mode: str = "safety",
     guards: Sequence[str] = (),
     kinds: Kinds = "mixed",
+    settling: Settling = "mixed",
     tells: bool = False,
 ) -> Tally:
     """Run so many seeds from `start` on; `tells`: say on stderr now and then how far it is."""
     size = CHUNKS[store]
     chunks = (
-        (first, min(size, start + seeds - first), store, mode, guards, kinds)
+        (first, min(size, start + seeds - first), store, mode, guards, kinds, settling)
         for first in range(start, start + seeds, size)
     )
     found = (run_chunk(*each) for each in chunks) if jobs == 1 else _spread(chunks, jobs)
@@ -181,21 +193,28 @@ class Progress:
 
 
 def first_caught(
-    guards: Sequence[str], seeds: int, start: int = 1, kinds: Kinds = "mixed"
+    guards: Sequence[str], seeds: int, start: int = 1, kinds: Kinds = "mixed", settling: Settling = "mixed"
 ) -> tuple[int, Violation] | None:
     """The first seed on which the checker sees that these guards are gone."""
     with stage("dict", guards) as books:
         for seed in range(start, start + seeds):
-            verdict = check(simulate(seed, books, kinds=kinds))
+            verdict = check(simulate(seed, books, kinds=kinds, settling=settling))
             if verdict.violations:
                 return seed, verdict.violations[0]
     return None
 
 
-def kept() -> list[tuple[str, int, Kinds]]:
-    """Every (mode, seed, kinds) that ever failed; a line without kinds is of a time that knew legacy invoices alone."""
-    lines = (line.partition("#")[0].split() for line in KEPT.read_text(encoding="utf-8").splitlines())
-    return [(words[0], int(words[1]), cast("Kinds", (*words, "legacy")[2])) for words in lines if words]
+def kept() -> list[tuple[str, int, Kinds, Settling]]:
+    """Every (mode, seed, kinds, settling) that ever failed.
+
+    A line without kinds is of a time that knew legacy invoices alone, one without the last of one that settled each alone.
+    """
+    found = []
+    for line in KEPT.read_text(encoding="utf-8").splitlines():
+        if words := line.partition("#")[0].split():
+            mode, seed, kinds, settling = (*words, *("legacy", "single")[len(words) - 2 :])
+            found.append((mode, int(seed), cast("Kinds", kinds), cast("Settling", settling)))
+    return found
 
 
 def commit() -> str:

@@ -15,10 +15,11 @@ from airflow_b24.ledger.settlement import Patience, Settled
 from airflow_b24.reconcile import collecting, matching, sweeping
 from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.sandbox import seed as portal_seed
-from tests.simulation import people, portal, product
+from tests.simulation import people, portal, product, runs
 from tests.simulation.attempts import Attempt
 from tests.simulation.bank import FIELDS, SOURCE, Bank
 from tests.simulation.client import Client
+from tests.simulation.crowds import Settling
 from tests.simulation.funnels import wishes
 from tests.simulation.history import Delivered, History, Key
 from tests.simulation.offices import Kinds
@@ -42,9 +43,15 @@ class Simulation:
     """Everything of one seed. `books` makes the ledger: in a dictionary or on SQLite."""
 
     def __init__(
-        self, seed: int, books: Any, mode: str = "safety", kinds: Kinds = "mixed", world: World | None = None
+        self,
+        seed: int,
+        books: Any,
+        mode: str = "safety",
+        kinds: Kinds = "mixed",
+        settling: Settling = "mixed",
+        world: World | None = None,
     ) -> None:
-        self.world = world or draw(seed, mode, kinds)
+        self.world = world or draw(seed, mode, kinds, settling)
         self.rng = Random(f"run:{mode}:{seed}")
         self.faults = self.world.faults
         self.timeline = Timeline()
@@ -68,6 +75,8 @@ class Simulation:
             also_paid=office.also_paid,
         )
         self.wire = Wire(self.portal, self.rng, self.faults)
+        self.wire.fast = books.fast
+        self.wire.alone = self.world.bulk.alone if self.world.bulk else ()
         self.client = Client(self, fast=books.fast)
         self.bank = Bank(self.timeline, self.rng, self.world.transfers)
         self.books = books
@@ -177,8 +186,7 @@ class Simulation:
             items += [item for item in left if item not in items]
         except (BitrixError, LedgerError, Crash):
             return
-        for item in items:
-            self.begin(item["settlement_id"], item["invoice_id"])
+        runs.pay(self, items)
 
     def _as(self, actor: str, do: Any) -> Any:
         self.actor = actor

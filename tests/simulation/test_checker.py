@@ -11,7 +11,9 @@ import pytest
 
 from tests.simulation import (
     checker,
+    planted_bulk,
     planted_partial,
+    rules_bulk,
     rules_executed,
     rules_money,
     rules_partial,
@@ -37,7 +39,7 @@ from tests.simulation.planted import (
     happy,
 )
 
-RULES = (rules_paths, rules_paying, rules_executed, rules_money, rules_partial)
+RULES = (rules_paths, rules_paying, rules_executed, rules_money, rules_partial, rules_bulk)
 
 
 def test_a_history_in_which_all_went_well_has_nothing_wrong() -> None:
@@ -129,7 +131,30 @@ def test_every_rule_has_a_planted_wrong() -> None:
     named = {
         name for module in RULES for name in re.findall(r'blame\(\s*"(\w+)"', Path(module.__file__).read_text("utf-8"))
     }
-    assert named == set(PLANTED) | set(planted_partial.PLANTED)
+    in_bulk = {rule for _, rule in planted_bulk.PLANTED.values()}
+    assert named == set(PLANTED) | set(planted_partial.PLANTED) | in_bulk
+
+
+def test_a_task_that_pays_in_a_batch_and_tells_what_is_so_has_nothing_wrong() -> None:
+    verdict = check(planted_bulk.in_bulk())
+    assert verdict.violations == []
+    assert verdict.bulk == {"runs": 1, "requests": 2, "batches": 1, "pays": 1}
+
+
+@pytest.mark.parametrize(("plant", "rule"), planted_bulk.PLANTED.values(), ids=planted_bulk.PLANTED)
+def test_a_wrong_that_only_a_task_for_many_can_do_is_found(plant: Any, rule: str) -> None:
+    history = planted_bulk.in_bulk()
+    plant(history)
+    assert rule in {violation.rule for violation in check(history).violations}
+
+
+def test_a_request_that_the_network_brings_twice_is_counted_and_one_that_we_send_twice_is_wrong() -> None:
+    for again, expected in ((True, set()), (False, {"double", "executions"})):
+        history = planted_bulk.in_bulk()
+        add(EXECUTED._replace(at=5.3, batch=1, was_paid=True, day_before="2026-11-20", again=again))(history)
+        verdict = check(history)
+        assert {violation.rule for violation in verdict.violations} == expected
+        assert verdict.residuals["delivered_twice"] == again
 
 
 def test_a_review_of_what_could_be_proven_is_counted() -> None:

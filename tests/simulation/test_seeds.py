@@ -10,11 +10,13 @@ import pytest
 
 from tests.simulation.checker import check
 from tests.simulation.comparing import difference
+from tests.simulation.crowds import Settling
 from tests.simulation.offices import Kinds
 from tests.simulation.rules_paths import TABLE
 from tests.simulation.running import Progress, Tally, kept, run, simulate, stage
 from tests.simulation.tracing import trace
 
+MANY: tuple[tuple[int, Settling], ...] = ((7, "single"), (8, "single"), (12, "bulk"))
 TOP = Path(__file__).parents[2]
 
 
@@ -29,6 +31,15 @@ def test_no_seed_violates_a_rule(tally: Tally) -> None:
     assert tally.failed == {}
     assert tally.executed["legacy"] > 500
     assert tally.executed["smart"] > 300
+
+
+def test_a_quarter_of_the_worlds_settles_in_bulk_and_that_is_never_none_of_them(tally: Tally) -> None:
+    assert tally.bulk["pays"] > 600
+    # Some of them carry several, and hardly more is asked than that.
+    assert 400 < tally.bulk["batches"] < tally.bulk["pays"] * 0.95
+    assert tally.bulk["requests"] < tally.bulk["batches"] * 4
+    assert run(50, settling="bulk").bulk["pays"] > 50
+    assert run(50, settling="single").bulk == {"pays": 0, "batches": 0}
 
 
 def test_every_way_through_the_table_is_taken(tally: Tally) -> None:
@@ -56,6 +67,7 @@ def test_faults_that_stop_leave_nothing_waiting() -> None:
 def test_the_ledger_in_dictionaries_and_the_one_on_sqlite_tell_one_story() -> None:
     both = run(75, store="both")
     assert (both.seeds, both.failed) == (75, {})
+    assert both.bulk["pays"] > 10
 
 
 def test_two_stories_that_differ_in_a_word_are_told_apart() -> None:
@@ -64,10 +76,10 @@ def test_two_stories_that_differ_in_a_word_are_told_apart() -> None:
     assert difference(["a"], ["a", "c"]) == "nothing | c"
 
 
-@pytest.mark.parametrize(("mode", "seed", "kinds"), kept())
-def test_a_seed_that_ever_failed_does_not_fail_again(mode: str, seed: int, kinds: Kinds) -> None:
+@pytest.mark.parametrize(("mode", "seed", "kinds", "settling"), kept())
+def test_a_seed_that_ever_failed_does_not_fail_again(mode: str, seed: int, kinds: Kinds, settling: Settling) -> None:
     with stage("dict") as books:
-        assert check(simulate(seed, books, mode, kinds)).violations == []
+        assert check(simulate(seed, books, mode, kinds, settling)).violations == []
 
 
 def test_seeds_spread_over_processes_come_to_the_same() -> None:
@@ -86,7 +98,7 @@ def test_a_seed_is_the_same_story_each_time() -> None:
     stories = []
     for _ in range(2):
         with stage("dict") as books:
-            stories.append([list(trace(simulate(seed, books))) for seed in (7, 8)])
+            stories.append([list(trace(simulate(seed, books, settling=how))) for seed, how in MANY])
     assert stories[0] == stories[1]
     assert any("EXECUTED" in line for story in stories[0] for line in story)
 
@@ -101,7 +113,7 @@ def test_guards_are_taken_away_on_the_dictionary_ledger_alone() -> None:
     [
         (["--seeds", "30", "--json"], 0, '"violations": {}'),
         (["--seeds", "1", "--start", "7"], 0, "0 violations, commit"),
-        (["--seeds", "60", "--without", "intent"], 1, "FAILED --mode safety --kinds mixed --start"),
+        (["--seeds", "60", "--without", "intent"], 1, "FAILED --mode safety --kinds mixed --settling mixed --start"),
         (["--seeds", "60", "--without", "intent", "--json"], 1, '"keep": [\n    "safety '),
         (["--seeds", "4", "--store", "both"], 0, "failed_seeds                      0"),
     ],

@@ -18,6 +18,9 @@ from tests.simulation.history import (
     Left,
     Moved,
     Read,
+    RunBegan,
+    RunEnded,
+    RunStopped,
     Shown,
 )
 
@@ -49,12 +52,13 @@ def _told(entry: Any) -> str:
             return f"portal     {entry.by} {entry.what}: {_named(entry.invoice)} {state} {entry.price} {entry.currency}"
         case Left():
             late = " TOO LATE" if entry.at >= entry.send_before else ""
-            return f"wire       attempt {entry.attempt} pays {_named(entry.invoice)}, fence {entry.fence}{late}"
+            who = f"lane {entry.attempt} in batch {entry.batch}" if entry.batch else f"attempt {entry.attempt}"
+            return f"wire       {who} pays {_named(entry.invoice)}, fence {entry.fence}{late}"
         case Executed():
             vain = "" if entry.moved else ", which moved nothing"
-            return (
-                f"portal     EXECUTED pay of {_named(entry.invoice)}, attempt {entry.attempt} fence {entry.fence}{vain}"
-            )
+            vain += ", brought twice" if entry.again else ""
+            who = f"batch {entry.batch}" if entry.batch else f"attempt {entry.attempt}"
+            return f"portal     EXECUTED pay of {_named(entry.invoice)}, {who} fence {entry.fence}{vain}"
         case Answered():
             return f"portal     true, and {'paid' if entry.paid else 'unpaid'}"
         case Read():
@@ -69,6 +73,13 @@ def _told(entry: Any) -> str:
             return f"attempt {entry.attempt:<3}begins with settlement {entry.settlement}"
         case Ended():
             return f"attempt {entry.attempt:<3}ends: {entry.state} {entry.how} {entry.trouble}"
+        case RunBegan():
+            return f"run {entry.run:<7}begins with settlements {', '.join(map(str, entry.settlements))}"
+        case RunStopped():
+            return f"run {entry.run:<7}is told to end"
+        case RunEnded():
+            told = (f"{each.settlement} {each.state} {each.how} {each.trouble}".rstrip() for each in entry.told)
+            return f"run {entry.run:<7}ends: {entry.cause or '; '.join(told)} {' '.join(entry.broken)}"
         case Delivered():
             return f"bank       {entry.payment}: {entry.amount} {'booked' if entry.booked else 'not booked'}"
         case Act():

@@ -7,15 +7,14 @@ from random import Random
 from typing import Any
 
 from airflow_b24.bitrix.errors import BitrixError
-from airflow_b24.bitrix.protocol import Lost, Request, Response, read, read_envelope
+from airflow_b24.bitrix.protocol import BATCH, Lost, Request, Response, read, read_envelope
 from airflow_b24.sandbox.wire import RestError
+from tests.simulation.batches import DEADLINE_S, Batch
 from tests.simulation.history import Left, PartialLeft, Read
 from tests.simulation.portal import Portal
 from tests.simulation.sides import GETS, HISTORY, PAYS, asked_for, is_partial
 from tests.simulation.worlds import Faults
 
-# What the product promises to wait for: no request runs later than the client's deadline and the longest server run.
-DEADLINE_S = 60.0
 SERVER_RUN_S = 120.0
 
 PAY_FATES = (
@@ -54,6 +53,10 @@ class Wire:
         self.entries = portal.history.entries
         self.rng = rng
         self.faults = faults
+        # What goes in no batch here; whether lists take a short cut; how many batches that pay have left.
+        self.alone: tuple[str, ...] = ()
+        self.fast = True
+        self.batches = 0
 
     def latency(self) -> float:
         return 0.02 + 0.3 * self.rng.random()
@@ -69,7 +72,9 @@ class Wire:
 
     def send(self, request: Request, who: Any, reply: Callable[[Response | BitrixError], None]) -> None:
         """Send one request of an attempt; `reply` is called with what comes of it, if anything ever does."""
-        if request.method in PAYS:
+        if request.method == BATCH:
+            Batch(self, request, who, reply).send()
+        elif request.method in PAYS:
             self._send_pay(request, who, reply)
         else:
             self._send_read(request, who, reply)
@@ -94,14 +99,14 @@ class Wire:
         return self.rng.choices(PAY_FATES, PAY_WEIGHTS)[0]
 
     def _leave(self, request: Request, who: Any, fate: str, reply: Callable[[Any], None]) -> None:
-        left_at, rng, timeline = self.timeline.now, self.rng, self.timeline
+        left_at, timeline = self.timeline.now, self.timeline
         who.sent.add(who.fence)
         window = request.send_before if request.send_before is not None else float("inf")
         key = asked_for(PAYS, request.method, request.arguments)
         leaves = PartialLeft if is_partial(request.arguments) else Left
         self.entries.append(leaves(left_at, who.number, who.settlement, key, who.fence, window))
         context = (left_at, window)
-        patience = DEADLINE_S if rng.random() < 0.5 else DEADLINE_S * rng.random()
+        patience = self.patience()
         gone = read(request, Lost("lost", "the connection was cut")) if fate[:4] in {"lost", "late"} else None
         match fate:
             case "refused" | "blocked" | "expired" | "error_before":
@@ -112,7 +117,7 @@ class Wire:
                 timeline.after(self.latency(), self._execute, request, who, context, None)
                 timeline.after(patience, reply, gone)
             case "late":
-                timeline.after(self._late(), self._execute, request, who, context, None)
+                timeline.after(self.late(), self._execute, request, who, context, None)
                 timeline.after(patience, reply, gone)
             case "error_after":
                 answer = self._refusal(request, fate)
@@ -120,8 +125,13 @@ class Wire:
             case _:
                 timeline.after(self.latency(), self._execute, request, who, context, reply)
 
-    def _late(self) -> float:
-        longest = DEADLINE_S + SERVER_RUN_S - self.faults.lag_s - 1.0
+    def patience(self) -> float:
+        """How long somebody waits for an answer that does not come."""
+        return DEADLINE_S if self.rng.random() < 0.5 else DEADLINE_S * self.rng.random()
+
+    def late(self, takes_s: float = 0.0) -> float:
+        """When a request begins to run that is late, and takes so long itself."""
+        longest = DEADLINE_S + SERVER_RUN_S - self.faults.lag_s - 1.0 - takes_s
         # As often as not at the very end of what is possible.
         return longest - 3 * self.rng.random() if self.rng.random() < 0.4 else longest * self.rng.random()
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import Random
 
-from tests.simulation import offices, payers
+from tests.simulation import crowds, offices, payers
+from tests.simulation.crowds import Bulk, Settling
 from tests.simulation.funnels import PARTS
 from tests.simulation.history import Key
 from tests.simulation.offices import LEGACY, Kinds, Office
@@ -78,11 +79,17 @@ class World:
     begins_h: float
     skew_s: float
     office: Office = LEGACY
+    # None: each attempt settles one.
+    bulk: Bulk | None = None
 
 
-def draw(seed: int, mode: str = "safety", kinds: Kinds = "mixed") -> World:
-    """The world of a seed, the same for ever: what happens in it is the same whatever its invoices are."""
-    return with_kinds(_draw(seed, mode), Random(f"smart:{mode}:{seed}"), kinds)
+def draw(seed: int, mode: str = "safety", kinds: Kinds = "mixed", settling: Settling = "mixed") -> World:
+    """The world of a seed, the same for ever: what happens in it is the same whatever its invoices are.
+
+    One that settles in bulk has more invoices than it would have without, and so is another.
+    """
+    world = crowds.draw(Random(f"bulk:{mode}:{seed}"), _draw(seed, mode), settling)
+    return with_kinds(world, Random(f"smart:{mode}:{seed}"), kinds)
 
 
 def _draw(seed: int, mode: str) -> World:
