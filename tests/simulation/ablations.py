@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from airflow_b24.bitrix import legacy_invoices, smart_invoice
 from airflow_b24.bitrix.stages import Stages
-from airflow_b24.ledger import decide, partial, settlement
+from airflow_b24.ledger import decide, partial
 from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.states import State
 from airflow_b24.payments import matching as payments_matching
@@ -27,10 +27,12 @@ from tests.simulation.removing import (
     FAR,
     Hasty,
     Patches,
+    after,
     any_amount,
     any_paid_is_ours,
     any_way,
     as_a_legacy_one,
+    before,
     before_sending,
     committing,
     deciding_after,
@@ -52,6 +54,7 @@ from tests.simulation.removing import (
     true_is_proof,
     unavailable_unless_paid,
 )
+from tests.simulation.removing_in_bulk import IN_BULK
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,26 +105,17 @@ GUARDS: dict[str, Guard] = {
     ),
     "cancelled": Guard(
         "a cancelled invoice is not paid",
-        lambda: [
-            patch.object(
-                settlement,
-                "before_sending",
-                lambda row, seen, now, beside=None: before_sending(row, replace(seen, cancelled=False), now, beside),
-            ),
-        ],
+        lambda: before(
+            lambda row, seen, now, beside=None: before_sending(row, replace(seen, cancelled=False), now, beside)
+        ),
     ),
     "siblings": Guard(
         "the first of several is sent when all are as matched",
         lambda: [patch.object(Row, "unread_siblings", property(lambda row: ()))],
     ),
-    "read_back": Guard("`true` proves nothing", lambda: [patch.object(settlement, "after_sending", true_is_proof)]),
+    "read_back": Guard("`true` proves nothing", lambda: after(true_is_proof)),
     "paid_amount": Guard("what was paid is what was expected", lambda: deciding_after(any_amount)),
-    "own_send": Guard(
-        "paid by us only if we sent",
-        lambda: [
-            patch.object(settlement, "before_sending", any_paid_is_ours),
-        ],
-    ),
+    "own_send": Guard("paid by us only if we sent", lambda: before(any_paid_is_ours)),
     "answered": Guard(
         "`true` and unpaid is never sent again",
         lambda: deciding_before(lambda row, seen: replace(row, answered=False)),
@@ -259,6 +253,7 @@ GUARDS: dict[str, Guard] = {
         lambda: [patch.object(partial, "may_be_partial", lambda row, seen: row.state is State.COLLECTING)],
     ),
     "sweep": Guard("ended invoices are read again", lambda: [patch.object(sweeping, "sweep", nothing)]),
+    **{name: Guard(*each) for name, each in IN_BULK.items()},
 }
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from tests.simulation.ablations import GUARDS
 from tests.simulation.checker import check
+from tests.simulation.crowds import Settling
 from tests.simulation.offices import Kinds
+from tests.simulation.removing_in_bulk import IN_BULK
 from tests.simulation.running import first_caught, simulate, stage
 
 WINDOW = 1500
@@ -102,6 +104,44 @@ MISSED_SMART: dict[str, tuple[Kinds, int, str]] = {
     "whose_move": ("smart", 35, "attribution"),
     "window": ("smart", 48, "old_read"),
 }
+# The guards that settling in bulk has of its own, and those that it shares, in worlds that settle in bulk.
+MISSED_IN_BULK: dict[str, tuple[int, str]] = {
+    "bulk_account": (30, "untold"),
+    "bulk_alone": (5, "waits"),
+    "bulk_claim_first": (1, "read_before_claim"),
+    "bulk_gone": (35, "reason"),
+    "bulk_histories": (10, "reason unread over_a_person"),
+    "bulk_idle": (100, "idle"),
+    "bulk_in_hand": (30, "broken"),
+    "bulk_intent": (1, "no_promise"),
+    "bulk_leaves": (10, "no_promise"),
+    "bulk_lost": (30, "double executions"),
+    "bulk_not_run": (5, "waits"),
+    "bulk_once": (1, "old_read double executions"),
+    "bulk_read_age": (30, "old_read"),
+    "bulk_read_back": (1, "not_read"),
+    "bulk_siblings": (80, "reason"),
+    "bulk_silence": (740, "double executions"),
+    "bulk_stop": (65, "sent_after_stop"),
+    "bulk_window": (90, "old_read"),
+    "amount": (20, "wrong_amount not_as_matched"),
+    "answered": (25, "resend_after_true"),
+    "cancelled": (1, "not_as_matched"),
+    "case_at_paid": (45, "unseen"),
+    "fence": (25, "read_before_claim result told double"),
+    "hold+held": (85, "held"),
+    "identity": (105, "wrong_invoice"),
+    "own_funnel": (1, "reason"),
+    "own_send": (20, "attribution not_ours wrong_amount"),
+    "own_space": (1, "misdirected"),
+    "paid_amount": (65, "wrong_amount"),
+    "quiet": (10, "double resend_early"),
+    "read_back": (1, "not_read"),
+    "robot": (10, "reason released_paid"),
+    "snapshot": (10, "against_a_person unread"),
+    "state": (1160, "table"),
+    "whose_move": (25, "attribution"),
+}
 # What there is to guard of smart invoices alone.
 SMART_ALONE = {
     *("moved_lately", "named_kind", "own_funnel", "own_read", "own_settlement", "own_space"),
@@ -110,8 +150,9 @@ SMART_ALONE = {
 
 
 def test_every_guard_is_among_those_taken_away() -> None:
-    assert _named(MISSED) == set(GUARDS) - SMART_ALONE
-    assert _named(MISSED_SMART) == set(GUARDS) - {"idle"}
+    assert _named(MISSED) == set(GUARDS) - SMART_ALONE - set(IN_BULK)
+    assert _named(MISSED_SMART) == set(GUARDS) - {"idle"} - set(IN_BULK)
+    assert _named(MISSED_IN_BULK) >= set(IN_BULK)
 
 
 def _named(missed: Iterable[str]) -> set[str]:
@@ -129,10 +170,16 @@ def test_a_guard_that_is_gone_is_missed_with_smart_invoices(names: str) -> None:
     _is_missed(names, *MISSED_SMART[names])
 
 
-def _is_missed(names: str, kinds: Kinds, start: int, rules: str) -> None:
-    found = first_caught(names.split("+"), WINDOW, start, kinds, "single")
+@pytest.mark.parametrize("names", MISSED_IN_BULK)
+def test_a_guard_that_is_gone_is_missed_in_bulk(names: str) -> None:
+    start, rules = MISSED_IN_BULK[names]
+    _is_missed(names, "mixed", start, rules, "bulk")
+
+
+def _is_missed(names: str, kinds: Kinds, start: int, rules: str, settling: Settling = "single") -> None:
+    found = first_caught(names.split("+"), WINDOW, start, kinds, settling)
     assert found is not None
     seed, violation = found
     assert violation.rule in rules.split()
     with stage("dict") as books:
-        assert check(simulate(seed, books, kinds=kinds, settling="single")).violations == []
+        assert check(simulate(seed, books, kinds=kinds, settling=settling)).violations == []
