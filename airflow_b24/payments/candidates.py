@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 
 from airflow_b24.payments.invoice_number import canonical_number
@@ -20,10 +20,17 @@ _COUNTING = ("01234567890123456789", "98765432109876543210")
 
 
 class Candidates:
-    """All invoices of one run, indexed; built once, never changed."""
+    """All invoices of one run, indexed; built once, never changed. `companies` are those of invoices left out."""
 
-    def __init__(self, invoices: Sequence[Invoice], *, trust_unknown_accounts: bool = True) -> None:
+    def __init__(
+        self,
+        invoices: Sequence[Invoice],
+        *,
+        trust_unknown_accounts: bool = True,
+        companies: Collection[int | None] = (),
+    ) -> None:
         self._invoices = invoices
+        self._companies = companies
         self._trusts_unknown_accounts = trust_unknown_accounts
         by_number: defaultdict[str, list[Invoice]] = defaultdict(list)
         for invoice in invoices:
@@ -77,13 +84,13 @@ class Candidates:
 
     @cached_property
     def _has_one_company(self) -> bool:
-        return len({invoice.own_company for invoice in self._invoices}) <= 1
+        return len({*self._companies, *(invoice.own_company for invoice in self._invoices)}) <= 1
 
     @cached_property
     def _open_by_amount(self) -> dict[tuple[int, str, str], list[Invoice]]:
         found: dict[tuple[int, str, str], list[Invoice]] = {}
         for invoice in sorted(self._invoices, key=_order):
-            if invoice.amount is None or invoice.paid or invoice.cancelled or invoice.settled:
+            if invoice.amount is None or not invoice.is_open:
                 continue
             # The empty tax id stands for any payer.
             for payer in _payers(invoice.payer_tax_ids) | {""}:

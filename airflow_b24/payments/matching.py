@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -53,17 +53,19 @@ def match(
     held: Sequence[Payment] = (),
     dismissed: Sequence[Payment] = (),
     trust_unknown_accounts: bool = True,
+    companies: Collection[int | None] = (),
 ) -> list[Outcome]:
     """Judge every payment against all invoices given, in the order of the payments.
 
     Pass every invoice that could be meant, also paid and cancelled ones, and those whose price cannot be read: a number
-    is unique only among those given. `trust_unknown_accounts` lets an invoice without known `own_accounts` be paid on any
+    is unique only among those given. Those that a `Sieve` does not want may be left out; `companies` are then its own.
+    `trust_unknown_accounts` lets an invoice without known `own_accounts` be paid on any
     account where all invoices given are of one company; when it is False such an invoice is `payee_unknown`. `held` are
     payments that the bank has changed or taken back: nothing is said of them, but one alike may be the same money.
     `dismissed` are payments that a person has dealt with: what is paid may have been paid with one that names it.
     The result depends on what is given, not on its order, and repeating is safe.
     """
-    candidates = Candidates(invoices, trust_unknown_accounts=trust_unknown_accounts)
+    candidates = Candidates(invoices, trust_unknown_accounts=trust_unknown_accounts, companies=companies)
     outcomes = [_told_apart(payment, _judge(payment, candidates), candidates) for payment in payments]
     doubted = [(each, _judge(each, candidates)) for each in held]
     apart = [_beside_held(payment, outcome, doubted) for payment, outcome in zip(payments, outcomes, strict=True)]

@@ -60,6 +60,11 @@ class Invoice:
     collected: tuple[Payment, ...] = ()
 
     @property
+    def is_open(self) -> bool:
+        """Whether it waits for money, as far as anybody knows."""
+        return not (self.paid or self.cancelled or self.settled)
+
+    @property
     def rest(self) -> int | None:
         """What is still to be paid, in minor units; None when the price is not exact in them."""
         return None if self.amount is None else self.amount.minor - sum(each.amount.minor for each in self.collected)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Literal, cast
 
@@ -20,8 +21,9 @@ from airflow_b24.ledger.outcomes import Outcome
 from airflow_b24.payments.matching import Proven, Unproven, match
 from airflow_b24.payments.model import Invoice, InvoiceKind, Payment
 from airflow_b24.payments.money import Money
+from airflow_b24.payments.sieve import Sieve
 from airflow_b24.reconcile.desk import Desk
-from airflow_b24.reconcile.translating import identity, paid_day, price
+from airflow_b24.reconcile.translating import identity, identity_of, paid_day, price
 
 Mode = Literal["shadow", "pay"]
 
@@ -31,7 +33,10 @@ PAID_LATELY = timedelta(days=45)
 MOVED_LATELY = timedelta(days=2)
 
 
-# Looks at invoices as they are listed, before anything is promised; raises LedgerError.
+# So many paid invoices are looked at together.
+PORTION = 500
+
+# Looks at paid invoices as they are listed, some at a time, before anything is promised; raises LedgerError.
 Witness = Callable[[Sequence[PortalInvoice]], None]
 
 
@@ -50,19 +55,27 @@ def match_payments(desk: Desk, mode: Mode, today: date, witness: Witness | None 
     if not waiting:
         if witness is not None:
             # What is ready from an earlier run will be sent all the same.
-            witness(paid_since(desk, today - PAID_LATELY))
+            deque(_witnessed(paid_since(desk, today - PAID_LATELY), witness), maxlen=0)
         return {"payments": 0, "proven": 0, "review": 0, "promised": 0}
-    known, identities = portal_invoices(desk, today, taken, witness)
-    # An invoice whose own account is not known may be told by being the only company's; not when portals share money.
     asked, dealt_with = (
         [_payment(row, parted.get(row["id"], frozenset())) for row in of] for of in (waiting, dismissed)
     )
     doubted = [_payment(row) for row in held]
-    words = match(asked, known, held=doubted, dismissed=dealt_with, trust_unknown_accounts=alone)
+    sieve = Sieve(asked, [*doubted, *dealt_with])
+    known, payers = portal_invoices(desk, today, taken, sieve, witness)
+    # An invoice whose own account is not known may be told by being the only company's; not when portals share money.
+    words = match(
+        asked,
+        known,
+        held=doubted,
+        dismissed=dealt_with,
+        trust_unknown_accounts=alone,
+        companies=sieve.companies,
+    )
     judged = list(zip(waiting, words, strict=True))
     _record(desk, mode, judged)
     proven = [(row, word) for row, word in judged if isinstance(word, Proven)]
-    promises = [_promise(desk, row, word, identities) for row, word in proven]
+    promises = [_promise(desk, row, word, payers) for row, word in proven]
     promised = sum(bool(allocations.allocate(desk.store, promise)) for promise in promises) if mode == "pay" else 0
     return {"payments": len(judged), "proven": len(proven), "review": len(judged) - len(proven), "promised": promised}
 
@@ -89,53 +102,72 @@ def _taken(connection: Connection, portal_id: int) -> Taken:
 
 
 def portal_invoices(
-    desk: Desk, today: date, taken: Taken, witness: Witness | None = None
-) -> tuple[list[Invoice], dict[Key, dict[str, str]]]:
-    """Every open or lately paid invoice, with its payer's tax ids and the accounts of our own company.
+    desk: Desk, today: date, taken: Taken, sieve: Sieve, witness: Witness | None = None
+) -> tuple[list[Invoice], Mapping[Key, int | None]]:
+    """Every open or lately paid invoice that is wanted, with its payer's tax ids and the accounts of our own company.
 
-    Beside them, by kind and id, what tells an invoice from one that a person has given to somebody else since.
+    Beside them, by kind and id, which company each is for. The lists pass by: of an invoice that is not wanted nothing is
+    held.
     """
+    wanted: dict[Key, Invoice] = {}
+    payers: dict[Key, int | None] = {}
+    for row in _witnessed(_listed(desk, today), witness):
+        # What moves between the lists may stand in several: the later word counts.
+        wanted.pop(row.key, None)
+        invoice = _invoice(row, taken)
+        if sieve.wants(invoice, row.company_id):
+            wanted[row.key], payers[row.key] = invoice, row.company_id
+    tax_ids = desk.client.run(companies.requisites(_ids(payers[key] for key in wanted)))
+    accounts = desk.client.run(companies.bank_accounts(_ids(each.own_company for each in wanted.values())))
+    return [_identified(each, payers[key], tax_ids, accounts) for key, each in wanted.items()], payers
+
+
+def _listed(desk: Desk, today: date) -> Iterator[PortalInvoice]:
     # What is un-paid between the first two lists stands in neither, and would leave its number to another invoice.
-    found = [*_open(desk), *paid_since(desk, today - PAID_LATELY), *_moved_since(desk, today - MOVED_LATELY)]
-    # What moves between the lists may stand in several: the later word counts.
-    rows = list({invoice.key: invoice for invoice in found}.values())
-    if witness is not None:
-        witness(rows)
-    tax_ids = desk.client.run(companies.requisites(_ids(row.company_id for row in rows)))
-    own_accounts = desk.client.run(companies.bank_accounts(_ids(row.my_company_id for row in rows)))
-    known = [_invoice(row, tax_ids, own_accounts, taken) for row in rows]
-    return known, {row.key: identity(row) for row in rows}
+    yield from _open(desk)
+    yield from paid_since(desk, today - PAID_LATELY)
+    yield from _moved_since(desk, today - MOVED_LATELY)
 
 
-def paid_since(desk: Desk, day: date) -> list[PortalInvoice]:
+def _witnessed(rows: Iterable[PortalInvoice], witness: Witness | None) -> Iterator[PortalInvoice]:
+    """Let the witness look at the paid ones of the rows that pass by, all of them by the end."""
+    paid: list[PortalInvoice] = []
+    for row in rows:
+        if witness is not None and row.paid:
+            paid.append(row)
+            if len(paid) == PORTION:
+                witness(paid)
+                paid = []
+        yield row
+    if witness is not None and paid:
+        witness(paid)
+
+
+def paid_since(desk: Desk, day: date) -> Iterator[PortalInvoice]:
     """Every invoice, of each kind, that was paid on or after a day of the portal's calendar. Raises BitrixError."""
     return _of_each_kind(desk, lambda invoices: invoices.paid_since(day))
 
 
-def _open(desk: Desk) -> list[PortalInvoice]:
+def _open(desk: Desk) -> Iterator[PortalInvoice]:
     return _of_each_kind(desk, lambda invoices: invoices.open_invoices())
 
 
-def _moved_since(desk: Desk, day: date) -> list[PortalInvoice]:
+def _moved_since(desk: Desk, day: date) -> Iterator[PortalInvoice]:
     return _of_each_kind(desk, lambda invoices: invoices.moved_since(day))
 
 
-def _of_each_kind(desk: Desk, ask: Callable[[Invoices], Listing[PortalInvoice] | None]) -> list[PortalInvoice]:
-    listings = (ask(desk.invoices.of(kind)) for kind in desk.invoices.kinds)
-    return [row for listing in listings if listing for row in desk.client.iterate(listing)]
+def _of_each_kind(desk: Desk, ask: Callable[[Invoices], Listing[PortalInvoice] | None]) -> Iterator[PortalInvoice]:
+    for kind in desk.invoices.kinds:
+        if (listing := ask(desk.invoices.of(kind))) is not None:
+            yield from desk.client.iterate(listing)
 
 
 def _ids(found: Iterable[int | None]) -> list[int]:
     return sorted({company_id for company_id in found if company_id is not None})
 
 
-def _invoice(
-    row: PortalInvoice,
-    tax_ids: Mapping[int, frozenset[str]],
-    own_accounts: Mapping[int, frozenset[str]],
-    taken: Taken,
-) -> Invoice:
-    mine = own_accounts.get(row.my_company_id) if row.my_company_id is not None else None
+def _invoice(row: PortalInvoice, taken: Taken) -> Invoice:
+    """The invoice as far as it is known before its companies are."""
     key, amount = row.key, price(row)
     collected = taken.collected.get(key, ())
     due = (amount and amount.minor, amount and amount.currency, identity(row))
@@ -147,8 +179,8 @@ def _invoice(
         number=row.number,
         amount=amount,
         issued_on=row.billed_on,
-        payer_tax_ids=tax_ids.get(row.company_id, frozenset()) if row.company_id is not None else frozenset(),
-        own_accounts=mine or None,
+        payer_tax_ids=frozenset(),
+        own_accounts=None,
         own_company=row.my_company_id,
         paid=row.paid,
         paid_on=paid_day(row),
@@ -158,6 +190,17 @@ def _invoice(
         by_id=key in taken.by_id,
         collected=tuple(_payment(each) for each in collected),
     )
+
+
+def _identified(
+    invoice: Invoice,
+    payer: int | None,
+    tax_ids: Mapping[int, frozenset[str]],
+    accounts: Mapping[int, frozenset[str]],
+) -> Invoice:
+    theirs = tax_ids.get(payer, frozenset()) if payer is not None else frozenset()
+    mine = accounts.get(invoice.own_company) if invoice.own_company is not None else None
+    return replace(invoice, payer_tax_ids=theirs, own_accounts=mine or None)
 
 
 def _payment(row: Mapping[str, Any], released_from: frozenset[Key] = frozenset()) -> Payment:
@@ -180,11 +223,11 @@ def _outcome(payment_id: int, word: Proven | Unproven) -> Outcome:
     return Outcome(payment_id, "part" if word.part else "proven", word.rule, numbers, word.evidence)
 
 
-def _promise(desk: Desk, row: Mapping[str, Any], word: Proven, identities: Mapping[Key, Mapping[str, str]]) -> Promise:
+def _promise(desk: Desk, row: Mapping[str, Any], word: Proven, payers: Mapping[Key, int | None]) -> Promise:
     return Promise(
         payment_id=row["id"],
         portal_id=desk.portal_id,
-        parts=tuple(_part(row, word, invoice, identities[invoice.kind, invoice.id]) for invoice in word.invoices),
+        parts=tuple(_part(row, word, invoice, payers[invoice.kind, invoice.id]) for invoice in word.invoices),
         currency=row["currency"],
         exponent=row["exponent"],
         rule=word.rule,
@@ -193,8 +236,10 @@ def _promise(desk: Desk, row: Mapping[str, Any], word: Proven, identities: Mappi
     )
 
 
-def _part(row: Mapping[str, Any], word: Proven, invoice: Invoice, identity: Mapping[str, str]) -> Part:
+def _part(row: Mapping[str, Any], word: Proven, invoice: Invoice, payer: int | None) -> Part:
     assert invoice.amount is not None  # noqa: S101 - nothing is proven about a price that cannot be read
     due = invoice.amount.minor
     amount = row["amount"] if len(word.invoices) == 1 else due
-    return Part(invoice.kind, invoice.id, invoice.number, amount, due, identity)
+    # What tells the invoice from one that a person has given to somebody else since.
+    told_by = identity_of(invoice.kind, invoice.number, payer, invoice.own_company)
+    return Part(invoice.kind, invoice.id, invoice.number, amount, due, told_by)

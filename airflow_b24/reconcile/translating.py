@@ -35,8 +35,12 @@ IDENTITY: Mapping[Kind, tuple[str, str, str]] = {
 
 def identity(invoice: Invoice) -> dict[str, str]:
     """What a proof rests on beside the amount; a person may give an id's invoice to somebody else."""
-    values = (invoice.number, str(invoice.company_id or ""), str(invoice.my_company_id or ""))
-    return dict(zip(IDENTITY[invoice.kind], values, strict=True))
+    return identity_of(invoice.kind, invoice.number, invoice.company_id, invoice.my_company_id)
+
+
+def identity_of(kind: Kind, number: str, company_id: int | None, my_company_id: int | None) -> dict[str, str]:
+    """The same for an invoice of which no more is at hand."""
+    return dict(zip(IDENTITY[kind], (number, str(company_id or ""), str(my_company_id or "")), strict=True))
 
 
 def price(invoice: Invoice) -> Money | None:

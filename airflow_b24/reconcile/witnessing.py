@@ -20,7 +20,7 @@ from airflow_b24.reconcile.translating import price
 
 def paid_lately(desk: Desk) -> list[Invoice]:
     """Ask the portal for the invoices paid in the last 45 days, as matching does. Raises BitrixError."""
-    return paid_since(desk, (datetime.now(UTC) - PAID_LATELY).date())
+    return list(paid_since(desk, (datetime.now(UTC) - PAID_LATELY).date()))
 
 
 def unknown_pays(desk: Desk, pay_system: PaySystem | None, listed: Iterable[Invoice]) -> list[Invoice]:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from airflow_b24.ledger import adoptions, dismissals, settlements, statuses
+from airflow_b24.ledger.errors import ForeignLedgerError
 from airflow_b24.reconcile import matching
 from airflow_b24.reconcile.releasing import release
 from airflow_b24.reconcile.reporting import lines
@@ -62,6 +63,64 @@ def test_an_invoice_un_paid_while_the_lists_are_read_keeps_its_number(office: An
     monkeypatch.setattr(matching, "paid_since", reversed_meanwhile)
     assert office.match()["promised"] == 0
     assert reasons(office) == ["ambiguous"]
+
+
+def test_an_invoice_that_is_renumbered_while_the_lists_are_read_is_what_it_was_last(
+    office: Any, monkeypatch: Any
+) -> None:
+    office.bill()
+    office.receive()
+    paid_since = matching.paid_since
+
+    def renumbered_meanwhile(*arguments: Any) -> Any:
+        office.state.invoices[2].number = "2026/77"
+        office.person(2, "N")
+        return paid_since(*arguments)
+
+    monkeypatch.setattr(matching, "paid_since", renumbered_meanwhile)
+    assert office.match()["promised"] == 0
+    assert reasons(office) == ["unknown_reference"]
+
+
+def test_nothing_is_held_or_asked_of_invoices_that_no_payment_could_mean(office: Any, monkeypatch: Any) -> None:
+    office.bill()
+    for other in range(3, 60):
+        office.bill(other, price=f"{other}.00", company_id=1000 + other)
+    office.receive()
+    asked: list[list[int]] = []
+    requisites = matching.companies.requisites
+    monkeypatch.setattr(matching.companies, "requisites", lambda ids: asked.append(list(ids)) or requisites(asked[-1]))
+    assert office.match()["promised"] == 1
+    assert asked == [[21]]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_witness_looks_at_every_paid_invoice_some_at_a_time(office: Any, monkeypatch: Any, waits: bool) -> None:
+    monkeypatch.setattr(matching, "PORTION", 2)
+    for invoice_id in range(2, 7):
+        office.bill(invoice_id)
+        office.person(invoice_id, "P")
+    office.bill(9)
+    if waits:
+        office.receive(9)
+    seen: list[list[int]] = []
+    matching.match_payments(office.desk, "pay", office.today, lambda rows: seen.append([row.id for row in rows]))
+    assert {len(each) for each in seen} <= {1, 2}
+    assert {each for portion in seen for each in portion} == {2, 3, 4, 5, 6}
+
+
+def test_a_witness_that_refuses_stops_everything_before_a_promise(office: Any) -> None:
+    office.bill(3)
+    office.person(3, "P")
+    office.bill()
+    office.receive()
+
+    def refuse(rows: Any) -> None:
+        raise ForeignLedgerError("no")
+
+    with pytest.raises(ForeignLedgerError):
+        matching.match_payments(office.desk, "pay", office.today, refuse)
+    assert counts(office, "settlement") == counts(office, "outcome") == 0
 
 
 def test_every_ready_settlement_is_due_and_not_only_those_of_this_run(office: Any) -> None:

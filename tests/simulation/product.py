@@ -13,6 +13,7 @@ from airflow_b24.bitrix import flows, legacy_invoices, smart_invoices
 from airflow_b24.bitrix.legacy_invoice import parse_invoice
 from airflow_b24.bitrix.protocol import Request
 from airflow_b24.payments import matching as payments_matching
+from airflow_b24.payments import sieve as payments_sieve
 from airflow_b24.payments.references import find_references
 from airflow_b24.reconcile import bulk, collecting, lane, settling, translating
 from airflow_b24.sandbox import invoices
@@ -117,8 +118,10 @@ def replaced() -> Iterator[None]:
         swap(patch.object(sandbox_smart, "columns", _smart_columns))
         swap(patch.object(legacy_invoices, "parse_invoice", _parse))
         swap(patch.object(smart_invoices, "parse_invoice", parsed_smart))
-        swap(patch.object(payments_matching, "find_references", lru_cache(maxsize=50_000)(find_references)))
-        swap(patch.object(payments_matching, "loose_numbers", _by_text(payments_matching.loose_numbers)))
+        find, loose = lru_cache(maxsize=50_000)(find_references), _by_text(payments_matching.loose_numbers)
+        for module in (payments_matching, payments_sieve):
+            swap(patch.object(module, "find_references", find))
+            swap(patch.object(module, "loose_numbers", loose))
         swap(
             patch.object(payments_matching, "speaks_of_replacement", _by_text(payments_matching.speaks_of_replacement))
         )
