@@ -88,6 +88,25 @@ def test_hints_are_the_same_ones_however_many_there_are_and_in_whatever_order_th
     assert len(kept(Sieve(asked), in_order)) == len(payers) * MOST_HINTS
 
 
+ASKED = payment("счет 45 от 12.03.2026")
+# Without invoice 46 the one held would be clear, and the money twice; the one dismissed would name nothing.
+HELD = payment("счет 45 от 12.03.2026 (46)", key="id:held")
+DISMISSED = payment("счет 46 от 12.03.2026 (45)", key="id:dismissed", amount=Money(5, "RUB"))
+
+
+@pytest.mark.parametrize(
+    ("held", "dismissed", "reason"), [([HELD], [], None), ([], [DISMISSED], "already_paid")], ids=["held", "dismissed"]
+)
+def test_what_only_a_payment_beside_names_is_wanted_too(
+    held: list[Payment], dismissed: list[Payment], reason: str | None
+) -> None:
+    paid = {"paid": True, "paid_on": date(2026, 3, 20)} if dismissed else {}
+    invoices = [invoice(**paid), invoice(id=2, number="46", amount=Money(5, "RUB"))]
+    whole, sieved = both([ASKED], invoices, held, dismissed, trusts=True)
+    assert whole == sieved
+    assert getattr(sieved[0], "reason", None) == reason
+
+
 def test_what_waits_for_no_money_or_for_another_sum_is_no_hint() -> None:
     sieve = Sieve([payment("за услуги")])
     closed = ({"paid": True, "paid_on": date(2026, 3, 1)}, {"cancelled": True}, {"settled": True})

@@ -73,7 +73,8 @@ def test_an_invoice_that_is_renumbered_while_the_lists_are_read_is_what_it_was_l
     paid_since = matching.paid_since
 
     def renumbered_meanwhile(*arguments: Any) -> Any:
-        office.state.invoices[2].number = "2026/77"
+        # Neither its number nor its sum is of interest any more.
+        office.state.invoices[2].number, office.state.invoices[2].price = "2026/77", Decimal("9.00")
         office.person(2, "N")
         return paid_since(*arguments)
 
@@ -92,6 +93,14 @@ def test_nothing_is_held_or_asked_of_invoices_that_no_payment_could_mean(office:
     monkeypatch.setattr(matching.companies, "requisites", lambda ids: asked.append(list(ids)) or requisites(asked[-1]))
     assert office.match()["promised"] == 1
     assert asked == [[21]]
+
+
+def test_a_company_all_of_whose_invoices_are_left_out_is_another_company_all_the_same(office: Any) -> None:
+    office.bill(my_company_id=998)
+    office.bill(3, price="1.00")
+    office.receive()
+    assert office.match()["promised"] == 0
+    assert reasons(office) == ["payee_mismatch"]
 
 
 @pytest.mark.parametrize("waits", [True, False])
