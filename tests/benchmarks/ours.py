@@ -29,8 +29,10 @@ from airflow_b24.reconcile.settling import settle_plain
 from airflow_b24.results import paid_or_raise
 from airflow_b24.sandbox import seed
 from airflow_b24.sandbox.server import Addresses
+from tests.benchmarks.memory import peak_of
 from tests.benchmarks.outcome import LISTED, Outcome, Said, timed
 from tests.benchmarks.portal import price_of
+from tests.benchmarks.streamed import Streamed
 
 PAY_SYSTEM = PaySystem(seed.REST_SYSTEM)
 MakeAuth = Callable[[Store, int, str], Auth]
@@ -86,6 +88,23 @@ def list_all(addresses: Addresses) -> Outcome:
     """List, in order of id."""
     with _desk(addresses) as desk:
         return timed(lambda said: said.update((row.id, LISTED) for row in desk.client.iterate(invoice_listing())))
+
+
+def stream_all(addresses: Addresses) -> Outcome:
+    """List, and keep no row."""
+    seen = {"rows": 0, "last": 0, "disorder": 0}
+
+    def work(said: Said) -> None:
+        for row in desk.client.iterate(invoice_listing()):
+            seen["rows"] += 1
+            seen["disorder"] += row.id <= seen["last"]
+            seen["last"] = row.id
+
+    with _desk(addresses) as desk:
+        outcomes: list[Outcome] = []
+        peak_mib = peak_of(lambda: outcomes.append(timed(work)))
+    told = outcomes[0]
+    return Streamed({}, told.seconds, told.error, rows=seen["rows"], in_order=not seen["disorder"], peak_mib=peak_mib)
 
 
 def pay_as_application(addresses: Addresses, invoice_ids: Sequence[int], concurrency: int) -> Outcome:
