@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, insert, or_, select, update
-from sqlalchemy import case as either
+from sqlalchemy import Connection, RowMapping, bindparam, func, insert, select, update
 
 from airflow_b24.ledger import dismissals, events
 from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.events import Event
 from airflow_b24.ledger.facts import Key, Kind, Sibling
+from airflow_b24.ledger.promise import PLACE, Fund, Place, Promise, funds, groups, is_free
 from airflow_b24.ledger.schema import allocation, payment, settlement
-from airflow_b24.ledger.states import ADOPTED, State
+from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, utc_now
-from airflow_b24.ledger.upsert import insert_if_absent
+from airflow_b24.ledger.upsert import insert_absent
 
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """So much for one invoice: `amount` of its whole price `expected`, in minor units."""
-
-    kind: Kind
-    invoice_id: int
-    invoice_number: str
-    amount: int
-    expected: int
-    # What the proof rested on beside the money.
-    identity: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """A proven match: the whole payment, for one invoice, a part of one, or several."""
-
-    payment_id: int
-    portal_id: int
-    parts: tuple[Part, ...]
-    currency: str
-    exponent: int
-    rule: str
-    evidence: Mapping[str, Any]
-    # The payment's facts as they were judged: a proof holds for these and no others.
-    facts: Mapping[str, Any] = field(default_factory=dict)
+# Promises to a transaction: a long one would keep paying workers out of an SQLite ledger.
+AT_ONCE: Final = 200
 
 
 def allocate(store: Store, promise: Promise) -> tuple[int, ...]:
@@ -53,85 +29,105 @@ def allocate(store: Store, promise: Promise) -> tuple[int, ...]:
     Returns the settlements, none when another run was first: an invoice has a live settlement that takes no more, or
     the payment's money is no longer free. Repeating is safe by invoice and by payment.
     """
-    try:
-        with store.transaction() as connection:
-            return _allocate(connection, promise)
-    except InvariantError:
-        return ()
+    return allocate_all(store, [promise])[0]
 
 
-def _allocate(connection: Connection, promise: Promise) -> tuple[int, ...]:
-    # Fixed order, settlements then payment: two allocations can wait for each other but never in a circle.
-    parts = sorted(promise.parts, key=lambda part: (part.kind, part.invoice_id))
+def allocate_all(store: Store, promises: Iterable[Promise]) -> list[tuple[int, ...]]:
+    """The same for many, each for itself, many to a transaction; returns the settlements of each, in their order."""
+    return [made for group in groups(promises, AT_ONCE) for made in _kept(store, group)]
+
+
+def _kept(store: Store, group: Sequence[Promise]) -> list[tuple[int, ...]]:
+    while True:
+        try:
+            with store.transaction() as connection:
+                return _allocate(connection, group)
+        except InvariantError:
+            # Another run has opened one of the settlements since we looked: now it is there to be looked at.
+            continue
+
+
+def _allocate(connection: Connection, group: Sequence[Promise]) -> list[tuple[int, ...]]:
+    # Fixed order, known settlements, payments, new settlements: two allocations can wait for each other but never in a
+    # circle.
     now = utc_now(connection)
-    funded = [(part, *_fund(connection, promise, part, now)) for part in parts]
-    _take_money(connection, promise)
-    for part, settlement_id, state in funded:
-        row = {"settlement_id": settlement_id, "payment_id": promise.payment_id, "amount": part.amount}
-        connection.execute(insert(allocation).values(**row, created_at=now))
-        evidence = {"payment_id": promise.payment_id, "amount": part.amount, "rule": promise.rule, **promise.evidence}
-        events.append(connection, settlement_id, "allocated", state=state, fence=0, at=now, evidence=evidence)
-    return tuple(settlement_id for _, settlement_id, _ in funded)
+    settled, parted = _locked(connection, group), _parted(connection, group)
+    free = _free(connection, group)
+    kept = {each.payment_id: funds(each, settled, parted) for each in group if each.payment_id in free}
+    made = [fund for several in kept.values() for fund in several]
+    ids = {place: row["id"] for place, row in settled.items()} | _open(connection, made, now)
+    _write(connection, made, ids, now)
+    return [tuple(ids[fund.place] for fund in kept.get(each.payment_id, ())) for each in group]
 
 
-def _fund(connection: Connection, promise: Promise, part: Part, now: datetime) -> tuple[int, str]:
-    """Add the part to the invoice's settlement, made if there is none; returns its id and state."""
-    where = {"portal_id": promise.portal_id, "kind": part.kind, "invoice_id": part.invoice_id}
-    money = {"expected": part.expected, "currency": promise.currency}
-    _refuse_parted(connection, promise, where)
-    row = {**where, **money, "exponent": promise.exponent, "invoice_number": part.invoice_number, "origin": "match"}
-    times = {"created_at": now, "updated_at": now, "evidence": promise.evidence, "identity": part.identity}
-    insert_if_absent(connection, settlement, {**row, **times, "state": State.COLLECTING})
-    together = settlement.c.allocated + part.amount
-    same = (settlement.c[name] == value for name, value in {**where, **money}.items())
-    whole = either((together == part.expected, State.READY.value), else_=State.COLLECTING.value)
-    state = either((settlement.c.state == State.PAID, State.PAID.value), else_=whole)
-    add = update(settlement).where(*same, _takes(part)).values(allocated=together, state=state, updated_at=now)
-    found = connection.execute(add.returning(settlement.c.id, settlement.c.state, settlement.c.identity)).first()
-    is_told = found is not None and found.identity is not None
-    if found is None or (is_told and dict(found.identity or {}) != dict(part.identity)):
-        raise InvariantError(f"invoice {part.invoice_id} has a live settlement that takes no more")
-    return found.id, found.state
+def _locked(connection: Connection, group: Sequence[Promise]) -> dict[Place, Mapping[str, Any]]:
+    """The invoices' live settlements."""
+    wanted: defaultdict[tuple[int, Kind], list[int]] = defaultdict(list)
+    for portal_id, kind, invoice_id in sorted(place for each in group for place in each.places):
+        wanted[portal_id, kind].append(invoice_id)
+    found: dict[Place, Mapping[str, Any]] = {}
+    for (portal_id, kind), ids in wanted.items():
+        # With the state that the index of live ones leaves out, or every settlement of the portal would be looked at.
+        live = (settlement.c.portal_id == portal_id, settlement.c.kind == kind, settlement.c.state != State.RELEASED)
+        query = select(settlement).where(*live, settlement.c.invoice_id.in_(ids)).order_by(settlement.c.invoice_id)
+        rows = connection.execute(query.with_for_update()).mappings()
+        found |= {(portal_id, kind, row["invoice_id"]): dict(row) for row in rows}
+    return found
 
 
-def _takes(part: Part) -> ColumnElement[bool]:
-    """The settlement waits for more, or was adopted as paid before its payment came in."""
-    together = settlement.c.allocated + part.amount
-    collecting = and_(settlement.c.state == State.COLLECTING, settlement.c.hold.is_(None), together <= part.expected)
-    adopted = and_(settlement.c.state == State.PAID, settlement.c.reason == ADOPTED, together == part.expected)
-    return or_(collecting, adopted)
+def _free(connection: Connection, group: Sequence[Promise]) -> set[int]:
+    """The payments of which so much is free as is promised, and which are what they were when they were judged."""
+    ids = [each.payment_id for each in group]
+    query = select(payment).where(payment.c.id.in_(ids)).order_by(payment.c.id).with_for_update()
+    found = {row["id"]: dict(row) for row in connection.execute(query).mappings()}
+    # Asked with the payments' rows in hand, as a person who dismisses one has it.
+    dismissed = dismissals.dismissed_of(connection, ids)
+    return {each.payment_id for each in group if is_free(each, found.get(each.payment_id))} - dismissed
 
 
-def _refuse_parted(connection: Connection, promise: Promise, where: Mapping[str, Any]) -> None:
-    invoice = (settlement.c[name] == value for name, value in where.items())
-    pair = (
-        select(allocation.c.id)
+def _parted(connection: Connection, group: Sequence[Promise]) -> set[tuple[int, Place]]:
+    """Which of these payments a person has parted from which invoices."""
+    query = (
+        select(allocation.c.payment_id, *(settlement.c[name] for name in PLACE))
         .join(settlement, settlement.c.id == allocation.c.settlement_id)
-        .where(allocation.c.payment_id == promise.payment_id, *invoice, settlement.c.state == State.RELEASED)
+        .where(allocation.c.payment_id.in_([each.payment_id for each in group]), settlement.c.state == State.RELEASED)
     )
-    if connection.execute(pair.limit(1)).first() is not None:
-        raise InvariantError(f"a person has parted payment {promise.payment_id} from invoice {where['invoice_id']}")
+    return {(payment_id, (portal, kind, invoice)) for payment_id, portal, kind, invoice in connection.execute(query)}
 
 
-def _take_money(connection: Connection, promise: Promise) -> None:
-    together = sum(part.amount for part in promise.parts)
-    free = (
-        update(payment)
-        .where(
-            payment.c.id == promise.payment_id,
-            payment.c.allocated + together <= payment.c.amount,
-            payment.c.held.is_(False),
-            payment.c.currency == promise.currency,
-            *(payment.c[name] == value for name, value in promise.facts.items()),
-        )
-        .values(allocated=payment.c.allocated + together)
-        .returning(payment.c.id)
+def _open(connection: Connection, made: Sequence[Fund], now: datetime) -> dict[Place, int]:
+    """Make the settlements that there are not yet, in one order for all; returns their ids."""
+    new = {fund.place: {**fund.opening, "created_at": now, "updated_at": now} for fund in made if fund.found is None}
+    if not new:
+        return {}
+    found = insert_absent(connection, settlement, [new[place] for place in sorted(new)], "id", *PLACE)
+    if len(found) < len(new):
+        raise InvariantError("another run has just opened a settlement of one of these invoices")
+    return {(row.portal_id, row.kind, row.invoice_id): row.id for row in found}
+
+
+def _write(connection: Connection, made: Sequence[Fund], ids: Mapping[Place, int], now: datetime) -> None:
+    if not made:
+        return
+    grown = [
+        {"of": ids[fund.place], "sum": fund.together, "then": fund.state, "at": now} for fund in made if fund.found
+    ]
+    if grown:
+        values: dict[str, Any] = {
+            "allocated": bindparam("sum"),
+            "state": bindparam("then"),
+            "updated_at": bindparam("at"),
+        }
+        connection.execute(update(settlement).where(settlement.c.id == bindparam("of")).values(values), grown)
+    taken = [{"of": fund.promise.payment_id, "more": fund.part.amount} for fund in made]
+    more = {"allocated": payment.c.allocated + bindparam("more")}
+    connection.execute(update(payment).where(payment.c.id == bindparam("of")).values(more), taken)
+    puts = [{"payment_id": fund.promise.payment_id, "amount": fund.part.amount} for fund in made]
+    places = [{"settlement_id": ids[fund.place], "created_at": now} for fund in made]
+    connection.execute(insert(allocation), [{**put, **place} for put, place in zip(puts, places, strict=True)])
+    events.append_all(
+        connection, [Event(ids[fund.place], "allocated", fund.state, 0, now, fund.evidence) for fund in made]
     )
-    if connection.execute(free).first() is None:
-        raise InvariantError(f"payment {promise.payment_id} has not {together} {promise.currency} free, or has changed")
-    # Asked with the payment's row in hand, as a person who dismisses it has it.
-    if dismissals.is_dismissed(connection, promise.payment_id):
-        raise InvariantError(f"a person has dismissed payment {promise.payment_id}")
 
 
 def settled_by(connection: Connection, settlement_ids: Sequence[int]) -> dict[int, dict[str, Any]]:

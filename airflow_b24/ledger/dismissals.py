@@ -5,10 +5,10 @@ The database refuses to change or delete one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select
 
 from airflow_b24.ledger.errors import UnknownIdError
 from airflow_b24.ledger.schema import allocation, dismissal, payment, settlement
@@ -70,14 +70,20 @@ def refuse_promised(connection: Connection, payment_id: int) -> None:
 
 def is_dismissed(connection: Connection, payment_id: int) -> bool:
     """Say whether the newest word on the payment is that it is dealt with."""
+    return bool(dismissed_of(connection, [payment_id]))
+
+
+def dismissed_of(connection: Connection, payment_ids: Sequence[int]) -> set[int]:
+    """Those of the payments on which the newest word is that they are dealt with."""
     said = latest()
-    return connection.execute(select(said.c.id).where(said.c.payment_id == payment_id)).first() is not None
+    return set(connection.execute(select(said.c.payment_id).where(said.c.payment_id.in_(payment_ids))).scalars())
 
 
 def latest() -> Any:
     """A subquery with one row for each payment that is dismissed now: {payment_id, said_by, said_at}."""
-    newest = select(func.max(dismissal.c.id)).group_by(dismissal.c.payment_id)
-    return select(dismissal).where(dismissal.c.id.in_(newest), dismissal.c.what == DISMISSED).subquery("dismissed")
+    newer = dismissal.alias("newer")
+    later = select(newer.c.id).where(newer.c.payment_id == dismissal.c.payment_id, newer.c.id > dismissal.c.id)
+    return select(dismissal).where(dismissal.c.what == DISMISSED, ~later.exists()).subquery("dismissed")
 
 
 def _lock(connection: Connection, payment_id: int, shown: Facts | None) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, func, insert, select
 
 from airflow_b24.ledger.schema import outcome
 from airflow_b24.ledger.store import utc_now
+
+SAID: Final = ("mode", "verdict", "reason", "invoices", "evidence")
+# As many as one statement's parameters surely hold.
+AT_ONCE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,31 +27,38 @@ class Outcome:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-def record(connection: Connection, portal_id: int, mode: str, said: Outcome) -> None:
-    """Add the outcome unless it repeats the payment's newest one on this portal."""
-    values = {
-        "mode": mode,
-        "verdict": said.verdict,
-        "reason": said.reason,
-        "invoices": list(said.invoices),
-        "evidence": dict(said.evidence),
-    }
-    last = connection.execute(
-        select(outcome)
-        .where(outcome.c.payment_id == said.payment_id, outcome.c.portal_id == portal_id)
-        .order_by(outcome.c.id.desc())
-        .limit(1)
-    ).mappings()
-    if any(all(row[name] == value for name, value in values.items()) for row in last):
-        return
-    connection.execute(
-        insert(outcome).values(
-            payment_id=said.payment_id, portal_id=portal_id, decided_at=utc_now(connection), **values
-        )
-    )
+def record_all(connection: Connection, portal_id: int, mode: str, said: Sequence[Outcome]) -> None:
+    """Add the outcomes, each of another payment, but those that repeat their payment's newest one on this portal."""
+    for start in range(0, len(said), AT_ONCE):
+        some = {each.payment_id: _values(each, mode) for each in said[start : start + AT_ONCE]}
+        known = _newest(connection, portal_id, some)
+        now = utc_now(connection)
+        rows = [
+            {"payment_id": payment_id, "portal_id": portal_id, "decided_at": now, **values}
+            for payment_id, values in some.items()
+            if known.get(payment_id) != values
+        ]
+        if rows:
+            connection.execute(insert(outcome), rows)
+
+
+def _values(said: Outcome, mode: str) -> dict[str, Any]:
+    told = {"verdict": said.verdict, "reason": said.reason}
+    return {"mode": mode, **told, "invoices": list(said.invoices), "evidence": dict(said.evidence)}
+
+
+def _newest(connection: Connection, portal_id: int, payment_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """What was said last, by payment."""
+    this = (outcome.c.payment_id.in_(payment_ids), outcome.c.portal_id == portal_id)
+    newest = select(func.max(outcome.c.id)).where(*this).group_by(outcome.c.payment_id)
+    query = select(outcome.c.payment_id, *(outcome.c[name] for name in SAID)).where(outcome.c.id.in_(newest))
+    rows = connection.execute(query).mappings()
+    return {row["payment_id"]: {name: row[name] for name in SAID} for row in rows}
 
 
 def latest() -> Any:
     """A subquery with the newest outcome of each payment."""
-    newest = select(func.max(outcome.c.id)).group_by(outcome.c.payment_id)
-    return select(outcome).where(outcome.c.id.in_(newest)).subquery("latest")
+    newer = outcome.alias("newer")
+    # Not the greatest ids as a list: a database may go through all of it for each payment.
+    later = select(newer.c.id).where(newer.c.payment_id == outcome.c.payment_id, newer.c.id > outcome.c.id)
+    return select(outcome).where(~later.exists()).subquery("latest")

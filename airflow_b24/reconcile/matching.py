@@ -15,9 +15,9 @@ from airflow_b24.bitrix.invoice import Invoice as PortalInvoice
 from airflow_b24.bitrix.kinds import Invoices
 from airflow_b24.bitrix.listing import Listing
 from airflow_b24.ledger import adoptions, allocations, outcomes, payments, plain, portals, releases, settlements
-from airflow_b24.ledger.allocations import Part, Promise
 from airflow_b24.ledger.facts import Key
 from airflow_b24.ledger.outcomes import Outcome
+from airflow_b24.ledger.promise import Part, Promise
 from airflow_b24.payments.matching import Proven, Unproven, match
 from airflow_b24.payments.model import Invoice, InvoiceKind, Payment
 from airflow_b24.payments.money import Money
@@ -76,7 +76,7 @@ def match_payments(desk: Desk, mode: Mode, today: date, witness: Witness | None 
     _record(desk, mode, judged)
     proven = [(row, word) for row, word in judged if isinstance(word, Proven)]
     promises = [_promise(desk, row, word, payers) for row, word in proven]
-    promised = sum(bool(allocations.allocate(desk.store, promise)) for promise in promises) if mode == "pay" else 0
+    promised = sum(map(bool, allocations.allocate_all(desk.store, promises))) if mode == "pay" else 0
     return {"payments": len(judged), "proven": len(proven), "review": len(judged) - len(proven), "promised": promised}
 
 
@@ -212,8 +212,8 @@ def _payment(row: Mapping[str, Any], released_from: frozenset[Key] = frozenset()
 
 def _record(desk: Desk, mode: Mode, judged: Sequence[tuple[Mapping[str, Any], Proven | Unproven]]) -> None:
     with desk.store.transaction() as connection:
-        for row, word in judged:
-            outcomes.record(connection, desk.portal_id, mode, _outcome(row["id"], word))
+        said = [_outcome(row["id"], word) for row, word in judged]
+        outcomes.record_all(connection, desk.portal_id, mode, said)
 
 
 def _outcome(payment_id: int, word: Proven | Unproven) -> Outcome:

@@ -306,7 +306,7 @@ def _collected(world: Any) -> None:
         for key, verdict, reason in (("P1", "proven", "number_and_tax_id"), ("P2", "review", "no_reference")):
             identity = ("DE02", f"id:{key}", 1, 11800, "EUR", 2, NOW.date())
             payment_id, _ = payments.record(connection, payments.NewPayment(*identity, "text", "Payer", "", "", ""))
-            outcomes.record(connection, portal_id, "shadow", outcomes.Outcome(payment_id, verdict, reason))
+            outcomes.record_all(connection, portal_id, "shadow", [outcomes.Outcome(payment_id, verdict, reason)])
     store.close()
 
 

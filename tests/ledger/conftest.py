@@ -16,10 +16,10 @@ from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from airflow_b24.ledger import allocations, payments
-from airflow_b24.ledger.allocations import Part, Promise
 from airflow_b24.ledger.facts import Decision, Row
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.portals import portal_id
+from airflow_b24.ledger.promise import Part, Promise
 from airflow_b24.ledger.schema import metadata
 from airflow_b24.ledger.settlement import Patience, applied
 from airflow_b24.ledger.states import State

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text, update
+from sqlalchemy.event import listen, remove
 from sqlalchemy.exc import IntegrityError
 
 from airflow_b24.ledger import adoptions, allocations, cases, payments, releases, rows, settlements
 from airflow_b24.ledger.adoptions import Found
 from airflow_b24.ledger.portals import portal_id
+from airflow_b24.ledger.promise import Promise
 from airflow_b24.ledger.schema import allocation, event, payment, settlement
 from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store
@@ -126,7 +128,7 @@ def test_an_amendment_beside_an_unfinished_promise_still_holds_its_settlement(
             payments._hold(connection, payment_id)
 
     with store.transaction() as connection:
-        (settlement_id,) = allocations._allocate(connection, made)
+        ((settlement_id,),) = allocations._allocate(connection, [made])
         amendment = threading.Thread(target=amend)
         amendment.start()
         wait_until_blocked(store)
@@ -289,7 +291,7 @@ def test_an_adopted_invoice_takes_its_payment_once_and_stays_paid(
     assert allocated(store, second) == 0
 
 
-def both(store: Store, promise: Make, payment_id: int) -> allocations.Promise:
+def both(store: Store, promise: Make, payment_id: int) -> Promise:
     parts = [
         promise(store, payment_id, invoice_id, amount=sum_, expected=sum_).parts[0]
         for invoice_id, sum_ in ((3, 2200), (2, 9600))
@@ -335,3 +337,67 @@ def test_a_pair_that_a_person_has_parted_is_never_promised_again(store: Store, r
         assert releases.parted(connection, portal) == {payment_id: frozenset({("legacy", 2)})}
     assert allocations.allocate(store, promise(store, payment_id, 3)) != ()
     assert allocations.allocate(store, promise(store, receive(store, "id:B2"))) != ()
+
+
+def test_many_promises_are_each_kept_or_not_as_if_they_were_made_one_by_one(
+    store: Store, receive: Receive, promise: Make
+) -> None:
+    one, part, rest, late, held = (receive(store, f"id:B{each}", amount=each) for each in (11800, 5000, 6800, 900, 700))
+    with store.transaction() as connection:
+        connection.execute(update(payment).where(payment.c.id == held).values(held=True))
+    asked = [
+        promise(store, one, 2),
+        promise(store, one, 7),
+        promise(store, part, 3, amount=5000),
+        promise(store, rest, 3, amount=6800),
+        promise(store, late, 3, amount=900),
+        promise(store, held, 4, amount=700, expected=700),
+        promise(store, late, 5, amount=900, expected=900),
+    ]
+    whole, twice, begun, ended, more, vetoed, other = allocations.allocate_all(store, asked)
+    assert (twice, more, vetoed) == ((), (), ())
+    assert begun == ended
+    assert states(store, *whole, *begun, *other) == [
+        (State.READY, 11800),
+        (State.READY, 11800),
+        (State.READY, 900),
+    ]
+    assert [allocated(store, each) for each in (one, part, rest, late, held)] == [11800, 5000, 6800, 900, 0]
+    assert counts(store) == (3, 4, 4)
+
+
+def statements(store: Store, work: Callable[[], object]) -> list[tuple[str, Any]]:
+    """What is asked of the database meanwhile."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
+        seen.append((statement, parameters))
+
+    listen(store.engine, "before_cursor_execute", note)
+    try:
+        work()
+    finally:
+        remove(store.engine, "before_cursor_execute", note)
+    return seen
+
+
+def test_many_promises_take_as_many_statements_as_a_few(store: Store, receive: Receive, promise: Make) -> None:
+    asked = [promise(store, receive(store, f"id:B{each}"), each) for each in range(1, 33)]
+    few = statements(store, lambda: allocations.allocate_all(store, asked[:2]))
+    many = statements(store, lambda: allocations.allocate_all(store, asked[2:]))
+    assert len(many) == len(few)
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_a_promise_looks_at_its_own_invoices_settlement_alone(store: Store, receive: Receive, promise: Make) -> None:
+    asked = promise(store, receive(store))
+    seen = statements(store, lambda: allocations.allocate(store, asked))
+    plans = []
+    with store.snapshot() as connection:
+        for statement, parameters in seen:
+            if "b24_settlement" in statement and not statement.startswith("INSERT") and isinstance(parameters, tuple):
+                plans += connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    told = [str(plan[-1]) for plan in plans if "b24_settlement" in str(plan[-1])]
+    assert told
+    # By portal alone it would read all that were ever settled there, for each payment.
+    assert [each for each in told if each.startswith("SCAN") or each.endswith("(portal_id=?)")] == []

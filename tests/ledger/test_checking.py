@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import Connection, insert, text
 
 from airflow_b24.ledger import allocations, dismissals, moves, payments, records, releases, settlements
-from airflow_b24.ledger.allocations import Promise
 from airflow_b24.ledger.checking import check, examine
 from airflow_b24.ledger.facts import Decision
 from airflow_b24.ledger.payments import NewPayment
+from airflow_b24.ledger.promise import Promise
 from airflow_b24.ledger.records import Record
 from airflow_b24.ledger.schema import event
 from airflow_b24.ledger.settlement import Patience

@@ -9,8 +9,8 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from airflow_b24.ledger import allocations, dismissals, payments, records, releases, settlements, statuses
-from airflow_b24.ledger.allocations import Promise
 from airflow_b24.ledger.errors import InvariantError
+from airflow_b24.ledger.promise import Promise
 from airflow_b24.ledger.records import Record
 from airflow_b24.ledger.schema import dismissal
 from airflow_b24.ledger.store import Store

@@ -246,5 +246,5 @@ def test_a_migrated_ledger_has_a_name_and_goes_on_from_its_newest_event(first: S
     with opened.transaction() as connection:
         # Not only kept: it can be written to again.
         said = Outcome(2, "part", "number_and_date", ["2026/8"])
-        outcomes.record(connection, 1, "pay", said)
+        outcomes.record_all(connection, 1, "pay", [said])
     opened.close()

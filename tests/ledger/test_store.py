@@ -126,8 +126,8 @@ def test_matching_says_the_same_thing_once_and_the_newest_word_counts(store: Sto
     with store.transaction() as connection:
         portal = portal_id(connection, "portal.example")
         for said in (no, no, yes, no):
-            outcomes.record(connection, portal, "shadow", said)
-        outcomes.record(connection, portal, "pay", no)
+            outcomes.record_all(connection, portal, "shadow", [said])
+        outcomes.record_all(connection, portal, "pay", [no])
         kept = connection.execute(text("SELECT mode, reason FROM b24_outcome ORDER BY id")).all()
         fate = statuses.payments(connection)
     assert [tuple(row) for row in kept] == [
@@ -147,7 +147,7 @@ def test_each_portal_has_its_own_last_word_and_the_newest_of_all_counts(store: S
     with store.transaction() as connection:
         one, other = portal_id(connection, "one.example"), portal_id(connection, "other.example")
         for portal, said in ((one, yes), (other, no), (one, yes), (other, no)):
-            outcomes.record(connection, portal, "pay", said)
+            outcomes.record_all(connection, portal, "pay", [said])
         kept = connection.execute(text("SELECT portal_id, reason FROM b24_outcome ORDER BY id")).all()
         [fate] = statuses.payments(connection)
     assert [tuple(row) for row in kept] == [(one, "number_and_date"), (other, "unknown_reference")]

@@ -6,8 +6,8 @@ from datetime import date
 from typing import Any
 
 from airflow_b24.ledger import allocations
-from airflow_b24.ledger.allocations import Part, Promise
 from airflow_b24.ledger.payments import NewPayment
+from airflow_b24.ledger.promise import Part, Promise
 from airflow_b24.ledger.store import Store
 
 AMOUNT, CURRENCY, EXPONENT = 11800, "RUB", 2

@@ -5,7 +5,7 @@ Every function here stands in for the one of the same name in `airflow_b24.ledge
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,6 @@ class Books:
         self.last_seq: dict[int, int] = {}
         self._pending: dict[int, str | None] = {}
         self._money: list[tuple[int, str, int]] = []
-        self._undo: list[Any] | None = None
         return self
 
     # What the simulation asks
@@ -116,8 +115,6 @@ class Books:
         """Change a settlement's row, and note it when something that matters changed."""
         if any(row[name] != value for name, value in changes.items() if name in WATCHED_NAMES):
             self._pending.setdefault(row["id"], row["state"])
-        if self._undo is not None:
-            self._undo.append((row, {name: row[name] for name in (*changes, "updated_at")}))
         row.update(changes)
         row["updated_at"] = self.now
         return row
@@ -191,6 +188,10 @@ class Books:
         return was_open
 
     # outcomes
+
+    def record_outcomes(self, portal_id: int, mode: str, said: Iterable[Outcome]) -> None:
+        for each in said:
+            self.record_outcome(portal_id, mode, each)
 
     def record_outcome(self, portal_id: int, mode: str, said: Outcome) -> None:
         values = {

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from airflow_b24.ledger.allocations import Part, Promise
+from airflow_b24.ledger.allocations import AT_ONCE
 from airflow_b24.ledger.cursors import Cursor
 from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.payments import IDENTITY, PROVING, NewPayment
+from airflow_b24.ledger.promise import Part, Promise, groups
 from airflow_b24.ledger.records import AMENDED, Record, _place
 from airflow_b24.ledger.states import TRANSITIONS, State
 from tests.simulation.books_of_settlements import SettlementBooks
@@ -131,50 +132,57 @@ class DictBooks(SettlementBooks):
 
     # allocations
 
-    def allocate(self, promise: Promise) -> tuple[int, ...]:
-        self._undo = []
-        made = len(self.settlement)
+    def allocate_all(self, promises: Iterable[Promise]) -> list[tuple[int, ...]]:
+        made: list[tuple[int, ...]] = []
+        for group in groups(promises, AT_ONCE):
+            kept = [promise for promise in group if self._is_kept(promise)]
+            for place, promise in sorted((place, each.payment_id) for each in kept for place in each.places):
+                self._begin(place, next(each for each in kept if each.payment_id == promise))
+            made += [self._put(promise) if promise in kept else () for promise in group]
+            self._commit()
+        return made
+
+    def _is_kept(self, promise: Promise) -> bool:
+        if not all(self._takes(promise, part) for part in promise.parts):
+            return False
         try:
-            done = self._allocate(promise)
+            self._take_money(promise)
         except InvariantError:
-            for row, before in reversed(self._undo):
-                row |= before
-            for new in range(made + 1, len(self.settlement) + 1):
-                del self.settlement[new]
-            self._pending.clear()
-            self._money.clear()
-            return ()
-        finally:
-            self._undo = None
-        self._commit()
-        return done
+            return False
+        return True
 
-    def _allocate(self, promise: Promise) -> tuple[int, ...]:
-        parts = sorted(promise.parts, key=lambda part: (part.kind, part.invoice_id))
-        funded = [(part, self._fund(promise, part)) for part in parts]
-        self._take_money(promise)
-        for part, row in funded:
-            place = {"settlement_id": row["id"], "payment_id": promise.payment_id, "amount": part.amount}
-            self.allocation.append({"id": len(self.allocation) + 1, **place})
-            self._money.append((row["id"], self.payment[promise.payment_id]["key"], part.amount))
-            self.append(row["id"], "allocated", row["state"], 0)
-        return tuple(row["id"] for _, row in funded)
-
-    def _fund(self, promise: Promise, part: Part) -> Fields:
+    def _takes(self, promise: Promise, part: Part) -> bool:
         if (part.kind, part.invoice_id) in self.parted(1).get(promise.payment_id, ()):
-            raise InvariantError("a person has parted the two")
+            return False
         known = self.live(promise.portal_id, part.kind, part.invoice_id)
         if known is None:
-            place = (part.kind, part.invoice_id)
-            row = self.add(place, part.invoice_number, part.expected, promise.currency, promise.exponent)
-            row |= {"origin": "match", "state": State.COLLECTING, "identity": dict(part.identity)}
-        else:
-            row = self.settlement[known]
-        together = row["allocated"] + part.amount
+            return part.amount <= part.expected
+        row = self.settlement[known]
         same = (row["expected"], row["currency"]) == (part.expected, promise.currency)
-        takes_more = row["state"] == "collecting" and row["hold"] is None and together <= part.expected
-        if not same or not takes_more or (row["identity"] or {}) != dict(part.identity):
-            raise InvariantError("a live settlement that takes no more")
+        takes_more = row["state"] == "collecting" and row["hold"] is None
+        fits = row["allocated"] + part.amount <= part.expected
+        return same and takes_more and fits and (row["identity"] or {}) == dict(part.identity)
+
+    def _begin(self, place: tuple[int, Any, int], promise: Promise) -> None:
+        if self.live(*place) is None:
+            part = promise.places[place]
+            row = self.add(place[1:], part.invoice_number, part.expected, promise.currency, promise.exponent)
+            row |= {"origin": "match", "state": State.COLLECTING, "identity": dict(part.identity)}
+
+    def _put(self, promise: Promise) -> tuple[int, ...]:
+        rows = [self._fund(place, part) for place, part in promise.places.items()]
+        for row, part in zip(rows, promise.places.values(), strict=True):
+            put = {"settlement_id": row["id"], "payment_id": promise.payment_id, "amount": part.amount}
+            self.allocation.append({"id": len(self.allocation) + 1, **put})
+            self._money.append((row["id"], self.payment[promise.payment_id]["key"], part.amount))
+            self.append(row["id"], "allocated", row["state"], 0)
+        return tuple(row["id"] for row in rows)
+
+    def _fund(self, place: tuple[int, Any, int], part: Part) -> Fields:
+        known = self.live(*place)
+        assert known is not None
+        row = self.settlement[known]
+        together = row["allocated"] + part.amount
         state = State.READY if together == part.expected else State.COLLECTING
         return self.set(row, {"allocated": together, "state": state})
 

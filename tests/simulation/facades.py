@@ -40,10 +40,10 @@ def _method(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
 
 STANDS_IN: dict[Any, dict[str, str]] = {
     adoptions: {"unfunded": "unfunded"},
-    allocations: {"allocate": "allocate", "collected": "collected"},
+    allocations: {"allocate_all": "allocate_all", "collected": "collected"},
     cases: {name: name for name in ("open_case", "notice", "is_noticed", "gone", "is_open", "close", "close_one")},
     cursors: {},
-    outcomes: {"record": "record_outcome"},
+    outcomes: {"record_all": "record_outcomes"},
     payments: {"unallocated": "unallocated", "dismissed": "dismissed"},
     plain: {"open_plain": "open_plain", "reopen_plain": "reopen_plain", "asked_for": "asked_for"},
     portals: {},
