@@ -125,8 +125,10 @@ def _read_anew(connection: Connection, payment_id: int, record: Record) -> None:
     assert record.payment is not None  # noqa: S101 - asked by the caller
     if not payments.read_anew(connection, payment_id, record.payment):
         return
-    # Every record that told of this payment: another one of them may never be delivered again.
-    told = (raw.c.payment_id == payment_id, raw.c.verdict == "payment")
+    # Every record that told of this payment: another one of them may never be delivered again. Found by their identity,
+    # for which there is an index.
+    whose = (raw.c.account == record.account, raw.c.key == record.key)
+    told = (*whose, raw.c.payment_id == payment_id, raw.c.verdict == "payment")
     other = or_(*(raw.c[name].is_distinct_from(value) for name, value in record.read_as.items()))
     connection.execute(update(raw).where(*told, other).values(**record.read_as))
 
