@@ -1,22 +1,13 @@
-"""Keys and tokens: they belong into connections, and nothing that is logged or stored may show them."""
+"""Keys and tokens: they belong into connections, and a DAG that holds one is refused."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
-
-from airflow.sdk.log import mask_secret
-from requests import Session
-
-from airflow_b24.bitrix.auth import spellings
-from airflow_b24.bitrix.redaction import REDACTOR
 
 # Query parameters in which APIs take their key.
 TAKES_KEY = frozenset({"accesstoken", "apikey", "auth", "clientsecret", "key", "password", "secret", "token"})
-# Headers and parameters whose values are masked; rather one too many.
-SECRETIVE = re.compile(r"auth|cookie|key|pass|secret|sign|token", re.IGNORECASE)
 FIX = (
     'put it into the password of the http connection and write "{{ conn.bank.password }}" here, with its id for `bank`'
 )
@@ -40,14 +31,3 @@ def refuse_tokens(arguments: object) -> None:
     named = {str(name).lower() for name in arguments} if isinstance(arguments, Mapping) else set()
     if found := sorted(named & {"access_token", "auth"}):
         raise ValueError(f"arguments.{found[0]}: the connection's own token is sent by itself; remove it from here")
-
-
-def mask_keys(session: Session, params: Mapping[str, Any]) -> None:
-    """Keep what a request is opened with out of logs; Airflow knows a connection's password alone, as it was typed."""
-    password = getattr(session.auth, "password", None)
-    for name, value in (*session.headers.items(), *params.items(), ("password", password)):
-        if value and SECRETIVE.search(name):
-            forms = spellings(value.decode("latin-1") if isinstance(value, bytes) else str(value))
-            REDACTOR.learn(forms)
-            for form in forms:
-                mask_secret(form)

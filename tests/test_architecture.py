@@ -35,6 +35,7 @@ AIRFLOW_LAYER = {
         "retries",
         "sensors",
         "sources",
+        "transport",
         "triggers",
     ),
 }

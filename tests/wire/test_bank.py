@@ -160,10 +160,8 @@ def test_an_answer_cut_at_any_byte_keeps_nothing(bank: Bank) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, trouble in UNCLEAR.items() if trouble.endless])
-def test_a_bank_that_keeps_us_waiting_is_given_up(
-    bank: Bank, sources: Any, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setattr(sources, "LONGEST_S", 0.3)
+def test_a_bank_that_keeps_us_waiting_is_given_up(bank: Bank, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr("airflow_b24.transport.LONGEST_S", 0.3)
     began = time.monotonic()
     fail(bank, UNCLEAR[name].fault)
     assert time.monotonic() - began < 3
