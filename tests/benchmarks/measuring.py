@@ -133,11 +133,12 @@ def load(ca_file: Path) -> None:
 
 @dataclass(slots=True)
 class Bench:
-    """Where clients are measured: how large, and with whose hands."""
+    """Where clients are measured: how large, and with whose hands; `found` are the rows of the sections before."""
 
     children: Children
     scale: Scale
     certified: Certified
+    found: dict[str, list[Row]] = field(default_factory=dict)
 
     def measure(self, task: Task) -> Measured:
         """Repeat a task for its time's sake, each time on a fresh portal."""

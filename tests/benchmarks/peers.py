@@ -33,9 +33,14 @@ from tests.benchmarks.scale import FULL, QUICK, Scale
 from tests.benchmarks.table import table
 from tests.processes.children import Children
 
-SECTIONS = ("bulk", "singles", "lists", "losses", "renewals", "operating")
+SECTIONS = (
+    *("bulk", "singles", "lists", "losses", "renewals", "operating"),
+    # No other client has these: a whole Airflow, its DAG files, and a model of what saturates first.
+    *("airflow", "parsing", "curve", "capacity"),
+)
 RESULTS = Path(__file__).parent / "results"
 PLOTTED = "bulk"
+CURVE = "curve"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,15 +69,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def measure(names: tuple[str, ...], scale: Scale) -> dict[str, Any]:
     """Return everything that was measured, and under which conditions."""
-    began, sections = time.monotonic(), {}
+    began = time.monotonic()
     conditions = {**asdict(scale), "burst": BURST, "per_s": PER_S, "load": os.getloadavg()}
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, Children() as children:
         bench = Bench(children, scale, certify(Path(folder)))
         load(bench.certified[0])
         for name in names:
-            sections[name] = importlib.import_module(f"tests.benchmarks.{name}").measure(bench)
+            bench.found[name] = importlib.import_module(f"tests.benchmarks.{name}").measure(bench)
     took_s = round(time.monotonic() - began)
-    return {"at": _now(), "took_s": took_s, "versions": _versions(), "conditions": conditions, "sections": sections}
+    return {"at": _now(), "took_s": took_s, "versions": _versions(), "conditions": conditions, "sections": bench.found}
 
 
 def _now() -> str:
@@ -94,6 +99,7 @@ def keep(found: Mapping[str, Any], scale: Scale, *, whole: bool) -> str:
     if PLOTTED in found["sections"]:
         draw(
             found["sections"][PLOTTED],
+            found["sections"].get(CURVE, ()),
             f"{scale.pays} invoices, medians of {scale.repetitions}",
             RESULTS / f"{name}.svg",
         )

@@ -28,9 +28,13 @@ from tests.processes.children import Children
 
 START_S, END_S = 20.0, 10.0
 TODAY = datetime.now(UTC).date()
+BILLED = TODAY - timedelta(days=9)
 PAY = "sale.paysystem.pay.invoice"
 # What the sandbox bills the technical user's webhook as.
 WEBHOOK = "webhook 1"
+# So many payments the bank gives at once.
+BANK_PAGE = 500
+PAYER_COMPANY, PAYER_TAX_ID = 21, "7711000219"
 # The authority's file, and what a server needs to be trusted by it.
 Certified = tuple[Path, ssl.SSLContext]
 Answering = Callable[[State, Request, datetime], Answer]
@@ -64,7 +68,8 @@ class Setup:
     """A fresh portal: so many open invoices, numbered from 1, and what goes wrong there.
 
     The access token ends once `expire_after` pays have run. `hurry` says how many times faster its seconds pass than
-    it tells, so that operating time is spent without anybody waiting for it.
+    it tells, so that operating time is spent without anybody waiting for it. With `bank`, the bank there has for each
+    invoice a payment that proves it twice.
     """
 
     invoices: int
@@ -74,6 +79,7 @@ class Setup:
     billed_to: BilledTo = "methods"
     hurry: float = 1.0
     spent: Spent | None = None
+    bank: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +154,10 @@ def make_state(setup: Setup) -> State:
     state.settings = Settings(smart_invoices=False, operating_billed_to=setup.billed_to, **asdict(setup.latency))
     state.invoices = {each: _invoice(each) for each in range(1, setup.invoices + 1)}
     state.faults.rules = list(setup.rules)
+    if setup.bank:
+        state.bank.page_size = BANK_PAGE
+        for each in state.invoices:
+            state.bank.add(_payment(each), TODAY)
     return state
 
 
@@ -157,10 +167,20 @@ def price_of(invoice_id: int) -> int:
 
 
 def _invoice(invoice_id: int) -> Invoice:
-    owners: dict[str, Any] = {"company_id": 21, "my_company_id": seed.OWN_COMPANY, "pay_system_id": seed.BILL_SYSTEM}
-    price = Decimal(price_of(invoice_id)).scaleb(-2)
-    billed = TODAY - timedelta(days=9)
-    return Invoice(invoice_id, f"2026/{invoice_id}", price, status_id="S", billed_on=billed, **owners)
+    owners: dict[str, Any] = {"company_id": PAYER_COMPANY, "my_company_id": seed.OWN_COMPANY}
+    owners["pay_system_id"] = seed.BILL_SYSTEM
+    return Invoice(invoice_id, f"2026/{invoice_id}", _price(invoice_id), status_id="S", billed_on=BILLED, **owners)
+
+
+def _price(invoice_id: int) -> Decimal:
+    return Decimal(price_of(invoice_id)).scaleb(-2)
+
+
+def _payment(invoice_id: int) -> dict[str, object]:
+    """What proves an invoice by its number and the payer's tax id, and by its number and date."""
+    payer = {"name": "ООО «Северный ветер»", "tax_id": PAYER_TAX_ID, "account": "40702810000000000021"}
+    purpose = f"Оплата по счету № 2026/{invoice_id} от {BILLED:%d.%m.%Y}"
+    return {"id": f"P{invoice_id}", "amount": str(_price(invoice_id)), "payer": payer, "purpose": purpose}
 
 
 @dataclass(slots=True)
