@@ -86,6 +86,11 @@ def read_anew(connection: Connection, payment_id: int, new: NewPayment) -> bool:
     return True
 
 
+def is_as_known(new: NewPayment, known: RowMapping) -> bool:
+    """Say whether it is the payment which the ledger has, and says nothing of it that is not there."""
+    return all(value == known[name] or (value == "" and name not in IDENTITY) for name, value in asdict(new).items())
+
+
 def _has_changed(known: RowMapping, values: Mapping[str, Any]) -> bool:
     return any(values.get(name, known[name]) != known[name] and not _is_new_fact(known, name) for name in PROVING)
 

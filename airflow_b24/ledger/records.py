@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby, repeat
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, func, or_, select, update
 
 from airflow_b24.ledger import cursors, payments
 from airflow_b24.ledger.cursors import Cursor
 from airflow_b24.ledger.payments import NewPayment
-from airflow_b24.ledger.schema import raw
+from airflow_b24.ledger.schema import payment, raw
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
 
@@ -23,7 +25,7 @@ AMENDED = {"verdict": "quarantined", "rule": "amended", "detail": "the bank sent
 CHUNK = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Record:
     """One delivered record: its whole text, and the payment it is, or the rule that set it aside.
 
@@ -47,9 +49,14 @@ class Record:
         """The sum it brings in, kept beside the payment's own: {amount, currency}."""
         return {"amount": self.payment and self.payment.amount, "currency": self.payment and self.payment.currency}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return hashlib.sha256(self.body.encode()).hexdigest()
+
+    @property
+    def known(self) -> tuple[str, int]:
+        """What it is known by among its source's records."""
+        return self.digest, self.occurrence
 
 
 def ingest(store: Store, source: str, records: Iterable[Record], read: Cursor | None) -> dict[str, int]:
@@ -65,7 +72,7 @@ def ingest(store: Store, source: str, records: Iterable[Record], read: Cursor | 
     chunks: list[Sequence[Record]] = [ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK)]
     for last, chunk in enumerate(chunks or [[]], start=1 - len(chunks or [[]])):
         with store.transaction() as connection:
-            counts.update(_keep(connection, source, record, booked) for record in chunk)
+            counts.update(_keep_all(connection, source, chunk, booked))
             if last == 0 and read is not None:
                 cursors.advance(connection, source, read)
     return dict(counts)
@@ -75,6 +82,45 @@ def _place(record: Record) -> tuple[str, str, bool, str, int]:
     """One order for all: two readings of the same payments must not wait for each other in a circle."""
     # Payments first: one that is taken back in the same delivery is known by then, and is held.
     return record.account, record.key, record.payment is None, record.digest, record.occurrence
+
+
+def _keep_all(
+    connection: Connection, source: str, chunk: Sequence[Record], booked: AbstractSet[tuple[str, str]]
+) -> Iterator[str]:
+    """Keep the records in their order; those that say nothing new are only counted, many at once."""
+    same = _same(connection, source, chunk)
+    for is_same, some in groupby(chunk, lambda record: record.known in same):
+        if not is_same:
+            yield from (_keep(connection, source, record, booked) for record in some)
+            continue
+        again = [{"of": same[record.known]} for record in some]
+        more = update(raw).where(raw.c.id == bindparam("of")).values(deliveries=raw.c.deliveries + 1)
+        connection.execute(more, again)
+        yield from repeat("repeated", len(again))
+
+
+def _same(connection: Connection, source: str, chunk: Sequence[Record]) -> dict[tuple[str, int], int]:
+    """Records that were delivered before, and are read as the payment which they became still is: {known: raw's id}.
+
+    Not those that speak of their payment together with another one here: their order counts.
+    """
+    told = Counter((record.account, record.key) for record in chunk)
+    alone = {each.known: each for each in chunk if each.payment is not None and told[each.account, each.key] == 1}
+    as_read = (raw.c[name].label(f"raw_{name}") for name in ("id", "digest", "occurrence", "amount", "currency"))
+    query = (
+        select(*as_read, payment)
+        .join(payment, payment.c.id == raw.c.payment_id)
+        .where(raw.c.source == source, raw.c.digest.in_([digest for digest, _ in alone]), raw.c.verdict == "payment")
+    )
+    rows = [row for row in connection.execute(query).mappings() if (row["raw_digest"], row["raw_occurrence"]) in alone]
+    known = (((row["raw_digest"], row["raw_occurrence"]), row) for row in rows)
+    return {each: row["raw_id"] for each, row in known if _is_read_as(alone[each], row)}
+
+
+def _is_read_as(record: Record, row: RowMapping) -> bool:
+    assert record.payment is not None  # noqa: S101 - asked by the caller
+    is_counted = record.read_as == {"amount": row["raw_amount"], "currency": row["raw_currency"]}
+    return is_counted and payments.is_as_known(record.payment, row)
 
 
 def _keep(connection: Connection, source: str, record: Record, booked: AbstractSet[tuple[str, str]]) -> str:

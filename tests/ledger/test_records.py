@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
+from sqlalchemy.event import listen
 from sqlalchemy.exc import IntegrityError
 
 from airflow_b24.ledger import allocations, cursors, payments, records, settlements
@@ -414,3 +416,33 @@ def test_counting_reads_one_consistent_state(store: Store, payment: Make) -> Non
         before = reading.execute(select(func.count()).select_from(raw)).scalar_one()
         records.ingest(store, "bank", [paid(payment())], DAY)
         assert reading.execute(select(func.count()).select_from(raw)).scalar_one() == before == 0
+
+
+def test_what_is_delivered_again_takes_as_many_statements_however_much_it_is(store: Store, payment: Make) -> None:
+    delivered = [paid(payment(f"id:B{number}")) for number in range(40)]
+    records.ingest(store, "bank", delivered, DAY)
+    asked: list[str] = []
+    listen(store.engine, "before_cursor_execute", lambda _, __, statement, *___: asked.append(statement))
+    counts = []
+    for few in (2, 40):
+        asked.clear()
+        assert records.ingest(store, "bank", delivered[:few], DAY)["repeated"] == few
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
+    assert [row["deliveries"] for row in rows(store, "raw")][:3] == [3, 3, 2]
+
+
+def test_of_what_is_delivered_again_a_change_is_seen_among_what_has_not_changed(store: Store, payment: Make) -> None:
+    delivered = [paid(payment(f"id:B{number}")) for number in range(5)]
+    records.ingest(store, "bank", delivered, DAY)
+    mended = replace(delivered[1], payment=replace(delivered[1].payment, payer_tax_id="7711000219"))
+    amended = paid(payment("id:B3", amount=99900))
+    counts = records.ingest(store, "bank", [delivered[0], mended, delivered[2], amended, delivered[4]], DAY)
+    assert counts == {**NOTHING, "received": 5, "repeated": 4, "amended": 1}
+    assert [(row["payer_tax_id"], row["held"]) for row in rows(store, "payment")] == [
+        ("", False),
+        ("7711000219", False),
+        ("", False),
+        ("", True),
+        ("", False),
+    ]
