@@ -174,9 +174,8 @@ class Bitrix24Hook(BaseHook):
 
     def report(self) -> dict[str, Any]:
         """Totals of everything in the ledger; see `reconcile.reporting.report`."""
-        found = reporting.lines(self.ledger)
-        totals = reporting.totals(found, reporting.beside(self.ledger))
-        self.log.info("The newest payments:\n%s", reporting.page(found[-SHOWN:], WIDTH))
+        totals = reporting.report(self.ledger)
+        self.log.info("The newest payments:\n%s", reporting.page(reporting.newest(self.ledger, SHOWN), WIDTH))
         self.log.info("All payments in the ledger: %s", totals)
         return totals
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, func, select
 
 from airflow_b24.ledger.records import AMENDED
 from airflow_b24.ledger.schema import payment, raw
@@ -21,7 +21,9 @@ class Revision:
 def of_held(connection: Connection) -> dict[int, Revision]:
     """By payment that is held, what the bank changed in it; one whose records are not there is left out."""
     columns = (raw.c.payment_id, raw.c.source, raw.c.rule, raw.c.verdict, raw.c.body)
-    query = select(*columns).join(payment, payment.c.id == raw.c.payment_id).where(payment.c.held.is_(True))
+    # Found by their identity, for which there is an index.
+    whose = and_(payment.c.id == raw.c.payment_id, payment.c.account == raw.c.account, payment.c.key == raw.c.key)
+    query = select(*columns).join(payment, whose).where(payment.c.held.is_(True))
     first: dict[tuple[int, str], str] = {}
     newest: dict[int, tuple[str, str]] = {}
     for payment_id, source, rule, verdict, body in connection.execute(query.order_by(raw.c.id)):

@@ -2,19 +2,77 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select, true
+from sqlalchemy import case as either
 
 from airflow_b24.ledger import dismissals, notes, outcomes, revisions
 from airflow_b24.ledger.errors import UnknownIdError
 from airflow_b24.ledger.schema import allocation, payment, settlement
-from airflow_b24.ledger.states import State
+from airflow_b24.ledger.states import ADOPTED, CONFIRMED, State
+
+ORDER: Final = (payment.c.booked_on, payment.c.id)
 
 
-def payments(connection: Connection) -> list[dict[str, Any]]:
-    """Every payment with its live `settlements` (`lacks`: why what was to be written on the invoice is not there), what the bank changed (`revision`), and the newest word of matching, and of a person, on it, in order of booking."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """So many payments of one account and currency that are at their end, and their sum in minor units."""
+
+    account: str
+    currency: str
+    by_hand: bool
+    count: int
+    amount: int
+
+
+def ended(connection: Connection) -> list[Ended]:
+    """Count the payments that are spent to the last, on invoices that are paid, and that nobody has a question about."""
+    of = payment.c.account, payment.c.currency, either((_by_hand(), 1), else_=0)
+    query = select(*of, func.count(), func.sum(payment.c.amount)).where(~_open()).group_by(*of)
+    rows = connection.execute(query).all()
+    return [
+        Ended(account, currency, bool(by_hand), count, int(sum_)) for account, currency, by_hand, count, sum_ in rows
+    ]
+
+
+def _open() -> ColumnElement[bool]:
+    """A payment that has a say of its own: all but those of `ended`."""
+    going = settlement.c.state.not_in([State.PAID, State.RELEASED])
+    unpaid = (
+        select(allocation.c.payment_id).join(settlement, settlement.c.id == allocation.c.settlement_id).where(going)
+    )
+    return or_(
+        payment.c.held.is_(True),
+        payment.c.allocated < payment.c.amount,
+        payment.c.id.in_(select(dismissals.latest().c.payment_id)),
+        payment.c.id.in_(unpaid),
+    )
+
+
+def _by_hand() -> ColumnElement[bool]:
+    """None of its invoices was paid by a call of ours."""
+    by_hand = or_(settlement.c.how == "by_hand", func.coalesce(settlement.c.reason, "").in_([ADOPTED, CONFIRMED]))
+    sent = (
+        select(allocation.c.id)
+        .join(settlement, settlement.c.id == allocation.c.settlement_id)
+        .where(allocation.c.payment_id == payment.c.id, settlement.c.state == State.PAID, ~by_hand)
+        .correlate(payment)
+    )
+    return ~sent.exists()
+
+
+def payments(connection: Connection, *, unended: bool = False, newest: int | None = None) -> list[dict[str, Any]]:
+    """Every payment with its live `settlements` (`lacks`: why what was to be written on the invoice is not there), what the bank changed (`revision`), and the newest word of matching, and of a person, on it, in order of booking.
+
+    `unended` leaves out those of `ended`; `newest`, instead, all but so many.
+    """
     said, dismissed = outcomes.latest(), dismissals.latest()
+    which = _open() if unended else true()
+    if newest is not None:
+        last = select(payment.c.id).order_by(*(column.desc() for column in ORDER)).limit(newest)
+        which = payment.c.id.in_(last.correlate(None))
     query = (
         select(
             payment,
@@ -27,17 +85,19 @@ def payments(connection: Connection) -> list[dict[str, Any]]:
         )
         .outerjoin(said, said.c.payment_id == payment.c.id)
         .outerjoin(dismissed, dismissed.c.payment_id == payment.c.id)
-        .order_by(payment.c.booked_on, payment.c.id)
+        .where(which)
+        .order_by(*ORDER)
     )
-    live, revised = _live(connection), revisions.of_held(connection)
-    rows = connection.execute(query).mappings()
+    rows = connection.execute(query).mappings().all()
+    live, revised = _live(connection, which), revisions.of_held(connection)
     return [{**row, "settlements": live.get(row["id"], []), "revision": revised.get(row["id"])} for row in rows]
 
 
-def _live(connection: Connection) -> dict[int, list[dict[str, Any]]]:
+def _live(connection: Connection, which: ColumnElement[bool]) -> dict[int, list[dict[str, Any]]]:
     # A released settlement has given its money back: it says nothing of the payment any more.
-    newest = select(allocation.c.settlement_id, func.max(allocation.c.created_at).label("newest"))
-    added = newest.group_by(allocation.c.settlement_id).subquery("added")
+    others = allocation.alias("others")
+    added = select(func.max(others.c.created_at)).where(others.c.settlement_id == settlement.c.id)
+    newest = added.correlate(settlement).scalar_subquery()
     names = (
         "id",
         "state",
@@ -53,10 +113,10 @@ def _live(connection: Connection) -> dict[int, list[dict[str, Any]]]:
         "updated_at",
     )
     query = (
-        select(allocation.c.payment_id, added.c.newest, *(settlement.c[name] for name in names))
+        select(allocation.c.payment_id, newest.label("newest"), *(settlement.c[name] for name in names))
         .join(settlement, settlement.c.id == allocation.c.settlement_id)
-        .join(added, added.c.settlement_id == settlement.c.id)
-        .where(settlement.c.state != State.RELEASED)
+        .join(payment, payment.c.id == allocation.c.payment_id)
+        .where(settlement.c.state != State.RELEASED, which)
         .order_by(settlement.c.id)
     )
     lacking, found = notes.troubles(connection), dict[int, list[dict[str, Any]]]()

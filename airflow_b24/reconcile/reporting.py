@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import Connection
+
 from airflow_b24.ledger import cases, notes, records, statuses
 from airflow_b24.ledger.states import ADOPTED, CONFIRMED, State
 from airflow_b24.ledger.states import REASONS as SETTLEMENT_REASONS
+from airflow_b24.ledger.statuses import Ended
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.payments.matching import OF_OTHERS
 from airflow_b24.payments.money import Money
@@ -70,9 +73,20 @@ def report(store: Store) -> dict[str, Any]:
     """Totals of everything in the ledger: counts by status, and sums in by account and currency (as texts).
 
     `payments` = distinct payments delivered = `paid` + `review` + `waiting` + `ignored` + `dismissed` (a person has dealt
-    with them elsewhere); `paid` includes `by_hand`.
+    with them elsewhere); `paid` includes `by_hand`. What is at its end is counted by the database, however much it is.
     """
-    return totals(lines(store), beside(store))
+    with store.snapshot() as connection:
+        ended = statuses.ended(connection)
+        rest = _lines(connection, statuses.payments(connection, unended=True), records.set_aside(connection))
+    return totals(rest, beside(store), ended)
+
+
+def newest(store: Store, count: int) -> list[Line]:
+    """The last so many of `lines`."""
+    with store.snapshot() as connection:
+        apart = records.set_aside(connection)[-count:]
+        known = statuses.payments(connection, newest=count - len(apart))
+        return _lines(connection, known, apart)
 
 
 def beside(store: Store) -> dict[str, int]:
@@ -82,16 +96,19 @@ def beside(store: Store) -> dict[str, int]:
         return {"open_cases": len(cases.open_cases(connection)), "not_written": len(lacking)}
 
 
-def totals(found: list[Line], beside: Mapping[str, int]) -> dict[str, Any]:
-    """Count lines as `report` does; `beside` is what the function of that name counts."""
+def totals(found: list[Line], beside: Mapping[str, int], ended: Sequence[Ended] = ()) -> dict[str, Any]:
+    """Count lines as `report` does, and what is `ended` beside them; `beside` is what the function of that name counts."""
     counts = Counter(line.status for line in found)
     sums: dict[str, Money] = {}
-    for line in found:
-        if line.amount is not None and line.status != "ignored":
-            key = f"{line.account} {line.amount.currency}"
-            sums[key] = sums[key] + line.amount if key in sums else line.amount
+    told = [(line.account, line.amount) for line in found if line.amount is not None and line.status != "ignored"]
+    for each in ended:
+        counts["by_hand" if each.by_hand else "paid"] += each.count
+        told.append((each.account, Money(each.amount, each.currency)))
+    for account, amount in told:
+        key = f"{account} {amount.currency}"
+        sums[key] = sums[key] + amount if key in sums else amount
     return {
-        "payments": len(found),
+        "payments": len(found) + sum(each.count for each in ended),
         "paid": counts["paid"] + counts["by_hand"],
         "by_hand": counts["by_hand"],
         "review": counts["review"],
@@ -107,9 +124,11 @@ def totals(found: list[Line], beside: Mapping[str, int]) -> dict[str, Any]:
 def lines(store: Store) -> list[Line]:
     """One line for each distinct payment delivered, whatever became of it, oldest first."""
     with store.snapshot() as connection:
-        known = statuses.payments(connection)
-        apart = records.set_aside(connection)
-        overdue_before = utc_now(connection) - PATIENCE
+        return _lines(connection, statuses.payments(connection), records.set_aside(connection))
+
+
+def _lines(connection: Connection, known: Iterable[dict[str, Any]], apart: Iterable[dict[str, Any]]) -> list[Line]:
+    overdue_before = utc_now(connection) - PATIENCE
     return [line_of(row, overdue_before) for row in known] + [apart_line(row) for row in apart]
 
 
