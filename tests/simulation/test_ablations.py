@@ -78,7 +78,7 @@ MISSED_SMART: dict[str, tuple[Kinds, int, str]] = {
     "own_funnel": ("smart", 1, "reason"),
     "own_read": ("both", 2, "reason unread"),
     "own_send": ("smart", 28, "attribution not_ours wrong_amount"),
-    "own_settlement": ("both", 15, "waits"),
+    "own_settlement": ("both", 15, "waits wrong"),
     "own_space": ("both", 17, "misdirected"),
     "paid_amount": ("smart", 264, "wrong_amount"),
     "parted": ("smart", 70, "parted"),
