@@ -16,7 +16,7 @@ from airflow_b24.sandbox.bank import OWN_ACCOUNT
 def lines(office: Any) -> dict[str, tuple[str, str]]:
     """Every line; what the database counts and the newest of them must say the same."""
     found = reporting.lines(office.store)
-    assert reporting.report(office.store) == reporting.totals(found, reporting.open_cases(office.store))
+    assert reporting.report(office.store) == reporting.totals(found, reporting.beside(office.store))
     for count in (1, 2, 7, 100):
         assert reporting.newest(office.store, count) == found[-count:]
     return {line.payment: (line.status, line.reason) for line in found}
