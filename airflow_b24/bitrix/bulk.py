@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from airflow_b24.bitrix.commands import MAX_COMMANDS, decode, encode
-from airflow_b24.bitrix.errors import OPERATION_TIME_LIMIT, BitrixError, RefusedError, ResponseError
+from airflow_b24.bitrix.errors import BitrixError, ResponseError
 from airflow_b24.bitrix.exchange import Exchanged, Order
 from airflow_b24.bitrix.fields import read_id
 from airflow_b24.bitrix.flows import QUICK, Flow, Reply, answered, attempt
@@ -69,7 +69,7 @@ def exchange_all(
     if isinstance(outcome, BitrixError):
         unread = {key: outcome for reading in readings for key in reading.keys}
         return Exchanged({pay.key: outcome for pay in pays}, {**unread})
-    outcomes = _dated(outcome, decode(outcome.result, requests))
+    outcomes = decode(outcome, requests)
     return Exchanged(dict(_paid(pays, outcomes)), dict(_read(readings, outcomes)))
 
 
@@ -101,14 +101,6 @@ def _ask(requests: Mapping[str, Request], send_before: float | None, *, write: b
 
 def _outcome(reply: Reply) -> Response | BitrixError:
     return reply if isinstance(reply, BitrixError) else answered(reply)
-
-
-def _dated(whole: Response, outcomes: Outcomes) -> Outcomes:
-    """The outcomes; those whose method has used up its operating time with the time at which it is free again."""
-    for outcome in outcomes.values():
-        if isinstance(outcome, RefusedError) and outcome.code == OPERATION_TIME_LIMIT:
-            outcome.retry_at = whole.free_at.get(outcome.method)
-    return outcomes
 
 
 def _paid(pays: Sequence[Order], outcomes: Outcomes) -> Iterator[tuple[InvoiceKey, bool | BitrixError]]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote
 
-from airflow_b24.bitrix.errors import BitrixError, ResponseError
+from airflow_b24.bitrix.errors import OPERATION_TIME_LIMIT, BitrixError, RefusedError, ResponseError
 from airflow_b24.bitrix.protocol import BATCH, Request, Response, Time, read_envelope, read_time
 
 # docs: a batch holds 50 commands at most
@@ -21,12 +21,19 @@ def encode(request: Request) -> str:
     return f"{request.method}?{'&'.join(pairs)}"
 
 
-def decode(result: object, requests: Mapping[str, Request], host: str = "") -> dict[str, Response | BitrixError]:
-    """Give each command its own outcome out of a batch's `result`."""
-    parts = result if isinstance(result, dict) else {}
+def decode(whole: Response, requests: Mapping[str, Request], host: str = "") -> dict[str, Response | BitrixError]:
+    """Give each command its own outcome out of a batch's answer.
+
+    One whose method has used up its operating time has the time at which that is free again.
+    """
+    parts = whole.result if isinstance(whole.result, dict) else {}
     tables = {name: _table(parts.get(name)) for name in ("result", "result_error", "result_total", "result_next")}
     times = _table(parts.get("result_time"))
-    return {key: _outcome(key, request, tables, times, host) for key, request in requests.items()}
+    outcomes = {key: _outcome(key, request, tables, times, host) for key, request in requests.items()}
+    for outcome in outcomes.values():
+        if isinstance(outcome, RefusedError) and outcome.code == OPERATION_TIME_LIMIT:
+            outcome.retry_at = whole.free_at.get(outcome.method)
+    return outcomes
 
 
 def times(request: Request, response: Response) -> Iterator[tuple[str, Time | None]]:

@@ -151,7 +151,7 @@ def _in_one(requests: Mapping[str, Request], repeats: Repeats) -> Flow[dict[str,
     outcome = yield from attempt(Request(BATCH, arguments, write=False), repeats)
     if isinstance(outcome, BitrixError):
         return outcome
-    return dict(zip(requests, decode(outcome.result, named).values(), strict=True))
+    return dict(zip(requests, decode(outcome, named).values(), strict=True))
 
 
 def _reading(method: str, arguments: Mapping[str, object]) -> Request:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import pairwise
 from statistics import mean
 from typing import Any, Final, Generic, TypeVar
 
 from airflow_b24.bitrix.errors import (
     BATCH_NOT_ALLOWED,
-    OPERATION_TIME_LIMIT,
     BitrixError,
-    RefusedError,
     ResponseError,
 )
 from airflow_b24.bitrix.fields import is_rows, read_id
@@ -71,24 +68,17 @@ class Listing(Generic[T]):
         told = {} if question.alone else (yield from together(requests))
         answers = {name: each for name, each in told.items() if isinstance(each, Response)}
         alone = question.alone or any(_is_not_allowed(each) for each in told.values())
-        free_at = _free_at(answers.values()) or question.free_at
         missing = [name for name in requests if name not in answers]
         for name in missing if question.opening else missing[:1]:
-            answers[name] = yield from self._by_itself(requests[name], None if alone else told[name], free_at)
+            answers[name] = yield from self._by_itself(requests[name], None if alone else told[name])
         return Pages(
             [self._page(after, answers[str(after)]) for after in question.after if str(after) in answers],
             self._newest(answers.get(_NEWEST)),
             _seconds(answers.values()),
             alone,
-            free_at,
         )
 
-    def _by_itself(
-        self, request: Request, told: Response | BitrixError | None, free_at: datetime | None
-    ) -> Flow[Response]:
-        if isinstance(told, RefusedError) and told.code == OPERATION_TIME_LIMIT:
-            # docs: limits. The refusal itself does not say until when; the last good answer of the method does.
-            told.retry_at = free_at
+    def _by_itself(self, request: Request, told: Response | BitrixError | None) -> Flow[Response]:
         outcome = yield from attempt(request, told=told)
         if isinstance(outcome, BitrixError):
             raise outcome
@@ -137,9 +127,3 @@ def _seconds(answers: Iterable[Response]) -> float:
     """How long the portal worked for a page; its `duration` may begin at a whole second."""
     told = [each.time.processing for each in answers if each.time]
     return mean(told) if told else 0.0
-
-
-def _free_at(answers: Iterable[Response]) -> datetime | None:
-    return max(
-        (each.time.operating_reset_at for each in answers if each.time and each.time.operating_reset_at), default=None
-    )

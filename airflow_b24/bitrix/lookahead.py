@@ -11,7 +11,6 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from math import ceil, inf
 from statistics import median
@@ -46,14 +45,12 @@ class Page(Generic[T]):
 class Question:
     """Pages to be asked for in one request, each behind one of these ids; `opening` asks for the newest id, too.
 
-    `alone`: there is but one, as the portal refuses its method in a batch. `free_at`: when that is free again, should it
-    have used up its operating time.
+    `alone`: there is but one, as the portal refuses its method in a batch.
     """
 
     after: tuple[int, ...]
     opening: bool = False
     alone: bool = False
-    free_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,6 @@ class Pages(Generic[T]):
     newest: int = 0
     seconds: float = 0.0
     alone: bool = False
-    free_at: datetime | None = None
 
 
 class Lookahead(Generic[T]):
@@ -102,7 +98,7 @@ class Lookahead(Generic[T]):
         if self._flying and known > self._lanes * size:
             return None
         after = tuple(islice(self._missing(), size))
-        return self._sent(Question(after, alone=self._last.alone, free_at=self._last.free_at)) if after else None
+        return self._sent(Question(after, alone=self._last.alone)) if after else None
 
     def take(self, question: Question, found: Pages[T]) -> None:
         """Take what came of a question; pages that are missing will be asked for again."""

@@ -58,12 +58,12 @@ def test_empty_maps_come_as_lists(empty: Any) -> None:
         "result_next": empty,
         "result_time": empty,
     }
-    assert decode(result, {"a": GET}) == {"a": Response(1)}
+    assert decode(Response(result), {"a": GET}) == {"a": Response(1)}
 
 
 def test_maps_with_numbers_for_keys_come_as_lists() -> None:
     result = {"result": ["x", "y"], "result_error": [], "result_total": [7], "result_next": {"1": 50}}
-    assert decode(result, {"0": GET, "1": GET}) == {"0": Response("x", total=7), "1": Response("y", next=50)}
+    assert decode(Response(result), {"0": GET, "1": GET}) == {"0": Response("x", total=7), "1": Response("y", next=50)}
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,11 @@ def test_maps_with_numbers_for_keys_come_as_lists() -> None:
     ],
 )
 def test_an_inner_error_is_grouped_like_any_other(error: object, expected: type) -> None:
-    assert type(decode({"result": [], "result_error": {"a": error}}, {"a": GET})["a"]) is expected
+    assert type(decode(Response({"result": [], "result_error": {"a": error}}), {"a": GET})["a"]) is expected
 
 
 @pytest.mark.parametrize("result", [None, [], True, "x", {"result": "x"}])
 def test_a_batch_without_answers_answers_nothing(result: object) -> None:
-    outcome = decode(result, {"a": GET})["a"]
+    outcome = decode(Response(result), {"a": GET})["a"]
     assert isinstance(outcome, ResponseError)
     assert outcome.code == "NOT_EXECUTED"

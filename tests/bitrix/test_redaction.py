@@ -12,7 +12,7 @@ import pytest
 from airflow_b24.bitrix.auth import Secret
 from airflow_b24.bitrix.commands import decode
 from airflow_b24.bitrix.errors import AuthError, BitrixError
-from airflow_b24.bitrix.protocol import Request
+from airflow_b24.bitrix.protocol import Request, Response
 from airflow_b24.bitrix.redaction import REDACTOR, Frameless, Redactor, shown
 from tests.secrets.canaries import ENCODINGS, MARK, WEBHOOK
 from tests.secrets.search import find
@@ -99,7 +99,7 @@ def test_an_error_holds_no_secret_whoever_makes_it() -> None:
     REDACTOR.learn([WEBHOOK.text])
     request = Request("crm.invoice.get", {"id": 1})
     inner = {"error": WEBHOOK.text, "error_description": f"no such token: {WEBHOOK.text}"}
-    (of_a_batch,) = decode({"result": [], "result_error": {"a": inner}}, {"a": request}).values()
+    (of_a_batch,) = decode(Response({"result": [], "result_error": {"a": inner}}), {"a": request}).values()
     assert isinstance(of_a_batch, BitrixError)
     for error in (of_a_batch, AuthError(WEBHOOK.text, WEBHOOK.text), pickle.loads(pickle.dumps(of_a_batch))):  # noqa: S301
         assert list(find(f"{error} {error!r} {vars(error)}".encode())) == []
