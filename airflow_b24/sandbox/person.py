@@ -24,6 +24,7 @@ _KINDS = {field.attribute: field.kind for field in FIELDS.values()} | {"cancelle
 _SMART_KINDS = {field.attribute: field.kind for field in SMART_FIELDS.values()} | {"custom": "custom"}
 _DOCUMENT_KINDS = {"id": "int", "invoice_id": "int", "pay_system_id": "int", "sum": "money", "paid": "yes", "by": "by"}
 _ACTIONS = {"pay": "P", "cancel": "D", "reverse": "N", "edit": ""}
+_ORDER = ("do", "by", "fields")
 _AMOUNT = re.compile(r"\d{1,15}(\.\d{1,2})?", re.ASCII)
 
 
@@ -135,6 +136,9 @@ def put_funnel(state: State, document: Mapping[str, Any]) -> Funnel:
 
 
 def _order(state: State, document: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[str, dict[str, Any], int]:
+    if unknown := document.keys() - _ORDER:
+        name = min(unknown)
+        raise ValueError(f'{name}: use {", ".join(_ORDER)}; new values go into fields: {{"fields": {{"{name}": ...}}}}')
     action = document.get("do", "edit")
     if action not in _ACTIONS:
         raise ValueError(f"do: {action!r} is unknown; use {', '.join(_ACTIONS)}")

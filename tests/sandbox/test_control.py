@@ -100,13 +100,25 @@ def test_a_comment_on_a_paid_invoice_makes_the_commentator_its_payer(desk) -> No
 
 @pytest.mark.parametrize(
     ("document", "field"),
-    [({"do": "burn"}, "do"), ({"by": "Olga"}, "by"), ({"fields": 7}, "fields"), ({"fields": {"x": 1}}, "x")],
+    [
+        ({"do": "burn"}, "do"),
+        ({"by": "Olga"}, "by"),
+        ({"fields": 7}, "fields"),
+        ({"fields": {"x": 1}}, "x"),
+        ({"price": "1.00"}, "price"),
+        ({"do": "pay", "action": "pay"}, "action"),
+    ],
 )
 def test_an_edit_that_cannot_be_read_changes_nothing(desk, document: dict[str, Any], field: str) -> None:
     before = desk.books(2)
     status, given = desk.control("POST", "invoices/2", document)
     assert (status, given["error"].split(":")[0]) == (400, field)
     assert desk.books(2) == before
+
+
+def test_a_value_beside_the_fields_of_an_edit_is_told_where_it_belongs(desk) -> None:
+    said = desk.control("POST", "invoices/2", {"do": "edit", "price": "1.00"})[1]["error"]
+    assert said == 'price: use do, by, fields; new values go into fields: {"fields": {"price": ...}}'
 
 
 def test_settings_are_changed_and_all_shown(desk) -> None:

@@ -95,6 +95,8 @@ def test_an_edit_moves_to_a_stage_and_keeps_what_it_does_not_name(smart) -> None
     [
         ({"do": "burn"}, "do"),
         ({"by": "Olga"}, "by"),
+        ({"price": "1.00"}, "price"),
+        ({"do": "pay", "stage_id": "DT31_5:P"}, "stage_id"),
         ({"fields": 7}, "fields"),
         ({"fields": {"x": 1}}, "x"),
         ({"fields": {"id": 7}}, "id"),
