@@ -29,6 +29,7 @@ from airflow_b24.ledger.settlement import (
 )
 from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.desk import Desk, PaySystem
+from airflow_b24.reconcile.order_documents import unless_paid_as_order
 from airflow_b24.reconcile.paying import STAGE, Way, check_way, way_of
 from airflow_b24.reconcile.translating import answer, fact, price, seen
 
@@ -141,7 +142,8 @@ def _commit(desk: Desk, effect: Commit, way: Way) -> Committed:
     if sending and (effect.read_at is None or began - effect.read_at > desk.patience.read_age_s):
         return Committed(None, stale=True)
     through = way.through((effect.decision.evidence or {})["marks"]) if sending else ""
-    row = moves.move(desk.store, effect.row, effect.decision, desk.patience, through)
+    decision = unless_paid_as_order(desk, effect.decision)
+    row = moves.move(desk.store, effect.row, decision, desk.patience, through)
     return Committed(row, send_before=began + desk.patience.window_s)
 
 

@@ -12,6 +12,7 @@ from airflow_b24.ledger.facts import Key, Kind, Row, Seen
 from airflow_b24.ledger.settlements import ended_since
 from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.desk import Desk
+from airflow_b24.reconcile.order_documents import unless_paid_as_order
 from airflow_b24.reconcile.translating import seen
 
 # How long an end is looked after: a reversal or a late effect that comes later is found by people.
@@ -61,7 +62,10 @@ def _look_after(desk: Desk, row: Row, found: Mapping[Key, Seen]) -> list[str]:
 
 def _close_review(desk: Desk, row: Row, now: Seen, found: Mapping[Key, Seen]) -> list[str]:
     decision = reviewed(row, now, found)
-    if decision is None or moves.move(desk.store, row, decision, desk.patience, "") is None:
+    # From one review to another is no way.
+    if decision is None or unless_paid_as_order(desk, decision).state is State.REVIEW:
+        return []
+    if moves.move(desk.store, row, decision, desk.patience, "") is None:
         return []
     return ["closed" if decision.state is State.PAID else "ready"]
 

@@ -13,7 +13,7 @@ from airflow_b24.bitrix.limits import Unpaced
 from airflow_b24.bitrix.stages import Wishes
 from airflow_b24.ledger.settlement import Settled
 from airflow_b24.ledger.states import State
-from airflow_b24.reconcile.settling import settle_matched
+from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.reconcile.sweeping import sweep
 from airflow_b24.sandbox import seed
 from airflow_b24.sandbox.payment_documents import new_document
@@ -150,3 +150,29 @@ def test_a_document_paid_with_a_card_meanwhile_is_not_taken_for_our_call_nor_for
     next(iter(documents.state.payment_documents.values())).pay(None, datetime.now(MOSCOW))
     settled = settle(documents, settlement_id)
     assert (settled.row.state, settled.row.reason) == (State.REVIEW, "already_paid")
+
+
+def test_money_for_a_document_that_was_paid_by_its_id_as_a_payment_of_an_order_is_never_taken_for_that(
+    documents: Any,
+) -> None:
+    settlement_id = ready(documents, "118.00")
+    assert settle_plain(documents.desk, 1, None, kind="payment").row.how == "sent"
+    row = settle(documents, settlement_id).row
+    assert (row.state, row.reason, documents.asked(PAY)) == (State.REVIEW, "already_paid", 0)
+    assert sweep(documents.desk)["closed"] == 0
+
+
+def test_a_review_is_not_closed_by_a_document_that_was_paid_by_its_id_since(documents: Any) -> None:
+    settlement_id = ready(documents)
+    assert settle(documents, settlement_id).row.reason == "no_payment_document"
+    document = add(documents)
+    settle_plain(documents.desk, document.id, None, kind="payment")
+    assert sweep(documents.desk)["closed"] == 0
+
+
+def test_an_order_payment_that_was_refused_is_no_doubt_about_who_paid_by_hand(documents: Any) -> None:
+    settlement_id = ready(documents, "118.00")
+    documents.fault("error", method="sale.paysystem.pay.payment", status=403, code="ACCESS_DENIED")
+    assert settle_plain(documents.desk, 1, None, kind="payment").row.state is State.READY
+    documents.state.payment_documents[1].pay(seed.ACCOUNTANT, datetime.now(MOSCOW))
+    assert settle(documents, settlement_id).row.how == "by_hand"
