@@ -29,11 +29,11 @@ from tests.processes.databases import BOTH, Fresh, chosen, command, ledgers
 from tests.processes.portal import Portal, open_portal
 from tests.processes.stories import Story, receive, tell
 from tests.processes.tally import Count
-from tests.processes.worker import PATIENCE, Hands, Task
+from tests.processes.worker import PATIENCE, PATIENCE_IN_BULK, Hands, Task
 
 WAYS = ("single", "bulk")
 # What is lost of a batch is lost for all of it: there are more stories to a round, and less goes wrong in each.
-STORIES = {"single": 40, "bulk": 80}
+STORIES = {"single": 40, "bulk": 60}
 TROUBLE = {"single": 1.0, "bulk": 0.15}
 # Then the round is brought to its end: that all is settled once nobody kills any more is what it shows.
 MOST_KILLS = {"single": 100, "bulk": 40}
@@ -44,7 +44,6 @@ LIFE_S = 0.4
 STARTS = 2
 FREEZE = 0.12
 MATCH_KILLS = {"single": 0.25, "bulk": 0.02}
-LONGEST_FREEZE_S = 2 * PATIENCE.quiet_s
 # Well below the server run that the quiet time allows for: a request that waits here is late, not lost.
 PORTAL_FREEZE_S = 0.25
 PORTAL_RUNS_S = 1.0
@@ -70,6 +69,7 @@ class Round:
     def __init__(self, children: Children, folder: Path, dice: random.Random, count: Count, workers: int) -> None:
         self._children, self._folder, self._dice, self._count = children, folder, dice, count
         self._hands = Hands(workers)
+        self._patience = PATIENCE_IN_BULK if count.way == "bulk" else PATIENCE
         self._workers: list[Worker] = []
         self._killed: list[tuple[frozenset[int], datetime]] = []
         # How long a worker takes until it holds something, on this machine, now.
@@ -80,7 +80,7 @@ class Round:
         stories = tell(STORIES[self._count.way], self._dice, TROUBLE[self._count.way])
         portal, url = open_portal(self._children, stories, self._folder), fresh()
         portal_id = self._children.ask(lambda: receive(url, portal.address, stories))
-        task = Task(url, portal_id, portal.webhook, sum(story.pays for story in stories))
+        task = Task(url, portal_id, portal.webhook, sum(story.pays for story in stories), self._patience)
         self._run(task, portal, kills)
         self._judge(stories, portal, url)
         self._children.kill(portal.pid)
@@ -116,7 +116,7 @@ class Round:
                 self._count.violations.append(f"a worker ended with {status}: its traceback is on stderr")
         elif self._children.has_stopped(each.pid):
             self._count.freezes += 1
-            each.frozen, each.due = True, self._soon(LONGEST_FREEZE_S)
+            each.frozen, each.due = True, self._soon(2 * self._patience.quiet_s)
         elif now >= each.due:
             self._strike(each, task, last)
 
@@ -172,7 +172,7 @@ class Round:
 
     def _judge(self, stories: list[Story], portal: Portal, url: str) -> None:
         books, ledger = portal.books(), self._children.ask(lambda: verdict.read(url))
-        found = verdict.judge(stories, books, ledger, PATIENCE.quiet_s)
+        found = verdict.judge(stories, books, ledger, self._patience.quiet_s)
         count = self._count
         count.rounds += 1
         count.payments += len(ledger.payments)

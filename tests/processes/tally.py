@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Count:
 
     def plain(self) -> dict[str, object]:
         """For JSON."""
-        return asdict(self)
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def __str__(self) -> str:
         phases = ", ".join(f"{number} {phase}" for phase, number in self.phases.most_common())
