@@ -32,7 +32,7 @@ def test_killed_and_frozen_workers_leave_every_invoice_paid_once(
     if database == "postgresql":
         request.getfixturevalue("postgres")
     given = command("--kills", str(KILLS[way]), "--store", database, "--way", way, "--json")
-    done = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["violations"], told["kills"]) == ([], KILLS[way])
