@@ -91,6 +91,8 @@ class Batch:
         wire, rng = self.wire, self.wire.rng
         if not self.pays and self.who.is_dark and rng.random() < wire.faults.dark:
             return "lost_before"
+        if wire.shut and wire.faults.rate and rng.random() < 0.95:
+            return wire.shut
         if not wire.spoilt():
             return "ok"
         if self.pays and wire.faults.late and rng.random() < wire.faults.late:

@@ -25,7 +25,7 @@ class Bulk:
     """How the runs of a world settle: `share` of them many at once, and `beside` of these have attempts beside them.
 
     `most` pays go into one request; `scarce` is how often one has to wait for the portal's pace, `alone` are the kinds
-    of invoices that the portal pays in no batch.
+    of invoices that the portal pays in no batch. `shut` is what becomes of nearly every batch until all faults stop.
     """
 
     share: float
@@ -34,6 +34,7 @@ class Bulk:
     most: int
     scarce: float
     alone: tuple[str, ...]
+    shut: str = ""
 
 
 def draw(rng: Random, world: World, settling: Settling) -> World:
@@ -48,7 +49,10 @@ def draw(rng: Random, world: World, settling: Settling) -> World:
         scarce=rng.choice((0.0, 0.1, 0.5)),
         alone=rng.choices(((), ("smart",), ("legacy",)), (10, 1, 1))[0],
     )
-    return replace(_with_more(rng, world), bulk=bulk)
+    made = _with_more(rng, world)
+    # Drawn last, so that older seeds are the worlds they were.
+    shut = rng.choices(("", "refused", "lost_before"), (18, 1, 1))[0]
+    return replace(made, bulk=replace(bulk, shut=shut) if world.faults.rate else bulk)
 
 
 def _with_more(rng: Random, world: World) -> World:

@@ -15,6 +15,7 @@ from airflow_b24.bitrix.protocol import BATCH, Request
 from airflow_b24.ledger import bulk as ledger_bulk
 from airflow_b24.ledger.chunks import ClaimAll, CommitAll, CommittedAll, ExchangeAll, ExchangedAll, Told
 from airflow_b24.ledger.facts import Decision, Fact, Refused, Row, Unknown
+from airflow_b24.ledger.settlement import pause_of
 from airflow_b24.ledger.states import State
 from airflow_b24.reconcile import bulk, lane
 from airflow_b24.reconcile.lane import Lane
@@ -133,6 +134,20 @@ def _step(row: Row, fact: Fact | None) -> Any:
 REAL_STEP = ledger_bulk._step
 
 
+def _for_ever(kind: type) -> Sequence[Any]:
+    """What ended so is claimed anew, however often it was."""
+    real = ledger_bulk._Lane._may_help
+
+    def may_help(self: ledger_bulk._Lane, settlement_id: int, trouble: Any) -> bool:
+        if not isinstance(trouble, kind):
+            return real(self, settlement_id, trouble)
+        pause = pause_of(trouble, self.patience)
+        self.pause_s = max(self.pause_s, pause or 0.0)
+        return kind is Unknown or pause is not None
+
+    return [patch.object(ledger_bulk._Lane, "_may_help", may_help)]
+
+
 def _stages_alone(self: PortalInvoices, kind: Any, ids: Sequence[int]) -> Reading:
     found: Reading = REAL_READING(self, kind, ids)
     return replace(found, beside=None)
@@ -188,6 +203,8 @@ IN_BULK: dict[str, tuple[str, Patches]] = {
         "no batch goes through a pay system that pays nothing",
         lambda: [patch.object(bulk, "refuse_idle", nothing), patch.object(lane, "refuse_known_idle", nothing)],
     ),
+    "bulk_silent": ("who is met with silence twice is asked no more in this run", lambda: _for_ever(Unknown)),
+    "bulk_rounds": ("who is refused again and again is asked no more in this run", lambda: _for_ever(Refused)),
     "bulk_stop": (
         "a run that is told to end sends nothing more",
         lambda: [patch.object(Lane, "_refusals", lambda self, sends: {})],

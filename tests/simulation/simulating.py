@@ -76,7 +76,8 @@ class Simulation:
         )
         self.wire = Wire(self.portal, self.rng, self.faults)
         self.wire.fast = books.fast
-        self.wire.alone = self.world.bulk.alone if self.world.bulk else ()
+        if self.world.bulk is not None:
+            self.wire.alone, self.wire.shut = self.world.bulk.alone, self.world.bulk.shut
         self.client = Client(self, fast=books.fast)
         self.bank = Bank(self.timeline, self.rng, self.world.transfers)
         self.books = books

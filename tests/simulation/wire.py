@@ -53,8 +53,10 @@ class Wire:
         self.entries = portal.history.entries
         self.rng = rng
         self.faults = faults
-        # What goes in no batch here; whether lists take a short cut; how many batches that pay have left.
+        # What goes in no batch here; what becomes of nearly all of them; whether lists take a short cut; how many batches
+        # that pay have left.
         self.alone: tuple[str, ...] = ()
+        self.shut = ""
         self.fast = True
         self.batches = 0
 
