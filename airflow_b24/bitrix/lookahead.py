@@ -90,12 +90,13 @@ class Lookahead(Generic[T]):
         return self._sent(Question((0,), opening=True))
 
     def ask(self) -> Question | None:
-        """Return what to ask for next; None when there is nothing, or when replies must come in first."""
+        """Return what to ask for next; None when replies must come in first, or rows be handed out."""
         if self.ended or len(self._flying) >= (1 if self._last.alone else self._lanes):
             return None
         size = self._size()
         known = sum(len(each.after) for each in self._flying) + len(self._held) + len(self._ready)
-        if self._flying and known > self._lanes * size:
+        # What is held behind a hole waits for the hole to be filled, however much it is.
+        if known > self._lanes * size and (self._flying or self._ready):
             return None
         after = tuple(islice(self._missing(), size))
         return self._sent(Question(after, alone=self._last.alone)) if after else None

@@ -45,8 +45,8 @@ async def in_tasks(ahead: Lookahead[T], read: Callable[[Question], Coroutine[Any
                 running[asyncio.create_task(read(question))] = question
             for row in ahead.rows():
                 yield row
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for each in done:
+            done = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED) if running else ((), ())
+            for each in done[0]:
                 ahead.take(running.pop(each), each.result())
     finally:
         for each in running:

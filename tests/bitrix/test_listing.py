@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import Callable, Iterable
@@ -17,9 +18,12 @@ import pytest
 from airflow_b24.bitrix.auth import Webhook
 from airflow_b24.bitrix.client import AsyncClient, Client
 from airflow_b24.bitrix.errors import AuthError, BitrixError, RefusedError, ResponseError
+from airflow_b24.bitrix.invoice import Invoice
+from airflow_b24.bitrix.legacy_invoice import SELECT
+from airflow_b24.bitrix.legacy_invoices import invoice_listing
 from airflow_b24.bitrix.limits import LocalPace, urgently
 from airflow_b24.bitrix.listing import Listing
-from airflow_b24.bitrix.lookahead import LANES, Question
+from airflow_b24.bitrix.lookahead import LANES, MOST_PAGES, Question
 from airflow_b24.bitrix.protocol import Request, Response, Wait
 
 WEBHOOK = Webhook.parse("https://portal.example/rest/1/s3cr3ts3cr3t/")
@@ -41,7 +45,7 @@ class Portal:
 
     count: int
     spoil: Callable[[int, str], object] = lambda n, command: None
-    seconds: float = 0.0
+    more: dict[str, str] = field(default_factory=dict)
     asked: list[list[str]] = field(default_factory=list)
     busy: int = 0
     busiest: int = 0
@@ -90,7 +94,7 @@ class Portal:
         return self._rows(range(after + 1, min(after + 50, self.count) + 1))
 
     def _rows(self, ids: Iterable[int]) -> list[dict[str, str]]:
-        return [{"ID": str(each)} for each in ids]
+        return [{"ID": str(each), **self.more} for each in ids]
 
 
 Read = Callable[..., list[int]]
@@ -270,3 +274,38 @@ def test_an_unclear_batch_is_not_repeated_as_a_whole(talk: Any) -> None:
     assert [page.after for page in found.pages] == [0]
     with pytest.raises(RefusedError):
         talk(listing().read(Question((0,))), *[RefusedError("QUERY_LIMIT_EXCEEDED")] * 6)
+
+
+def test_of_100_000_rows_no_more_are_read_ahead_than_five_requests_bring() -> None:
+    portal, wanted, most = Portal(100_000), 0, 0
+    with Client(WEBHOOK, transport=httpx.MockTransport(portal)) as client:
+        for row in client.iterate(listing()):
+            wanted += 1
+            assert row == wanted
+            most = max(most, sum(map(len, portal.asked)) * 50 - wanted)
+    assert wanted == 100_000
+    # The page and the newest ids that open the list come on top.
+    assert most <= (LANES + 1) * MOST_PAGES * 50 + 2 * 50
+    assert len(portal.asked) <= 82
+
+
+DAYTIME = "2026-11-20T10:00:00+03:00"
+VALUES = {
+    "STATUS_ID": "S",
+    "PAYED": "N",
+    "PRICE": "118.00",
+    "CURRENCY": "RUB",
+    "DATE_STATUS": DAYTIME,
+    "DATE_BILL": DAYTIME,
+}
+ROW = {**dict.fromkeys(SELECT[1:], ""), **VALUES}
+
+
+def test_invoices_pass_by_without_being_kept() -> None:
+    kept = []
+    with Client(WEBHOOK, transport=httpx.MockTransport(Portal(20_000, more=ROW))) as client:
+        for place, _ in enumerate(client.iterate(invoice_listing({"=PAYED": "N"}))):
+            if place % 5000 == 4999:
+                kept.append(sum(type(each) is Invoice for each in gc.get_objects()))
+    assert len(kept) == 4
+    assert max(kept) <= ((LANES + 1) * MOST_PAGES + 1) * 50

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
@@ -44,7 +45,8 @@ class Portal:
         return Pages(pages, newest, self.seconds, self.alone)
 
     def _page(self, after: int) -> Page[int]:
-        found = [each for each in self.ids if each > after][: self.rng.randint(1, PAGE) if self.cuts else PAGE]
+        first = bisect_right(self.ids, after)
+        found = self.ids[first : first + (self.rng.randint(1, PAGE) if self.cuts else PAGE)]
         return Page(after, found, found)
 
     def list(self) -> Iterator[int]:
@@ -134,6 +136,21 @@ def test_no_more_is_held_than_five_requests_bring() -> None:
     portal = Portal(list(range(1, 50_001)), random(3))
     assert sum(1 for _ in portal.list()) == 50_000
     assert portal.most_known <= (LANES + 1) * MOST_PAGES
+
+
+def test_nothing_more_is_asked_for_while_as_much_waits_to_be_handed_out() -> None:
+    portal, ahead = Portal(list(range(1, 50_001))), Lookahead[int]()
+    opening = ahead.open()
+    ahead.take(opening, portal.answer(opening))
+    assert len(list(ahead.rows())) == PAGE
+    asked = 0
+    # A reader that takes its time, while every answer is there at once.
+    while question := ahead.ask():
+        ahead.take(question, portal.answer(question))
+        asked += len(question.after)
+    assert asked <= (LANES + 1) * MOST_PAGES
+    assert len(list(ahead.rows())) == asked * PAGE
+    assert ahead.ask() is not None
 
 
 def test_nothing_is_asked_for_before_the_first_page_is_read() -> None:
