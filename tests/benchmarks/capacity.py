@@ -9,7 +9,7 @@ from tests.benchmarks.curve import inputs_of
 from tests.benchmarks.measuring import Bench, Row
 
 TITLE = (
-    "What saturates first: a model, whose costs were measured on the sandbox and whose operating time (40 ms a pay), "
+    "What saturates first: a model, whose costs were measured on the sandbox and whose operating time (40 ms a pay, 42 with its share of a batch), "
     "processors (2), time to start a task (2 s of one) and writers of PostgreSQL (8) are assumed; a run every 15 minutes, "
     "a week read again, all payments of 12 months in one ledger; above 100 % it cannot be done"
 )
@@ -38,6 +38,7 @@ def _row(name: str, load: Load, inputs: Inputs, place: int, origin: str) -> Row:
         "use": f"{use.share:.1%}",
         "most invoices a month of each": _told(use.most_invoices),
         "most portals": _told(use.most_portals) if load.portals > 1 else "",
+        "ledger, GB a year": 12 * load.portals * load.invoices * inputs.ledger_bytes / 1e9 if place == 0 else "",
         "runs": [{**asdict(use), "load": asdict(load), "inputs": asdict(inputs), "costs of": origin}],
     }
 

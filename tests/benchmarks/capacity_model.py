@@ -27,20 +27,21 @@ class Inputs:
 
     Measured on the sandbox: `run_*` of a run in bulk without anything new, `invoice_*` of an invoice on top of that;
     `again_s` for each payment that the bank tells again in the overlap, `kept_s` for each that the ledger holds, both in
-    every run. Assumed, for no live portal was asked and no such Airflow was built: `pay_s` of operating time, `task_s` of
+    every run. Assumed, for no live portal was asked and no such Airflow was built: `pay_s` and `batch_s` of operating time, `task_s` of
     a processor to start a task, how many processors there are, and how many writers PostgreSQL lets in at once.
     """
 
-    run_s: float = 12.0
-    run_requests: float = 14.0
+    run_s: float = 9.0
+    run_requests: float = 18.0
     invoice_s: float = 0.0045
     invoice_requests: float = 0.0415
     single_requests: float = 3.0
     ledger_s: float = 0.004
     ledger_bytes: float = 4200.0
-    again_s: float = 0.002
-    kept_s: float = 0.0002
+    again_s: float = 0.00015
+    kept_s: float = 0.000015
     pay_s: float = 0.04
+    batch_s: float = 0.042
     task_s: float = 2.0
     tasks: int = 4
     processors: int = 2
@@ -115,6 +116,9 @@ def _of_a_portal(inputs: Inputs, load: Load) -> dict[str, float]:
         "requests to a portal, in bulk": (requests + inputs.invoice_requests * load.invoices) / room,
         "requests to a portal, one by one": (requests + inputs.single_requests * load.invoices) / room,
         "operating time of a portal's pay": inputs.pay_s * load.invoices / (OPERATING_SHARE * load.seconds),
+        "operating time of batch, where it is billed": inputs.batch_s
+        * load.invoices
+        / (OPERATING_SHARE * load.seconds),
         "time of a portal's runs, one after the other": runs_s / load.seconds,
     }
 

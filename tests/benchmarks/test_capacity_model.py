@@ -35,6 +35,7 @@ ONE = Load(1, 1_000_000)
         ("requests to a portal, one by one", (2880 * 18 + 3_000_000) / (2 * MONTH_S)),
         # 40,000 s of 480 s in every 600.
         ("operating time of a portal's pay", 40_000 / (0.8 * MONTH_S)),
+        ("operating time of batch, where it is billed", 42_000 / (0.8 * MONTH_S)),
         ("time of a portal's runs, one after the other", 0.01),
         ("the writer of an SQLite ledger", 10_000 / MONTH_S),
         ("8 writers of a PostgreSQL ledger", 10_000 / MONTH_S / 8),
