@@ -366,6 +366,20 @@ def test_many_promises_are_each_kept_or_not_as_if_they_were_made_one_by_one(
     assert counts(store) == (3, 4, 4)
 
 
+def test_two_runs_that_open_one_invoices_settlement_at_once_both_put_their_part(
+    postgres_store: Store, receive: Receive, promise: Make
+) -> None:
+    store = postgres_store
+    parts = [promise(store, receive(store, f"id:B{sum_}", amount=sum_), amount=sum_) for sum_ in (5000, 6800)]
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction() as connection:
+            ((one,),) = allocations._allocate(connection, parts[:1])
+            waiting = pool.submit(allocations.allocate, store, parts[1])
+            wait_until_blocked(store)
+        assert waiting.result() == (one,)
+    assert states(store, one) == [(State.READY, 11800)]
+
+
 def statements(store: Store, work: Callable[[], object]) -> list[tuple[str, Any]]:
     """What is asked of the database meanwhile."""
     seen: list[tuple[str, Any]] = []
