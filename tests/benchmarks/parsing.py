@@ -27,7 +27,7 @@ TIMES, TIMES_QUICK = 7, 1
 TRIVIAL = """
 from airflow.sdk import DAG, Param, task
 
-with DAG("trivial", schedule=None, params={"mode": Param("shadow")}):
+with DAG("trivial", schedule="*/15 * * * *", params={"mode": Param("shadow")}):
 
     @task
     def nothing() -> None:
