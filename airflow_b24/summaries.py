@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ LEFT_OPEN: Final = "LEFT_OPEN"
 
 
 def summed(wanted: Mapping[int, int], outcomes: Mapping[int, Outcome]) -> dict[str, Any]:
-    """Counts by status, and which have failed, with their reasons; `wanted` is {settlement's id: its invoice's}."""
+    """Counts by status, and the first that have failed, with their reasons; `wanted` is {settlement's id: its invoice's}."""
     ends = {settlement_id: _end(outcome) for settlement_id, outcome in outcomes.items()}
     counts = Counter(end for end in ends.values() if isinstance(end, str))
     failed = [
@@ -28,7 +28,7 @@ def summed(wanted: Mapping[int, int], outcomes: Mapping[int, Outcome]) -> dict[s
     ]
     waiting = sum(isinstance(end, Exception) for end in ends.values()) - len(failed)
     known = {status: counts[status] for status in ("paid", "already_paid", "review")}
-    return {**known, "waiting": waiting, "failed": failed[:SHOWN]}
+    return {**known, "waiting": waiting, "failed": len(failed), "failures": failed[:SHOWN]}
 
 
 def error_of(outcomes: Mapping[int, Outcome], summary: Mapping[str, Any]) -> Exception | None:
@@ -62,6 +62,5 @@ def _end(outcome: Outcome) -> str | Exception:
 
 
 def _counted(summary: Mapping[str, Any]) -> str:
-    failed: Iterable[Any] = summary["failed"]
-    counts = {**summary, "failed": len(list(failed))}
-    return ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items() if count)
+    counts = {status: count for status, count in summary.items() if isinstance(count, int) and count}
+    return ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())

@@ -31,6 +31,8 @@ class Sibling:
     expected: int
     currency: str
     sends: int
+    in_flight: bool
+    answered: bool
     hold: str | None
     reason: str | None
     identity: Mapping[str, str] | None
@@ -38,6 +40,11 @@ class Sibling:
     @property
     def key(self) -> Key:
         return self.kind, self.invoice_id
+
+    @property
+    def may_have_run(self) -> bool:
+        """Say whether a call for it ran, or may have: one that was refused did not."""
+        return self.sends > 0 and (self.in_flight or self.answered or self.state is State.PAID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +107,8 @@ class Row:
 
     @property
     def unread_siblings(self) -> tuple[Sibling, ...]:
-        """What must be read before this is sent: once the first of them is sent, each is on its own."""
-        return () if any(sibling.sends for sibling in self.siblings) else self.siblings
+        """What must be read before this is sent: once a call for one of them may have run, each is on its own."""
+        return () if any(sibling.may_have_run for sibling in self.siblings) else self.siblings
 
     @property
     def beside(self) -> tuple[Key, ...]:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, update
 from airflow_b24.ledger import cases, events, revisions
 from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.facts import Key, Row
-from airflow_b24.ledger.rows import locked, row_of, write
+from airflow_b24.ledger.rows import locked, locked_all, row_of, write
 from airflow_b24.ledger.schema import allocation, payment, settlement
 from airflow_b24.ledger.states import TRANSITIONS, State
 from airflow_b24.ledger.store import Store, utc_now
@@ -25,16 +25,17 @@ def release(store: Store, row: Row) -> Row:
     """
     with store.transaction() as connection:
         _lock_payments(connection, row.id)
-        found = locked(connection, row.id)
+        # All at once, in order of id, as whoever settles many of them locks them.
+        known = locked_all(connection, [row.id, *(sibling.id for sibling in row.siblings)])
+        found = known[row.id]
         if (found["state"], found["fence"], found["allocated"]) != (row.state, row.fence, row.allocated):
             raise InvariantError(f"settlement {row.id} has moved meanwhile: look at it again")
         for sibling in row.siblings:
-            _release_unsent(connection, sibling.id, row)
+            _release_unsent(connection, known[sibling.id], row)
         return row_of(connection, _release(connection, found, row.reason))
 
 
-def _release_unsent(connection: Connection, settlement_id: int, row: Row) -> None:
-    found = locked(connection, settlement_id)
+def _release_unsent(connection: Connection, found: Mapping[str, Any], row: Row) -> None:
     if found["sends"] == 0 and found["state"] in {State.READY, State.REVIEW}:
         _release(connection, found, f"the payment was released from settlement {row.id}")
 

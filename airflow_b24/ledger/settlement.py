@@ -30,6 +30,8 @@ class Patience:
     deadline_s: float = 60.0
     # The longest server run of one request: cloud portals cut at 60 s, on-premise ones may not.
     server_run_s: float = 120.0
+    # How much longer for each further pay in the request: nothing need cut it, and the pays run one after the other.
+    pay_run_s: float = 5.0
     read_age_s: float = 10.0
     rounds: int = 5
     # Claims of one settlement before it is put before a person: a poisoned one must not fail every run for ever.
@@ -40,6 +42,10 @@ class Patience:
     @property
     def quiet_s(self) -> float:
         return self.window_s + self.deadline_s + self.server_run_s
+
+    def quiet_after(self, pays: int) -> float:
+        """The same of a request with so many pays."""
+        return self.quiet_s + max(0, pays - 1) * self.pay_run_s
 
 
 @dataclass(frozen=True, slots=True)

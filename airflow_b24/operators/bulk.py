@@ -28,8 +28,8 @@ SUMMARY = "summary"
 class PayMatchedInvoicesOperator(PortalOperator):
     """Marks all matched invoices paid in one task, each exactly once and proved; as safe as one task for each.
 
-    Returns `{"paid", "already_paid", "review", "waiting", "failed"}`: counts, and `failed` as a list of at most 50
-    `{"invoice_id", "settlement_id", "why"}`. When something has failed, or has no clear end yet, the task fails once all
+    Returns `{"paid", "already_paid", "review", "waiting", "failed", "failures"}`: counts, and `failures` as a list of at
+    most 50 `{"invoice_id", "settlement_id", "why"}`. When something has failed, or has no clear end yet, the task fails once all
     else is done, with the summary in the XCom `summary`: for good, or with the time at which trying again helps. Give it
     `retries`: an attempt goes on with what is left, and takes what has ended from the ledger, without asking the portal
     (SweepLedgerOperator finds what was taken back since). Repeating is safe by settlement.

@@ -169,7 +169,7 @@ class Lane:
             try:
                 _ = fresh and refuse_known_idle(self.desk, fresh, self.pay_system.name)
             except ValueError as error:
-                self.queue.stop(error)
+                self.queue.stop(error, "legacy")
         return {row.id: _not_sent(why) for row in sends if (why := self.queue.why(row.id)) is not None}
 
     def exchange(self, effect: ExchangeAll) -> Flow[ExchangedAll]:

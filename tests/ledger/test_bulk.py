@@ -33,7 +33,7 @@ PAID = replace(UNPAID, paid=True, paid_on=date(2026, 11, 22), marks={**MARKS, "S
 SILENT = Unknown("the connection was reset")
 LIMITED = Refused("QUERY_LIMIT_EXCEEDED", "too many requests", repeatable=True, wait_s=2.0)
 TRUE = Answered()
-SIBLING = Sibling(9, "legacy", 9, State.READY, 100, "RUB", 0, None, None, None)
+SIBLING = Sibling(9, "legacy", 9, State.READY, 100, "RUB", 0, False, False, None, None, None)
 
 
 @dataclass

@@ -203,7 +203,7 @@ def test_a_lost_call_may_have_landed_where_the_invoice(
 
 
 BESIDE = Sibling(
-    kind="legacy", id=12, invoice_id=3, state=State.READY, expected=2200, currency="RUB", sends=0, hold=None, reason=None, identity=OTHERS
+    kind="legacy", id=12, invoice_id=3, state=State.READY, expected=2200, currency="RUB", sends=0, in_flight=False, answered=False, hold=None, reason=None, identity=OTHERS
 )  # fmt: skip
 THEIRS = replace(UNPAID, amount=2200, identity=OTHERS)
 THEIRS_PAID = replace(THEIRS, paid=True, paid_on=BOOKED)
@@ -256,10 +256,14 @@ def test_one_of_several_is_sent_only_where_each_other(changed: dict[str, Any], f
 
 
 def test_once_one_of_several_was_sent_each_is_on_its_own() -> None:
-    row = replace(ROW, siblings=(BESIDE, replace(BESIDE, id=13, sends=1)))
-    assert row.unread_siblings == ()
+    for begun in ({"in_flight": True}, {"answered": True}, {"state": State.PAID}):
+        row = replace(ROW, siblings=(BESIDE, replace(BESIDE, id=13, sends=1, **begun)))
+        assert row.unread_siblings == ()
     assert before_sending(row, UNPAID, NOW).state is State.SENDING
     assert replace(row, siblings=(BESIDE,)).unread_siblings == (BESIDE,)
+    # What was refused did not run, however often it was sent.
+    refused = replace(ROW, siblings=(BESIDE, replace(BESIDE, id=13, sends=5, state=State.REVIEW)))
+    assert refused.unread_siblings == refused.siblings
 
 
 def test_an_obstacle_of_its_own_is_told_before_one_beside_it() -> None:

@@ -179,8 +179,12 @@ def test_a_lost_answer_that_reads_unpaid_comes_back_after_the_quiet_time(run: Ru
     assert (settled.wait_s, settled.trouble) == (PATIENCE.quiet_s, OPEN_OUTCOME)
 
 
-def test_the_quiet_time_covers_the_window_the_deadline_and_the_longest_server_run() -> None:
-    assert Patience(window_s=1.0, deadline_s=20.0, server_run_s=300.0).quiet_s == 321.0
+def test_the_quiet_time_covers_the_window_the_deadline_and_the_longest_server_run_of_all_that_is_in_the_request() -> (
+    None
+):
+    patience = Patience(window_s=1.0, deadline_s=20.0, server_run_s=300.0, pay_run_s=7.0)
+    assert patience.quiet_s == patience.quiet_after(1) == patience.quiet_after(0) == 321.0
+    assert patience.quiet_after(48) == 321.0 + 47 * 7
 
 
 def test_before_the_quiet_time_is_over_nothing_is_sent_again(run: Run, book: Any) -> None:
@@ -426,7 +430,7 @@ def test_the_last_claim_before_giving_up_may_still_pay(run: Run, book: Any) -> N
 
 
 SIBLING = Sibling(
-    kind="legacy", id=12, invoice_id=3, state=State.READY, expected=2200, currency="RUB", sends=0, hold=None, reason=None, identity=None
+    kind="legacy", id=12, invoice_id=3, state=State.READY, expected=2200, currency="RUB", sends=0, in_flight=False, answered=False, hold=None, reason=None, identity=None
 )  # fmt: skip
 THIRD: Key = ("legacy", 3)
 FOURTH: Key = ("legacy", 4)

@@ -168,7 +168,7 @@ def test_a_lost_batch_is_sent_again_only_where_it_did_not_land_and_once_it_canno
     wanted = ready(office)
     outcomes = settle(meddle(office, 3, lambda: office.fault("lost_before")), wanted)
     assert {type(each.trouble) for each in outcomes.values()} == {Unknown}
-    assert all(each.wait_s == pytest.approx(Patience().quiet_s, abs=5) for each in outcomes.values())
+    assert all(each.wait_s == pytest.approx(Patience().quiet_after(12), abs=5) for each in outcomes.values())
     assert states(settle(office, wanted)) == {"unknown": 12}
     assert executed(office) == {0: 12}
 
@@ -360,7 +360,7 @@ def test_a_lane_that_breaks_with_pays_under_way_tells_of_them_as_unknown(
 
     outcomes = settle(meddle(office, 3, crash), wanted)
     assert {(each.row.state, type(each.trouble)) for each in outcomes.values()} == {(State.SENDING, Unknown)}
-    assert all(each.wait_s == pytest.approx(Patience().quiet_s, abs=5) for each in outcomes.values())
+    assert all(each.wait_s == pytest.approx(Patience().quiet_after(12), abs=5) for each in outcomes.values())
 
 
 def test_two_runs_over_the_same_at_once_pay_each_once(office: Any) -> None:
@@ -673,3 +673,35 @@ def test_a_method_that_is_used_up_one_by_one_is_left_alone_too(office: Any, spen
     assert states(outcomes) == {"paid": 6, "ready": 6}
     # One of them was tried, again and again; the others were read at most.
     assert office.asked(MOVE) == Patience().rounds
+
+
+def test_a_pay_system_that_pays_nothing_stops_the_invoices_that_need_one_and_no_others(office: Any) -> None:
+    for invoice_id in range(2, 62):
+        office.bill(invoice_id)
+        office.receive(invoice_id)
+    for invoice_id in range(70, 80):
+        office.smart_bill(invoice_id)
+        office.receive(invoice_id)
+    office.match()
+    office.fault("unpaid", times=1000)
+    outcomes = settle(office, {settlement_id: invoice_id for invoice_id, settlement_id in office.due().items()})
+    kinds = Counter((each.row.kind, each.row.state.value) for each in outcomes.values())
+    assert kinds["smart", "paid"] == 10
+    assert kinds["legacy", "ready"] > 0
+
+
+@pytest.mark.parametrize("refused", [0, 3], ids=["never sent", "sent and refused"])
+def test_one_of_several_whose_sum_holds_no_more_keeps_the_others_from_being_sent(office: Any, refused: int) -> None:
+    for invoice_id in (20, 21):
+        office.bill(invoice_id)
+    office.receive(20, amount=23600, remittance="Оплата по счетам № 2026/20 и № 2026/21")
+    office.match()
+    (first, one), (second, other) = sorted((settled, billed) for billed, settled in office.due().items())
+    for _ in range(refused):
+        office.fault("refused", times=1000)
+        settle(office, {first: one})
+    office.state.faults.rules.clear()
+    office.person(one, "D")
+    outcomes = settle(office, {second: other})
+    assert {(each.row.state.value, each.row.reason) for each in outcomes.values()} == {("review", "sibling_changed")}
+    assert executed(office).get(1, 0) == 0

@@ -50,7 +50,9 @@ class SettlementBooks(Books):
             if each.decision.state not in TRANSITIONS[each.row.state]:
                 ways = f"{each.row.state} -> {each.decision.state}"
                 raise InvariantError(f"settlement {each.row.id}: {ways} is not in the table")
-        mine = {each.row.id: self._changes(each, patience) for each in moves if self._tried(each)}
+        tried = [each for each in moves if self._tried(each)]
+        quiet_s = patience.quiet_after(sum(each.decision.state is State.SENDING for each in tried))
+        mine = {each.row.id: self._changes(each, quiet_s) for each in tried}
         # Those alike go in one statement, as in the SQL ledger: what is noted comes in its order.
         for names in dict.fromkeys(map(tuple, mine.values())):
             for settlement_id, changes in mine.items():
@@ -71,12 +73,12 @@ class SettlementBooks(Books):
         self.append(row.id, state if mine else "observed", found["state"], row.fence)
         return mine
 
-    def _changes(self, move: Move, patience: Patience) -> dict[str, Any]:
+    def _changes(self, move: Move, quiet_s: float) -> dict[str, Any]:
         decision = move.decision
         evidence = {"reason": decision.reason, "how": decision.how, **(decision.evidence or {})}
         changes = applied(move.row, decision) | {"evidence": evidence}
         if decision.state is State.SENDING:
-            quiet_until = self.now + timedelta(seconds=patience.quiet_s)
+            quiet_until = self.now + timedelta(seconds=quiet_s)
             changes |= {"quiet_until": quiet_until, "pay_system": move.through}
         return changes
 

@@ -99,6 +99,9 @@ class Hasty(Patience):
 
     quiet_s = 0.0  # type: ignore[assignment]
 
+    def quiet_after(self, pays: int) -> float:
+        return 0.0
+
 
 def no_window() -> Sequence[Any]:
     real = attempts.exchange

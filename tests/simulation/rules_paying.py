@@ -83,14 +83,14 @@ def _in_trouble_since(story: Story, payment: str, until: float) -> float | None:
 
 
 def the_first_of_several_waits_for_all(story: Story, verdict: Verdict) -> None:
-    """One payment for several invoices: nothing is sent before each of them was seen as it was matched."""
+    """One payment for several invoices: until a call for one may have run, each of them was seen as it was matched."""
     for settlement, changes in story.changes.items():
         for change in changes:
             if change.after != "sending" or change.before != "ready" or change.origin != "match":
                 continue
             rows = [_row_at(story, each, change.at) for each in story.siblings(settlement)]
             live = [each for each in rows if each is not None and each.after != "released"]
-            if any(each.sends for each in live):
+            if any(each.sends and (each.in_flight or each.answered or each.after == "paid") for each in live):
                 continue
             for each in live:
                 _check_sibling(story, verdict, change, each)
