@@ -54,16 +54,15 @@ def measure(bench: Bench) -> list[Row]:
     times = TIMES_QUICK if bench.scale is QUICK else TIMES
     with tempfile.TemporaryDirectory(prefix="bench-parsing-") as name:
         folder = Path(name)
-        trivial = _file(folder, "trivial.py", TRIVIAL)
-        alone = read(trivial, times, folder)
+        alone = read(_file(folder, "trivial.py", TRIVIAL), times, folder)
         imports = {
             "import airflow_b24": "import airflow_b24",
             "import airflow_b24.operators": "import airflow_b24.operators",
         }
         files = [_file(folder, f"imported_{number}.py", text) for number, text in enumerate(imports.values())]
-        named = [("a DAG of Airflow's alone", trivial), *zip(imports, files, strict=True)]
-        named += [(path.name, path) for path in sorted(EXAMPLES.glob("b24_*.py"))]
-        return [_row(what, read(path, times, folder), alone) for what, path in named]
+        named = [*zip(imports, files, strict=True), *((path.name, path) for path in sorted(EXAMPLES.glob("b24_*.py")))]
+        rows = [_row(what, read(path, times, folder), alone) for what, path in named]
+        return [_row("a DAG of Airflow's alone", alone, alone), *rows]
 
 
 def _file(folder: Path, name: str, text: str) -> Path:
