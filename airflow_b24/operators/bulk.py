@@ -90,7 +90,9 @@ class PayMatchedInvoicesOperator(PortalOperator):
 
     def _write(self, desk: Desk, rows: Iterable[Row], *, in_timeline: bool) -> None:
         for row in rows:
-            write_on_invoice(desk, row, in_timeline=in_timeline, log=self.log)
+            if not write_on_invoice(desk, row, in_timeline=in_timeline, log=self.log):
+                # Thousands of closed doors are not knocked on: the sweep comes by later.
+                break
 
 
 def _newly_paid(before: Mapping[int, Row], outcomes: Iterable[Outcome]) -> list[Row]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk import Context
 
+from airflow_b24.bitrix.errors import AuthError, RefusedError
 from airflow_b24.bitrix.fields import check_id
 from airflow_b24.bitrix.pages import invoice_url
 from airflow_b24.ledger.facts import Row
@@ -129,9 +130,14 @@ class PayPaymentOperator(PortalOperator):
         return {"payment_id": result.pop("invoice_id"), **result}
 
 
-def write_on_invoice(desk: Desk, row: Row, *, in_timeline: bool, log: Any) -> None:
-    """Write on the invoice what it was paid with, as far as that is wished; what cannot be is left to the sweep."""
+def write_on_invoice(desk: Desk, row: Row, *, in_timeline: bool, log: Any) -> bool:
+    """Write on the invoice what it was paid with, as far as that is wished; what cannot be is left to the sweep.
+
+    False when the portal takes nothing now, of this invoice or another.
+    """
     try:
         note_on_invoice(desk, row, in_timeline=in_timeline)
     except Exception as error:  # noqa: BLE001 - whatever it is, what was settled is settled
         log.warning("Not everything was written on the invoice, the next sweep tries again: %s", error)
+        return not isinstance(error, (AuthError, RefusedError))
+    return True

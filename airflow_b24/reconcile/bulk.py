@@ -121,7 +121,7 @@ def _ride(lane: Lane, lanes: int, outcomes: Outcomes, tell: Callable[[Progress],
             while wait(running, timeout=TELL_S).not_done:
                 tell(outcomes.progress())
         except BaseException:
-            # What is on its way is waited for and written down; nothing new is sent.
+            # What a lane has in hand is brought to its end and written down; nothing new is taken.
             lane.queue.stop(StoppedError("the run was told to end"))
             raise
 

@@ -156,6 +156,16 @@ def test_a_settlement_of_another_portal_is_not_paid_here(world: Any) -> None:
     assert world.pays() == {}
 
 
+def test_once_the_portal_takes_no_comment_the_rest_is_left_to_the_sweep(
+    world: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.connect(timeline_comments=True)
+    settlements = matched(world, 5, 6, 7)
+    world.fault("error", method="crm.timeline.comment.list", times=9, code="ACCESS_DENIED", status=403)
+    assert pay(settlements) == {**NOTHING, "paid": 3}
+    assert capsys.readouterr().out.count("Not everything was written on the invoice") == 1
+
+
 def test_the_list_of_what_failed_is_bounded_and_its_count_is_not() -> None:
     outcomes: dict[int, Any] = {each: ValueError(f"no {each}") for each in range(1, 200)}
     summary = summed({each: each for each in outcomes}, outcomes)
