@@ -1,9 +1,9 @@
 """Ours and three clients that others wrote, side by side in one run, each on fresh sandbox portals.
 
-    python -m tests.benchmarks.peers [--quick] [--json] [--only NAME]
+    python -m tests.benchmarks.peers [--quick] [--json] [--only NAME [NAME ...]]
 
-needs the extra `bench` (with .ci/constraints-bench.txt). Figures and the picture go to tests/benchmarks/results: under the
-day's date for a whole run in full, else under a name that git ignores.
+needs the extra `bench` (with .ci/constraints-bench.txt). Figures and the picture go to tests/benchmarks/results: those of a
+run in full under the day's date, and the sections' names if it was not whole; those of a quick one git ignores.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, show and keep; exit code 2 where the other clients are not installed."""
     asked = _parser().parse_args(arguments)
     missing = [name for name in (*PEERS, "matplotlib") if importlib.util.find_spec(name) is None]
-    if missing and asked.only not in OURS_ALONE:
+    names = tuple(asked.only or SECTIONS)
+    if missing and not set(names) <= set(OURS_ALONE):
         fix = "pip install -c .ci/constraints-bench.txt -e '.[bench]'"
         sys.stderr.write(f"not installed: {', '.join(missing)}; run: {fix}\n")
         return 2
     scale = QUICK if asked.quick else FULL
-    names = (asked.only,) if asked.only else SECTIONS
     found = measure(names, scale)
-    found["kept as"] = keep(found, scale, whole=names == SECTIONS)
+    found["kept as"] = keep(found, scale, names)
     sys.stdout.write(json.dumps(found, indent=1) + "\n" if asked.json else page(found))
     return 0
 
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.peers", description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="small and twice, to see that all of it works")
     parser.add_argument("--json", action="store_true", help="for machines")
-    parser.add_argument("--only", choices=SECTIONS, help="one section")
+    parser.add_argument("--only", choices=SECTIONS, nargs="+", help="some sections")
     return parser
 
 
@@ -93,10 +93,10 @@ def _is_installed(name: str) -> bool:
     return any(True for _ in distributions(name=name))
 
 
-def keep(found: Mapping[str, Any], scale: Scale, *, whole: bool) -> str:
+def keep(found: Mapping[str, Any], scale: Scale, names: tuple[str, ...]) -> str:
     """Write the figures, and the picture if its section was measured; returns the files' name."""
-    day = datetime.now(UTC).date().isoformat()
-    name = day if whole and scale is FULL else f"trial-{day}"
+    words = (*([] if scale is FULL else ["trial"]), datetime.now(UTC).date().isoformat())
+    name = "-".join((*words, *([] if names == SECTIONS else names)))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if PLOTTED in found["sections"]:
