@@ -138,7 +138,10 @@ class Ride:
         """One by itself has come to its end."""
         if self.run.dead:
             return
-        if isinstance(outcome, (Settled, BitrixError, ValueError)):
+        if isinstance(outcome, Settled):
+            self.lane._report([outcome])
+            self.take_one()
+        elif isinstance(outcome, (BitrixError, ValueError)):
             self.lane.outcomes.put(settlement_id, outcome)
             self.take_one()
         elif isinstance(outcome, Exception):
