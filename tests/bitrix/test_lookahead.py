@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_b24.bitrix.lookahead import LANES, MOST_PAGES, Lookahead, Page, Pages, Question
+from airflow_b24.bitrix.lookahead import LANES, MOST_PAGES, TRIED, Lookahead, Page, Pages, Question
 
 PAGE = 50
 
@@ -71,6 +71,15 @@ def scattered(count: int, span: int, seed: int = 7) -> list[int]:
     return sorted(random(seed).sample(range(1, span + 1), count))
 
 
+def clustered(clusters: int, of: int, apart: int) -> list[int]:
+    return [cluster * apart + each for cluster in range(clusters) for each in range(1, of + 1)]
+
+
+def page_after_page(ids: list[int]) -> int:
+    """How many pages there are, the empty one at the end among them."""
+    return -(-len(ids) // PAGE) + 1
+
+
 DENSE = list(range(1, 5001))
 WORLDS = st.builds(
     lambda spans, seed: sorted(
@@ -117,12 +126,16 @@ def test_what_is_there_all_the_while_is_handed_out_once_whatever_comes_and_goes(
         ("ten pages", list(range(1, 501)), 2, 11),
         ("5,000 without a gap", DENSE, 9, 101),
         ("5,000, every tenth deleted", [each for each in range(1, 5556) if each % 10], 11, 113),
-        ("5,000 of 50,000", scattered(5000, 50_000), 13, 165),
-        ("5,000 of 50,000,000", scattered(5000, 50_000_000), 13, 165),
-        ("100,000 without a gap", list(range(1, 100_001)), 82, 2001),
+        ("5,000 of 50,000", scattered(5000, 50_000), 13, 145),
+        ("5,000 of 50,000,000", scattered(5000, 50_000_000), 13, 145),
+        ("50,000 of 500,000", scattered(50_000, 500_000), 70, 1350),
+        ("100,000 without a gap", list(range(1, 100_001)), 84, 2001),
         ("200 of 10,000,000", scattered(200, 10_000_000), 3, 12),
-        ("a few old ones, then many", [*range(1, 1000, 9), *range(900_000, 903_000)], 10, 190),
-        ("many old ones, then a few", [*range(1, 3000), *range(900_000, 900_100)], 16, 180),
+        ("a few old ones, then many", [*range(1, 1000, 9), *range(900_000, 903_000)], 12, 140),
+        ("many old ones, then a few", [*range(1, 3000), *range(900_000, 900_100)], 16, 155),
+        ("300 of every 3,000", clustered(36, 300, 3000), 42, 385),
+        ("60 of every 2,000", clustered(200, 60, 2000), 210, 421),
+        ("50 of every 1,000,000", clustered(200, 50, 10**6), 204, 361),
     ],
 )
 def test_a_list_costs_about_as_many_pages_as_it_has(name: str, ids: list[int], questions: int, pages: int) -> None:
@@ -130,6 +143,37 @@ def test_a_list_costs_about_as_many_pages_as_it_has(name: str, ids: list[int], q
     assert list(portal.list()) == ids
     assert portal.questions <= questions
     assert portal.pages <= pages
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 60), st.integers(1, 700), st.sampled_from([1, 1, 1, 3, 40]), st.integers(0, 10**5)),
+        max_size=4,
+    ),
+    st.integers(),
+    st.sampled_from([0.0, 0.0, 3.0, 9.0]),
+)
+def test_wherever_the_rows_lie_they_cost_half_as_many_pages_again_at_most_and_no_more_requests(
+    eras: list[tuple[int, int, int, int]], seed: int, seconds: float
+) -> None:
+    ids, last = [], 0
+    for clusters, of, step, apart in eras:
+        for _ in range(clusters):
+            ids += range(last + 1, last + 1 + of * step, step)
+            last = ids[-1] + apart
+    portal = Portal(ids, random(seed), seconds=seconds)
+    assert list(portal.list()) == ids
+    # What is tried before much is known of the list comes on top, and a page that finds its end.
+    assert portal.pages <= 1.5 * page_after_page(ids) + TRIED + 1
+    assert portal.questions <= page_after_page(ids) + LANES
+
+
+def test_a_list_that_is_dense_again_is_read_ahead_again() -> None:
+    ids = [*clustered(100, 50, 10**6), *range(10**8, 10**8 + 50_000)]
+    portal = Portal(ids)
+    assert list(portal.list()) == ids
+    assert portal.questions <= 100 + LANES + 65
 
 
 def test_no_more_is_held_than_five_requests_bring() -> None:
