@@ -69,14 +69,13 @@ class Listing(Generic[T]):
         answers = {name: each for name, each in told.items() if isinstance(each, Response)}
         alone = question.alone or any(_is_not_allowed(each) for each in told.values())
         missing = [name for name in requests if name not in answers]
-        for name in missing if question.opening else missing[:1]:
+        # Nothing is read ahead one by one, so that where the list ends is of no use.
+        for name in missing if question.opening and not alone else missing[:1]:
             answers[name] = yield from self._by_itself(requests[name], None if alone else told[name])
-        return Pages(
-            [self._page(after, answers[str(after)]) for after in question.after if str(after) in answers],
-            self._newest(answers.get(_NEWEST)),
-            _seconds(answers.values()),
-            alone,
-        )
+        pages = [self._page(after, answers[str(after)]) for after in question.after if str(after) in answers]
+        newest = self._newest(answers.get(_NEWEST))
+        whole = question.opening and not missing and _is_whole(pages[0].ids, newest)
+        return Pages(pages, newest[0] if newest else 0, whole, _seconds(answers.values()), alone)
 
     def _by_itself(self, request: Request, told: Response | BitrixError | None) -> Flow[Response]:
         outcome = yield from attempt(request, told=told)
@@ -113,10 +112,15 @@ class Listing(Generic[T]):
                 raise ResponseError("UNEXPECTED_VALUE", text, method=self.method)
         return Page(after, ids, [self.parse(row) for row in rows])
 
-    def _newest(self, response: Response | None) -> int:
-        """Read the newest id; 0 when there is none, or when the rows do not descend, so that nobody knows."""
+    def _newest(self, response: Response | None) -> list[int]:
+        """Read the newest ids; none where there are none, or where the rows do not descend, so that nobody knows."""
         ids = [read_id(row, self.id_field) for row in self.rows(response)] if response else []
-        return ids[0] if ids and all(one > other for one, other in pairwise(ids)) else 0
+        return ids if all(one > other for one, other in pairwise(ids)) else []
+
+
+def _is_whole(ids: Sequence[int], newest: Sequence[int]) -> bool:
+    """Say whether ids that ascend are the same that descend; a single one does both, whatever was left out of it."""
+    return len(ids) > 1 and [*ids] == [*reversed(newest)]
 
 
 def _is_not_allowed(outcome: Response | BitrixError) -> bool:

@@ -1,8 +1,8 @@
 """A long list read ahead: pages are asked for behind ids where the ones before them may end. No I/O.
 
 Whatever is guessed, a list is put together as page after page would: what lies behind an id is known from a page that
-was asked for behind that id, or behind a smaller one, and reaches beyond it; only an empty page ends the list, or the
-newest id, where both were read in one request. A wrong guess costs a page and never a row.
+was asked for behind that id, or behind a smaller one, and reaches beyond it; only an empty page ends the list, or one
+that the portal has shown from both ends in one request. A wrong guess costs a page and never a row.
 """
 
 from __future__ import annotations
@@ -60,11 +60,13 @@ class Question:
 class Pages(Generic[T]):
     """What came of a question: some of its pages, one at least. `newest` is 0 where it is not known or there is none.
 
-    `seconds` is how long the portal took for a page, 0 where it does not tell.
+    `whole`: the page is the list, its end was seen, too. `seconds` is how long the portal took for a page, 0 where it
+    does not tell.
     """
 
     pages: Sequence[Page[T]]
     newest: int = 0
+    whole: bool = False
     seconds: float = 0.0
     alone: bool = False
 
@@ -119,7 +121,7 @@ class Lookahead(Generic[T]):
         self._advance()
         if question.opening:
             self._newest, self._first = found.newest, self._after
-            self.ended = self.ended or 0 < self._newest <= self._after
+            self.ended = self.ended or found.whole
 
     def rows(self) -> Iterator[T]:
         """Hand out the rows that are known to be next."""

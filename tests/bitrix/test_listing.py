@@ -121,7 +121,7 @@ both = pytest.mark.parametrize("read", [blocking, in_asyncio])
 
 
 @both
-@pytest.mark.parametrize(("count", "requests"), [(0, 1), (1, 1), (50, 1), (51, 2), (500, 2), (5000, 9)])
+@pytest.mark.parametrize(("count", "requests"), [(0, 1), (1, 2), (2, 1), (50, 1), (51, 2), (500, 2), (5000, 9)])
 def test_a_list_is_read_in_order_and_in_few_requests(read: Read, count: int, requests: int) -> None:
     portal = Portal(count)
     assert read(portal) == list(range(1, count + 1))
@@ -172,7 +172,7 @@ def test_a_method_that_a_batch_refuses_is_asked_for_page_after_page(read: Read) 
     refused = {"error": "ERROR_BATCH_METHOD_NOT_ALLOWED", "error_description": "no"}
     portal = Portal(160, lambda n, command: refused if command.startswith(METHOD + "?") else None)
     assert read(portal) == list(range(1, 161))
-    assert [len(each) for each in portal.asked] == [2, 1, 1, 1, 1, 1, 1]
+    assert [len(each) for each in portal.asked] == [2, 1, 1, 1, 1, 1]
 
 
 @both
@@ -265,6 +265,43 @@ def test_a_wait_that_is_too_long_is_an_error_that_names_the_time(talk: Any) -> N
 def test_the_newest_id_is_believed_only_where_the_rows_descend(talk: Any, rows: Any, newest: int) -> None:
     _, found = talk(listing().read(OPENING), batch({"c0": [], "c1": rows}))
     assert found.newest == newest
+
+
+@pytest.mark.parametrize(
+    ("page", "newest", "whole"),
+    [
+        # It ascends and descends, one and the same: so it does when a portal has cut it off, and knows no order.
+        ([3], [3], False),
+        ([3, 5], [5, 3], True),
+        ([3, 5], [3, 5], False),
+        ([3], [5, 3], False),
+        ([3, 5], [5], False),
+        ([3, 5], [], False),
+        ([], [], False),
+    ],
+)
+def test_a_list_is_whole_where_it_is_seen_from_both_ends(
+    talk: Any, page: list[int], newest: list[int], whole: bool
+) -> None:
+    rows = [[{"ID": str(each)} for each in ids] for ids in (page, newest)]
+    _, found = talk(listing().read(OPENING), batch({"c0": rows[0], "c1": rows[1]}))
+    assert found.whole is whole
+
+
+@pytest.mark.parametrize("failed", ["c0", "c1"])
+def test_what_was_not_seen_in_one_request_shows_no_end(talk: Any, failed: str) -> None:
+    rows = {"c0": [{"ID": "3"}, {"ID": "5"}], "c1": [{"ID": "5"}, {"ID": "3"}]}
+    told = batch({name: each for name, each in rows.items() if name != failed}, {failed: {"error": "ERROR_CORE"}})
+    _, found = talk(listing().read(OPENING), told, Response(rows[failed]))
+    assert (found.newest, found.whole) == (5, False)
+
+
+@both
+def test_a_portal_that_knows_no_order_and_cuts_pages_to_one_row_is_read_to_its_end(read: Read) -> None:
+    portal = Portal(7)
+    portal._page = lambda after: Portal._page(portal, after)[:1]  # type: ignore[method-assign]
+    portal._newest = lambda: portal._page(0)  # type: ignore[method-assign]
+    assert read(portal) == list(range(1, 8))
 
 
 def test_an_unclear_batch_is_not_repeated_as_a_whole(talk: Any) -> None:

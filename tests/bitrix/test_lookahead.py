@@ -40,9 +40,10 @@ class Portal:
         pages = [self._page(after) for after in question.after]
         if self.leaves_out and len(pages) > 1:
             pages = self.rng.sample(pages, self.rng.randint(1, len(pages)))
-        newest = max(self.ids, default=0) if question.opening and self.tells_newest else 0
+        told = question.opening and self.tells_newest
+        newest, whole = (max(self.ids, default=0), 1 < len(self.ids) == len(pages[0].ids)) if told else (0, False)
         self.meanwhile(self)
-        return Pages(pages, newest, self.seconds, self.alone)
+        return Pages(pages, newest, whole, self.seconds, self.alone)
 
     def _page(self, after: int) -> Page[int]:
         first = bisect_right(self.ids, after)
@@ -121,6 +122,7 @@ def test_what_is_there_all_the_while_is_handed_out_once_whatever_comes_and_goes(
     ("name", "ids", "questions", "pages"),
     [
         ("nothing", [], 1, 1),
+        ("a row", [7], 2, 2),
         ("a page", list(range(1, 51)), 1, 1),
         ("two pages", list(range(1, 101)), 2, 3),
         ("ten pages", list(range(1, 501)), 2, 11),
