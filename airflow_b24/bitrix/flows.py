@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from airflow_b24.bitrix.commands import MAX_COMMANDS, decode, encode
 from airflow_b24.bitrix.errors import (
     EXPIRED_TOKEN,
+    OPERATION_TIME_LIMIT,
     AuthError,
     BitrixError,
     RefusedError,
@@ -134,15 +135,14 @@ def batch(
 def together(requests: Mapping[str, Request], *, repeats: Repeats = REPEATS) -> Flow[dict[str, Response | BitrixError]]:
     """Make at most 50 reading calls in one request, each with its own outcome, for who can also make them one by one.
 
-    When there is no clear answer the request, which may be too much for the portal, is not repeated: each call has that
-    error. Every other error of the whole request is raised.
+    Where the portal takes no batch, or none for now as that has used up its own operating time, each call has that
+    error; so it has when there is no clear answer, and the request, which may be too much for the portal, is not
+    repeated. Raises RefusedError when the portal takes nothing just now.
     """
     outcome = yield from _in_one(requests, replace(repeats, unclear=1))
-    if isinstance(outcome, ResponseError):
-        return dict.fromkeys(requests, outcome)
-    if isinstance(outcome, BitrixError):
+    if isinstance(outcome, RefusedError) and outcome.code != OPERATION_TIME_LIMIT:
         raise outcome
-    return outcome
+    return dict.fromkeys(requests, outcome) if isinstance(outcome, BitrixError) else outcome
 
 
 def _in_one(requests: Mapping[str, Request], repeats: Repeats) -> Flow[dict[str, Response | BitrixError] | BitrixError]:

@@ -16,7 +16,7 @@ from airflow_b24.bitrix.errors import (
 from airflow_b24.bitrix.fields import is_rows, read_id
 from airflow_b24.bitrix.flows import Flow, attempt, call, together
 from airflow_b24.bitrix.lookahead import Page, Pages, Question
-from airflow_b24.bitrix.protocol import Request, Response
+from airflow_b24.bitrix.protocol import BATCH, Request, Response
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class Listing(Generic[T]):
         requests |= {_NEWEST: self._newest_id()} if question.opening else {}
         told = {} if question.alone else (yield from together(requests))
         answers = {name: each for name, each in told.items() if isinstance(each, Response)}
-        alone = question.alone or any(_is_not_allowed(each) for each in told.values())
+        alone = question.alone or any(_is_only_alone(each) for each in told.values())
         missing = [name for name in requests if name not in answers]
         # Nothing is read ahead one by one, so that where the list ends is of no use.
         for name in missing if question.opening and not alone else missing[:1]:
@@ -123,8 +123,11 @@ def _is_whole(ids: Sequence[int], newest: Sequence[int]) -> bool:
     return len(ids) > 1 and [*ids] == [*reversed(newest)]
 
 
-def _is_not_allowed(outcome: Response | BitrixError) -> bool:
-    return isinstance(outcome, BitrixError) and outcome.code == BATCH_NOT_ALLOWED
+def _is_only_alone(outcome: Response | BitrixError) -> bool:
+    """Say whether a batch is refused, and not just what one holds; without a clear answer it may well have run."""
+    if isinstance(outcome, (Response, ResponseError)):
+        return False
+    return outcome.method == BATCH or outcome.code == BATCH_NOT_ALLOWED
 
 
 def _seconds(answers: Iterable[Response]) -> float:

@@ -177,6 +177,30 @@ def test_a_method_that_a_batch_refuses_is_asked_for_page_after_page(read: Read) 
 
 @both
 @pytest.mark.parametrize(
+    "error",
+    [
+        {"error": "ERROR_METHOD_NOT_FOUND", "error_description": "Method not found!"},
+        {"error": "insufficient_scope", "error_description": ""},
+        {"error": "ACCESS_DENIED", "error_description": "Access denied!"},
+    ],
+)
+@pytest.mark.parametrize("since", [1, 4])
+def test_a_portal_without_a_batch_is_asked_for_page_after_page(read: Read, error: dict[str, str], since: int) -> None:
+    portal = Portal(5000, lambda n, command: error if n >= since and command == "batch" else None)
+    assert read(portal) == list(range(1, 5001))
+    assert len(portal.asked) <= 101 + LANES
+
+
+@both
+def test_a_portal_that_takes_nothing_at_all_says_why_of_the_list_itself(read: Read) -> None:
+    portal = Portal(5000, lambda n, command: {"error": "insufficient_scope", "error_description": ""})
+    with pytest.raises(AuthError) as caught:
+        read(portal)
+    assert (caught.value.method, len(portal.asked)) == (METHOD, 2)
+
+
+@both
+@pytest.mark.parametrize(
     ("error", "kind"),
     [
         ({"error": "", "error_description": "Access denied."}, BitrixError),
@@ -302,6 +326,13 @@ def test_a_portal_that_knows_no_order_and_cuts_pages_to_one_row_is_read_to_its_e
     portal._page = lambda after: Portal._page(portal, after)[:1]  # type: ignore[method-assign]
     portal._newest = lambda: portal._page(0)  # type: ignore[method-assign]
     assert read(portal) == list(range(1, 8))
+
+
+def test_a_batch_that_has_used_up_its_own_time_is_left_alone(talk: Any) -> None:
+    spent = RefusedError("OPERATION_TIME_LIMIT", method="batch", status=429, retry_at=RESET)
+    effects, found = talk(listing().read(Question((0, 50))), spent, Response([{"ID": "1"}]))
+    assert [each.method for each in effects] == ["batch", METHOD]
+    assert ([page.after for page in found.pages], found.alone) == ([0], True)
 
 
 def test_an_unclear_batch_is_not_repeated_as_a_whole(talk: Any) -> None:
