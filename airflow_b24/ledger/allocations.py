@@ -21,6 +21,8 @@ from airflow_b24.ledger.upsert import insert_absent
 
 # Promises to a transaction: a long one would keep paying workers out of an SQLite ledger.
 AT_ONCE: Final = 200
+_MINE: Final = allocation.alias("mine")
+_THEIRS: Final = allocation.alias("theirs")
 
 
 def allocate(store: Store, promise: Promise) -> tuple[int, ...]:
@@ -148,7 +150,7 @@ def settled_by(connection: Connection, settlement_ids: Sequence[int]) -> dict[in
 
 def siblings(connection: Connection, settlement_ids: Sequence[int]) -> dict[int, tuple[Sibling, ...]]:
     """By settlement, the other live ones that its payments are for, in order of id."""
-    mine, theirs = allocation.alias("mine"), allocation.alias("theirs")
+    mine, theirs = _MINE, _THEIRS
     query = (
         select(mine.c.settlement_id.label("beside"), settlement)
         .join(theirs, theirs.c.payment_id == mine.c.payment_id)

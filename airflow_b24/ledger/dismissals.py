@@ -6,6 +6,7 @@ The database refuses to change or delete one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select
@@ -79,6 +80,7 @@ def dismissed_of(connection: Connection, payment_ids: Sequence[int]) -> set[int]
     return set(connection.execute(select(said.c.payment_id).where(said.c.payment_id.in_(payment_ids))).scalars())
 
 
+@cache
 def latest() -> Any:
     """A subquery with one row for each payment that is dismissed now: {payment_id, said_by, said_at}."""
     newer = dismissal.alias("newer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, func, insert, select
@@ -56,6 +57,7 @@ def _newest(connection: Connection, portal_id: int, payment_ids: Iterable[int]) 
     return {row["payment_id"]: {name: row[name] for name in SAID} for row in rows}
 
 
+@cache
 def latest() -> Any:
     """A subquery with the newest outcome of each payment."""
     newer = outcome.alias("newer")
