@@ -71,7 +71,7 @@ def _locked(connection: Connection, group: Sequence[Promise]) -> dict[Place, Map
     for (portal_id, kind), ids in wanted.items():
         # With the state that the index of live ones leaves out, or every settlement of the portal would be looked at.
         live = (settlement.c.portal_id == portal_id, settlement.c.kind == kind, settlement.c.state != State.RELEASED)
-        query = select(settlement).where(*live, settlement.c.invoice_id.in_(ids)).order_by(settlement.c.invoice_id)
+        query = select(settlement).where(*live, settlement.c.invoice_id.in_(ids)).order_by(settlement.c.id)
         rows = connection.execute(query.with_for_update()).mappings()
         found |= {(portal_id, kind, row["invoice_id"]): dict(row) for row in rows}
     return found

@@ -150,7 +150,7 @@ def _listing(data: bytes) -> None:
 def _batch(data: bytes) -> None:
     asked = {f"c{place}": request for place, request in enumerate((GET, GET, PAY))} | {"0": GET}
     with suppress(ValueError):
-        outcomes = commands.decode(protocol.parse_json(data), asked)
+        outcomes = commands.decode(Response(protocol.parse_json(data)), asked)
         assert outcomes.keys() == asked.keys()
         assert all(isinstance(each, (Response, BitrixError)) for each in outcomes.values())
         assert isinstance(outcomes["c2"], BitrixError) or outcomes["c2"].result is True

@@ -20,6 +20,7 @@ from tests.processes.sessions import Ledger
 PATIENCE = Patience()
 SENDING = Decision(State.SENDING, evidence={"marks": {}})
 SETTLEMENT, PAYMENT, EVENT = "UPDATE b24_settlement", "UPDATE b24_payment", "INSERT INTO b24_event"
+OPENED = "INSERT INTO b24_settlement"
 
 
 def send(row: Row) -> Callable[[Store], Row | None]:
@@ -92,7 +93,7 @@ def test_one_payment_is_promised_to_one_of_two_invoices(ledger: Ledger, first_co
 @pytest.mark.parametrize("first_commits", [True, False], ids=["first commits", "first dies"])
 def test_one_invoice_gets_one_of_two_payments(ledger: Ledger, first_commits: bool) -> None:
     mine, theirs = ledger.receive("B1"), ledger.receive("B2")
-    one = ledger.first.start(lambda store: promise(store, ledger.portal, mine, 2), stop_after=SETTLEMENT)
+    one = ledger.first.start(lambda store: promise(store, ledger.portal, mine, 2), stop_after=OPENED)
     ledger.first.wait_until_stopped()
     other = ledger.second.start(lambda store: promise(store, ledger.portal, theirs, 2))
     ledger.second.wait_until_blocked()
@@ -117,7 +118,7 @@ def test_two_parts_that_come_at_once_make_one_whole(ledger: Ledger) -> None:
     def part(payment_id: int) -> Callable[[Store], tuple[int, ...]]:
         return lambda store: promise(store, ledger.portal, payment_id, 2, of=2 * AMOUNT)
 
-    one = ledger.first.start(part(mine), stop_after=SETTLEMENT)
+    one = ledger.first.start(part(mine), stop_after=OPENED)
     ledger.first.wait_until_stopped()
     other = ledger.second.start(part(theirs))
     ledger.second.wait_until_blocked()
@@ -132,7 +133,7 @@ def test_of_two_parts_that_are_too_much_together_one_is_taken(ledger: Ledger) ->
     def part(payment_id: int) -> Callable[[Store], tuple[int, ...]]:
         return lambda store: promise(store, ledger.portal, payment_id, 2, of=2 * AMOUNT - 1)
 
-    one = ledger.first.start(part(mine), stop_after=SETTLEMENT)
+    one = ledger.first.start(part(mine), stop_after=OPENED)
     ledger.first.wait_until_stopped()
     other = ledger.second.start(part(theirs))
     ledger.second.wait_until_blocked()
@@ -144,7 +145,7 @@ def test_of_two_parts_that_are_too_much_together_one_is_taken(ledger: Ledger) ->
 
 def test_a_payment_for_several_invoices_meets_another_in_the_opposite_order_without_a_deadlock(ledger: Ledger) -> None:
     mine, theirs = ledger.receive("B1"), ledger.receive("B2")
-    one = ledger.first.start(lambda store: promise(store, ledger.portal, mine, 2, 3), stop_after=SETTLEMENT)
+    one = ledger.first.start(lambda store: promise(store, ledger.portal, mine, 2, 3), stop_after=OPENED)
     ledger.first.wait_until_stopped()
     other = ledger.second.start(lambda store: promise(store, ledger.portal, theirs, 3, 2))
     ledger.second.wait_until_blocked()
