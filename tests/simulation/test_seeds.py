@@ -35,9 +35,9 @@ def test_no_seed_violates_a_rule(tally: Tally) -> None:
 
 def test_a_quarter_of_the_worlds_settles_in_bulk_and_that_is_never_none_of_them(tally: Tally) -> None:
     assert tally.bulk["pays"] > 600
-    # Some of them carry several, and hardly more is asked than that.
+    # Some of them carry several, and hardly more is asked than that, though some portals refuse nearly every batch.
     assert 400 < tally.bulk["batches"] < tally.bulk["pays"] * 0.95
-    assert tally.bulk["requests"] < tally.bulk["batches"] * 4
+    assert tally.bulk["requests"] < tally.bulk["batches"] * 5
     assert run(50, settling="bulk").bulk["pays"] > 50
     assert run(50, settling="single").bulk == {"pays": 0, "batches": 0}
 
