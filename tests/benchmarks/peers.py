@@ -101,12 +101,16 @@ def keep(found: Mapping[str, Any], scale: Scale, names: tuple[str, ...]) -> str:
     (RESULTS / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if PLOTTED in found["sections"]:
         draw(
-            found["sections"][PLOTTED],
+            [row for row in found["sections"][PLOTTED] if _is_plotted(row, scale)],
             found["sections"].get(CURVE, ()),
             f"{scale.pays} invoices, medians of {scale.repetitions}",
             RESULTS / f"{name}.svg",
         )
     return name
+
+
+def _is_plotted(row: Row, scale: Scale) -> bool:
+    return row["invoices"] == scale.pays and row["at most to a request"] is None
 
 
 def page(found: Mapping[str, Any]) -> str:
