@@ -76,7 +76,7 @@ def move_all(store: Store, moves: Sequence[Move], patience: Patience) -> list[Ro
         events.append_all(connection, [_event(each, found[each.row.id], now) for each in moves])
         mine = [each for each in moves if _is_mine(each, found[each.row.id])]
         sends = sum(each.decision.state is State.SENDING for each in mine)
-        quiet_time = quiet.begin(connection, patience.quiet_after(sends))
+        quiet_time = quiet.begin(connection, patience.quiet_after(sends)) if sends else {}
         changes = {each.row.id: _changes(each, quiet_time) for each in mine}
         write_all(connection, changes)
         _tell_of_holds(connection, mine, found)

@@ -10,7 +10,14 @@ from typing import Any, Final
 
 from airflow_b24.bitrix.bulk import exchange_all
 from airflow_b24.bitrix.commands import encode
-from airflow_b24.bitrix.errors import OPERATION_TIME_LIMIT, AuthError, BitrixError, RefusedError, RequestError
+from airflow_b24.bitrix.errors import (
+    BATCH_NOT_ALLOWED,
+    OPERATION_TIME_LIMIT,
+    AuthError,
+    BitrixError,
+    RefusedError,
+    RequestError,
+)
 from airflow_b24.bitrix.flows import Flow
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey
 from airflow_b24.bitrix.limits import now_s
@@ -42,7 +49,7 @@ from airflow_b24.reconcile.settling import reserve, settle_row
 from airflow_b24.reconcile.translating import answer, fact
 
 # docs: batch, common errors. The portal runs the same call outside a batch.
-NOT_IN_BATCH: Final = frozenset({"ERROR_BATCH_METHOD_NOT_ALLOWED", "ERROR_BATCH_LENGTH_EXCEEDED"})
+NOT_IN_BATCH: Final = frozenset({BATCH_NOT_ALLOWED, "ERROR_BATCH_LENGTH_EXCEEDED"})
 
 
 @dataclass(slots=True)
