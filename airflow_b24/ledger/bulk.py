@@ -33,7 +33,7 @@ from airflow_b24.ledger.chunks import (
     Report,
     Told,
 )
-from airflow_b24.ledger.decide import after_sending, before_sending
+from airflow_b24.ledger.decide import after_sending, before_sending, refused_reading
 from airflow_b24.ledger.facts import Decision, Fact, Key, Refused, Row, Seen, Unknown
 from airflow_b24.ledger.settlement import (
     Patience,
@@ -125,7 +125,7 @@ class _Lane:
         return tuple(sent), done.send_before
 
     def _commit(self, chunk: _Chunk) -> Generator[LaneEffect, Any, CommittedAll]:
-        steps = ((row, _step(row, chunk.seen.get(row.key))) for row in chunk.rows)
+        steps = ((row, _written(row, chunk.seen.get(row.key))) for row in chunk.rows)
         decided = tuple((row, step) for row, step in steps if isinstance(step, Decision))
         if not decided:
             return CommittedAll({})
@@ -225,6 +225,11 @@ def _step(row: Row, fact: Fact | None) -> Decision | Settled | Refused | Unknown
         return fact
     decision = before_sending(row, fact, row.claimed_at)
     return standing(row) if decision.state is row.state else decision
+
+
+def _written(row: Row, fact: Fact | None) -> Decision | Settled | Refused | Unknown | None:
+    step = _step(row, fact)
+    return refused_reading(row, step) if isinstance(step, Refused) else step
 
 
 def _proof(row: Row, answers: Mapping[Key, Told], seen: Mapping[Key, Fact]) -> Decision:

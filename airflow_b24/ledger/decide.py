@@ -58,6 +58,14 @@ def after_sending(row: Row, answer: Answered | Refused | Unknown, seen: Fact) ->
     return Decision(State.UNKNOWN, evidence=_shown(seen))
 
 
+def refused_reading(row: Row, refused: Refused) -> Decision | None:
+    """What a refused reading makes of a claim: one that was met by an impatient portal does not count."""
+    attempts = _counted(row, refused)
+    if attempts == row.attempts:
+        return None
+    return Decision(row.state, attempts=attempts, evidence={"code": refused.code, "text": refused.text})
+
+
 def reviewed(row: Row, seen: Seen, beside: Mapping[Key, Fact] | None = None) -> Decision | None:
     """What the invoice, read again, makes of a review; None leaves it to a person."""
     seen = as_sent(row, seen)
@@ -189,8 +197,13 @@ def _refused(row: Row, answer: Refused, seen: Fact) -> Decision:
         # Ours did not run, so somebody else paid in the same moment; an earlier call of ours, if the portal says so.
         return _paid_by_us(row, seen) if seen.paid_by_us else _paid_by_others(row, seen)
     if answer.repeatable:
-        return Decision(State.READY, in_flight=False, evidence=evidence)
+        return Decision(State.READY, in_flight=False, attempts=_counted(row, answer), evidence=evidence)
     return Decision(State.REVIEW, reason=answer.reason, in_flight=False, evidence=evidence)
+
+
+def _counted(row: Row, refused: Refused) -> int:
+    """How many claims count after this one: to be told to wait says nothing of the invoice."""
+    return row.attempts if refused.wait_s is None else max(row.attempts - 1, 0)
 
 
 def _paid_by_somebody(row: Row, seen: Seen) -> Decision:

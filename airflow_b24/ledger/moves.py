@@ -67,7 +67,7 @@ def move(store: Store, row: Row, decision: Decision, patience: Patience, through
 def move_all(store: Store, moves: Sequence[Move], patience: Patience) -> list[Row | None]:
     """Apply many decisions in one transaction, each for itself; the rows come in their order."""
     for each in moves:
-        if each.decision.state not in TRANSITIONS[each.row.state]:
+        if each.decision.state not in {each.row.state, *TRANSITIONS[each.row.state]}:
             ways = f"{each.row.state} -> {each.decision.state}"
             raise InvariantError(f"settlement {each.row.id}: {ways} is not in the table")
     with store.transaction() as connection:
@@ -91,8 +91,14 @@ def _is_mine(move: Move, found: Mapping[str, Any]) -> bool:
 
 
 def _event(move: Move, found: Mapping[str, Any], now: datetime) -> Event:
-    what = move.decision.state if _is_mine(move, found) else "observed"
-    return Event(move.row.id, what, found["state"], move.row.fence, now, _evidence(move.decision))
+    return Event(move.row.id, _what(move, found), found["state"], move.row.fence, now, _evidence(move.decision))
+
+
+def _what(move: Move, found: Mapping[str, Any]) -> str:
+    if not _is_mine(move, found):
+        return "observed"
+    # What stays where it is was not even read.
+    return "refused" if move.decision.state is move.row.state else move.decision.state
 
 
 def _evidence(decision: Decision) -> dict[str, Any]:

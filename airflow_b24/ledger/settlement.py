@@ -17,7 +17,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from airflow_b24.ledger.decide import after_sending, before_sending
+from airflow_b24.ledger.decide import after_sending, before_sending, refused_reading
 from airflow_b24.ledger.facts import Answered, Decision, Fact, Key, Kind, Refused, Row, Seen, Unknown
 from airflow_b24.ledger.states import State
 
@@ -183,10 +183,20 @@ def _attempt(row: Row, patience: Patience) -> Generator[Effect, Any, Attempted]:
 
 def _unreadable(row: Row, fact: Refused | Unknown, *, is_own: bool) -> Generator[Effect, Any, Attempted]:
     """An invoice that is gone needs a person; anything else may be read another time."""
-    if isinstance(fact, Unknown) or fact.repeatable:
+    if isinstance(fact, Unknown):
         return row, fact
+    if fact.repeatable:
+        return (yield from _uncounted(row, fact)), fact
     reason = fact.reason if is_own else "sibling_changed"
     return (yield from _to_a_person(row, reason, {"text": fact.text}))
+
+
+def _uncounted(row: Row, refused: Refused) -> Generator[Effect, Any, Row]:
+    decision = refused_reading(row, refused)
+    if decision is None:
+        return row
+    done: Committed = yield Commit(row, decision)
+    return done.row or row
 
 
 def _give_up(row: Row) -> Generator[Effect, Any, Attempted]:

@@ -275,6 +275,7 @@ def test_one_that_is_refused_for_now_is_claimed_anew_after_the_pause(ride: Ride)
     ride.answers[1] = [LIMITED]
     ride.run(2)
     assert (ride.states(), ride.pays) == ({1: "paid", 2: "paid"}, [2, 1])
+    assert {each.row.attempts for each in ride.ended.values()} == {1}
     assert [effect.seconds for effect in ride.effects if isinstance(effect, Pause)] == [2.0]
 
 
@@ -291,6 +292,13 @@ def test_one_that_is_refused_again_and_again_is_reported_with_its_time(ride: Rid
     ride.run(2)
     assert ride.ended[1].trouble == LIMITED
     assert (ride.ended[1].wait_s, len(ride.answers[1])) == (2.0, 50 - PATIENCE.rounds)
+
+
+def test_readings_that_a_portal_refuses_do_not_count(ride: Ride) -> None:
+    ride.shows[1] = [LIMITED] * 50
+    ride.run(2, attempts=PATIENCE.claims - 1)
+    assert (ride.ended[1].trouble, ride.ended[1].row.state) == (LIMITED, State.READY)
+    assert (ride.left, ride.book.look(1).attempts) == ([], PATIENCE.claims - 1)
 
 
 def test_a_refusal_for_long_is_not_waited_for(ride: Ride) -> None:

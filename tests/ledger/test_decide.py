@@ -48,7 +48,7 @@ ROW = Row(
     document_number="17",
     identity=IDENTITY,
 )
-SENT = replace(ROW, state=State.SENDING, sends=1, in_flight=True, snapshot=MARKS, quiet_until=LATER)
+SENT = replace(ROW, state=State.SENDING, attempts=3, sends=1, in_flight=True, snapshot=MARKS, quiet_until=LATER)
 LOST = replace(SENT, state=State.UNKNOWN)
 QUIET = replace(LOST, quiet_until=NOW)
 PLAIN = replace(ROW, origin="manual", booked_on=None, document_number="", identity=None)
@@ -137,9 +137,11 @@ MOVED: dict[str, tuple[Mapping[str, str] | None, Mapping[str, str] | None, Mappi
     "shows marks it had not": (None, MARKS, {}),
 }
 
+# To be told to wait says nothing of the invoice: that claim does not count.
 REFUSED_FOR_NOW = Decision(
-    State.READY, in_flight=False, evidence={"code": "QUERY_LIMIT_EXCEEDED", "text": "five a second"}
+    State.READY, in_flight=False, attempts=2, evidence={"code": "QUERY_LIMIT_EXCEEDED", "text": "five a second"}
 )
+NOT_ALLOWED = replace(REFUSED_FOR_NOW, attempts=3, evidence={"code": "insufficient_scope", "text": "no"})
 REFUSED_FOR_GOOD = {"code": "ERROR_INTERNAL_INVOICE_NOT_FOUND", "text": "no"}
 AFTER: dict[str, tuple[Any, Fact, Decision]] = {
     "true and paid": (SAID_TRUE, PAID, OURS),
@@ -156,7 +158,7 @@ AFTER: dict[str, tuple[Any, Fact, Decision]] = {
     "silence and unreadable": (SILENT, SILENT, replace(UNKNOWN, answered=False, evidence={"read": "reset"})),
     "refused for now": (TOO_FAST, SILENT, REFUSED_FOR_NOW),
     "refused for now, unpaid": (TOO_FAST, UNPAID, REFUSED_FOR_NOW),
-    "refused until a person acts": (NO_ACCESS, SILENT, replace(REFUSED_FOR_NOW, evidence={"code": "insufficient_scope", "text": "no"})),
+    "refused until a person acts": (NO_ACCESS, SILENT, NOT_ALLOWED),
     "refused for good": (NO_INVOICE, SILENT, replace(nothing_sent("invoice_not_found"), evidence=REFUSED_FOR_GOOD)),
     "refused for good, unpaid": (NO_INVOICE, UNPAID, replace(nothing_sent("invoice_not_found"), evidence=REFUSED_FOR_GOOD)),
     "refused, yet paid: somebody else did it": (TOO_FAST, PAID, BY_HAND),

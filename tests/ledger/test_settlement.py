@@ -254,12 +254,23 @@ def test_refused_three_times_then_paid(run: Run, book: Any) -> None:
     no = refused()
     settled, attempt = run(UNPAID, no, UNPAID, no, UNPAID, no, UNPAID, (TRUE, PAID))
     assert (settled.row.state, settled.row.sends, settled.row.fence) == (State.PAID, 4, 4)
-    assert attempt.paused == [2.0, 2.0, 2.0]
+    assert (settled.row.attempts, attempt.paused) == (1, [2.0, 2.0, 2.0])
 
 
 def test_a_refused_pre_read_is_asked_again(run: Run, book: Any) -> None:
     settled, attempt = run(refused()[0], UNPAID, (TRUE, PAID))
-    assert (settled.row.state, attempt.paused) == (State.PAID, [2.0])
+    assert (settled.row.state, settled.row.attempts, attempt.paused) == (State.PAID, 1, [2.0])
+
+
+def test_a_refused_read_of_what_is_unknown_does_not_count_either(run: Run, book: Any) -> None:
+    book.open(state=State.UNKNOWN, sends=1, attempts=1, quiet_until=book.now + timedelta(seconds=60))
+    settled, _ = run(*[refused()[0]] * PATIENCE.rounds)
+    assert (settled.row.state, settled.row.attempts, settled.trouble) == (State.UNKNOWN, 1, refused()[0])
+
+
+def test_an_attempt_that_was_overtaken_while_it_was_refused_uncounts_nothing(run: Run, book: Any) -> None:
+    settled, _ = run(lambda: book.claim(1), refused(61.0)[0])
+    assert (settled.trouble, book.look(1).attempts) == (refused(61.0)[0], 2)
 
 
 def test_a_silent_pre_read_ends_the_attempt_with_nothing_sent(run: Run) -> None:

@@ -47,7 +47,7 @@ class SettlementBooks(Books):
 
     def move_all(self, moves: Sequence[Move], patience: Patience) -> list[Row | None]:
         for each in moves:
-            if each.decision.state not in TRANSITIONS[each.row.state]:
+            if each.decision.state not in {each.row.state, *TRANSITIONS[each.row.state]}:
                 ways = f"{each.row.state} -> {each.decision.state}"
                 raise InvariantError(f"settlement {each.row.id}: {ways} is not in the table")
         tried = [each for each in moves if self._tried(each)]
@@ -70,7 +70,8 @@ class SettlementBooks(Books):
         found, row, state = self.locked(move.row.id), move.row, move.decision.state
         held = state is State.SENDING and self.is_held(found)
         mine = found["fence"] == row.fence and found["state"] == row.state and not held
-        self.append(row.id, state if mine else "observed", found["state"], row.fence)
+        decided = "refused" if state is row.state else state
+        self.append(row.id, decided if mine else "observed", found["state"], row.fence)
         return mine
 
     def _changes(self, move: Move, quiet_s: float) -> dict[str, Any]:
