@@ -100,7 +100,7 @@ def _portals(store: Store) -> int:
 
 
 def _holds(path: Path) -> bool:
-    opened = (Path(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd"))
+    opened = Path("/proc/self/fd").iterdir()
     return path.resolve() in {each.readlink() for each in opened if each.is_symlink()}
 
 
