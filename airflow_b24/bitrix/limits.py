@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +42,10 @@ def now_s() -> float:
 class Pace(Protocol):
     """One portal's budget of requests."""
 
+    @property
+    def at_once(self) -> int:
+        """How many requests may start together when none was made for a while."""
+
     def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:
         """Book `n` requests; says how long to wait, again and again, until all of them may start.
 
@@ -68,6 +73,8 @@ def urgently(urgent: bool = True) -> Iterator[None]:
 
 class Unpaced:
     """No budget: every request may start at once."""
+
+    at_once: Final = sys.maxsize
 
     def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:
         """Wait for nothing."""
@@ -105,16 +112,16 @@ class LocalPace:
         if not 0 < rate < float("inf"):
             raise ValueError("rate: give requests per second, above 0")
         self._interval = 1 / rate
-        self._burst = burst - margin
-        self._room_s = self._burst * self._interval
+        self.at_once = burst - margin
+        self._room_s = self.at_once * self._interval
         self._clock = clock
         self._full_at = float("-inf")
         self._lock = threading.Lock()
 
     def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:
         """Book `n` requests; says how long to wait until all of them may start."""
-        if not 1 <= n <= self._burst:
-            raise ValueError(f"n: reserve between 1 and {self._burst} requests at once")
+        if not 1 <= n <= self.at_once:
+            raise ValueError(f"n: reserve between 1 and {self.at_once} requests at once")
         with self._lock:
             now = self._clock()
             full_at = max(self._full_at, now) + n * self._interval

@@ -10,7 +10,7 @@ It yields effects as `settlement` does, and decides by the same pure rules, each
     CommitAll    what the read-back proved
 
 so that nothing waits between the commit of `sending` and the first byte. What takes more than that is left to the
-conversation of one: `Leave`.
+conversation of one: `Leave`. Where requests are scarce, one claims and reads the first chunks of all lanes: `open_chunks`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, Final, TypeAlias
 
 from airflow_b24.ledger.chunks import (
     ALONE,
+    Chunk,
     ClaimAll,
     CommitAll,
     CommittedAll,
@@ -54,18 +55,15 @@ _IN_HAND: Final = frozenset({State.READY, State.UNKNOWN})
 _STALE: Final = Refused("STALE_READ", "the pre-read grew too old", repeatable=True, wait_s=0.0)
 
 
-def settle_chunks(patience: Patience) -> Steps:
+def settle_chunks(patience: Patience, chunk: Chunk | None = None) -> Steps:
     """Settle chunk after chunk until there is none; repeating it, and several at once, is safe by settlement."""
-    return _Lane(patience).run()
+    return _Lane(patience).run(chunk or Chunk())
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Rows that were claimed and then read, and when the reading began."""
-
-    rows: tuple[Row, ...] = ()
-    seen: Mapping[Key, Fact] = field(default_factory=dict)
-    read_at: float = 0.0
+def open_chunks(patience: Patience, lanes: int) -> Generator[LaneEffect, Any, list[Chunk]]:
+    """Claim and read, in one request, the first chunk of each of so many lanes; safe to repeat, too."""
+    chunk = yield from _Lane(patience).open(lanes)
+    return chunk.split(lanes)
 
 
 @dataclass(slots=True)
@@ -79,8 +77,13 @@ class _Lane:
     ended: list[Settled] = field(default_factory=list)
     left: list[int] = field(default_factory=list)
 
-    def run(self) -> Steps:
-        chunk = _Chunk()
+    def open(self, lanes: int) -> Generator[LaneEffect, Any, Chunk]:
+        ids: tuple[int, ...] = yield Next((), lanes)
+        chunk = yield from self._turn(ids, Chunk())
+        yield from self._tell()
+        return chunk
+
+    def run(self, chunk: Chunk) -> Steps:
         while True:
             ids: tuple[int, ...] = yield Next(tuple(self.again))
             if not ids and not chunk.rows:
@@ -88,15 +91,15 @@ class _Lane:
             chunk = yield from self._turn(ids, chunk)
             yield from self._tell()
 
-    def _turn(self, ids: tuple[int, ...], chunk: _Chunk) -> Generator[LaneEffect, Any, _Chunk]:
+    def _turn(self, ids: tuple[int, ...], chunk: Chunk) -> Generator[LaneEffect, Any, Chunk]:
         yield Reserve(1)
         following = yield from self._claim(ids)
         sent, send_before = yield from self._send(chunk)
         if not sent and not following:
-            return _Chunk()
+            return Chunk()
         told: ExchangedAll = yield ExchangeAll(sent, (*sent, *following), send_before if sent else None)
         yield from self._prove(sent, told)
-        return _Chunk(following, told.seen, told.began)
+        return Chunk(following, told.seen, told.began)
 
     def _claim(self, ids: tuple[int, ...]) -> Generator[LaneEffect, Any, tuple[Row, ...]]:
         if not ids:
@@ -111,20 +114,20 @@ class _Lane:
         """One payment for several invoices takes a look at all of them; what comes to no end is put before a person."""
         return row.attempts > self.patience.claims or (row.state is State.READY and bool(row.unread_siblings))
 
-    def _send(self, chunk: _Chunk) -> Generator[LaneEffect, Any, tuple[tuple[Row, ...], float | None]]:
+    def _send(self, chunk: Chunk) -> Generator[LaneEffect, Any, tuple[tuple[Row, ...], float | None]]:
         done = yield from self._commit(chunk)
         if done.stale:
             # What was waited for is over, and the slot of the pays is reserved: nothing makes it old once more.
             yield Reserve(1)
             told: ExchangedAll = yield ExchangeAll((), chunk.rows)
-            chunk = _Chunk(chunk.rows, told.seen, told.began)
+            chunk = Chunk(chunk.rows, told.seen, told.began)
             done = yield from self._commit(chunk)
         sent: list[Row] = []
         for row in chunk.rows:
             sent += yield from self._sent(row, chunk.seen.get(row.key), done)
         return tuple(sent), done.send_before
 
-    def _commit(self, chunk: _Chunk) -> Generator[LaneEffect, Any, CommittedAll]:
+    def _commit(self, chunk: Chunk) -> Generator[LaneEffect, Any, CommittedAll]:
         steps = ((row, _written(row, chunk.seen.get(row.key))) for row in chunk.rows)
         decided = tuple((row, step) for row, step in steps if isinstance(step, Decision))
         if not decided:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from airflow_b24.ledger.facts import Answered, Decision, Fact, Key, Refused, Row, Unknown
@@ -16,10 +16,24 @@ Told: TypeAlias = Answered | Refused | Unknown
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows that were claimed and then read, and when the reading began."""
+
+    rows: tuple[Row, ...] = ()
+    seen: Mapping[Key, Fact] = field(default_factory=dict)
+    read_at: float = 0.0
+
+    def split(self, into: int) -> list[Chunk]:
+        """Deal it out evenly."""
+        return [Chunk(self.rows[start::into], self.seen, self.read_at) for start in range(into)]
+
+
+@dataclass(frozen=True, slots=True)
 class Next:
-    """The ids of the next chunk, as many as one request should hold: `first` ones, then new ones. -> tuple[int, ...]"""
+    """The ids of the next chunks, each as many as one request should pay: `first` ones, then new ones. -> tuple[int, ...]"""
 
     first: tuple[int, ...]
+    chunks: int = 1
 
 
 @dataclass(frozen=True, slots=True)

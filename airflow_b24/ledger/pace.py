@@ -43,8 +43,8 @@ class LedgerPace:
         self._store = _beside(ledger)
         self._portal_id = portal_id
         self._mine = pace.c.portal_id == portal_id
-        room = max(0, burst - margin - urgent)
-        self._limit = Limit(1 / per_second, room / per_second, urgent / per_second)
+        self.at_once = max(0, burst - margin - urgent)
+        self._limit = Limit(1 / per_second, self.at_once / per_second, urgent / per_second)
 
     def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:
         """Book n requests in a row; says how long to wait, again and again, until all of them may start.

@@ -108,7 +108,7 @@ def _lane(desk: Desk, rows: list[Row], pay_system: PaySystem | None, lanes: int,
     many = [row.id for row in rows if desk.invoices.is_listed(row.kind)]
     most = MOST_PAYS.get(frozenset(row.kind for row in rows if desk.invoices.is_listed(row.kind)), 1)
     queue = Queue(many, alone, {row.id: row.kind for row in rows})
-    return Lane(desk, pay_system, queue, Tempo(len(many), lanes, most), outcomes)
+    return Lane(desk, pay_system, queue, Tempo(len(many), lanes, most, desk.pace.at_once), outcomes)
 
 
 def _ride(lane: Lane, lanes: int, outcomes: Outcomes, tell: Callable[[Progress], object]) -> None:
@@ -117,7 +117,10 @@ def _ride(lane: Lane, lanes: int, outcomes: Outcomes, tell: Callable[[Progress],
         return
     with ThreadPoolExecutor(lanes, thread_name_prefix="b24-lane") as pool:
         try:
-            running = [pool.submit(lane.ride) for _ in range(lanes)]
+            opening = pool.submit(lane.open, lanes)
+            while wait([opening], timeout=TELL_S).not_done:
+                tell(outcomes.progress())
+            running = [pool.submit(lane.ride, chunk) for chunk in opening.result()]
             while wait(running, timeout=TELL_S).not_done:
                 tell(outcomes.progress())
         except BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -23,9 +23,10 @@ from airflow_b24.bitrix.invoice import Invoice, InvoiceKey
 from airflow_b24.bitrix.limits import now_s
 from airflow_b24.bitrix.protocol import BATCH
 from airflow_b24.ledger import moves, settlements
-from airflow_b24.ledger.bulk import settle_chunks
+from airflow_b24.ledger.bulk import open_chunks, settle_chunks
 from airflow_b24.ledger.chunks import (
     ALONE,
+    Chunk,
     ClaimAll,
     CommitAll,
     CommittedAll,
@@ -70,22 +71,36 @@ class Lane:
         # SQLite takes one writer at a time, and lets the others sleep longer than they need to.
         self.turn = threading.Lock() if self.desk.store.is_sqlite else nullcontext()
 
-    def ride(self) -> None:
+    def open(self, lanes: int) -> list[Chunk]:
+        """Return what so many lanes begin with: nothing yet, or where requests are scarce a chunk that was read for it.
+
+        Whatever goes wrong is kept, and leaves no lane.
+        """
+        if not self.tempo.is_scarce:
+            return [Chunk()] * lanes
+        try:
+            chunks: list[Chunk] = self._drive(open_chunks(self.desk.patience, lanes))
+        except Exception as error:  # noqa: BLE001 - each settlement is accounted for in the end
+            self.broken.append(error)
+            return []
+        return chunks
+
+    def ride(self, chunk: Chunk) -> None:
         """Settle until nothing is left; whatever ends it is kept, and stops no other lane."""
         try:
-            self._drive()
+            self._drive(settle_chunks(self.desk.patience, chunk))
             while (settlement_id := self.queue.take_one()) is not None:
                 self._settle_one(settlement_id)
         except Exception as error:  # noqa: BLE001 - each settlement is accounted for in the end
             self.broken.append(error)
 
-    def _drive(self) -> None:
-        conversation, reply = settle_chunks(self.desk.patience), None
+    def _drive(self, conversation: Generator[LaneEffect, Any, Any]) -> Any:
+        reply = None
         while True:
             try:
                 effect = conversation.send(reply)
-            except StopIteration:
-                return
+            except StopIteration as done:
+                return done.value
             reply = self.perform(effect)
 
     def _settle_one(self, settlement_id: int) -> None:
@@ -113,7 +128,7 @@ class Lane:
     def _share(self, effect: LaneEffect) -> tuple[int, ...] | None:
         match effect:
             case Next():
-                return self.queue.take(effect.first, self.tempo.size)
+                return self.queue.take(effect.first, self.tempo.size * effect.chunks)
             case Reserve():
                 self.tempo.waited(reserve(self.desk, effect.requests))
             case Pause():

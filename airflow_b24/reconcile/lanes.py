@@ -63,22 +63,29 @@ class Queue:
 
 
 class Tempo:
-    """How many pays go into one request, from how long they take and from whether the portal's pace is what we wait for."""
+    """How many pays go into one request, from how long they take and from whether the portal's pace is what we wait for.
 
-    def __init__(self, total: int, lanes: int, most: int) -> None:
+    `most` is what a request can hold, `at_once` how many requests a portal that has rested lets in together.
+    """
+
+    def __init__(self, total: int, lanes: int, most: int, at_once: int) -> None:
         self._total, self._lanes, self._most = max(total, 1), lanes, most
         self._seconds = SECONDS_A_PAY
         self._waited = False
+        # Each lane reads its first chunk before it pays it.
+        self.is_scarce = lanes * (self._rounds(most) + 1) > at_once
 
     @property
     def size(self) -> int:
         """As many as take no longer than they may; no more than leaves each lane as much to do as the others."""
         most = max(1, min(int(LONGEST_BATCH_S / self._seconds), self._most))
-        if self._waited:
-            # Requests are what is scarce: each carries as much as it can.
+        if self._waited or self.is_scarce:
+            # Requests are what is waited for: each carries as much as it can.
             return most
-        rounds = ceil(self._total / (self._lanes * most))
-        return min(max(ceil(self._total / (self._lanes * rounds)), FEWEST), most)
+        return min(max(ceil(self._total / (self._lanes * self._rounds(most))), FEWEST), most)
+
+    def _rounds(self, most: int) -> int:
+        return ceil(self._total / (self._lanes * most))
 
     def took(self, pays: int, seconds: float) -> None:
         """Learn from a request; a portal that has become slow counts at once, one that is fast again by and by."""

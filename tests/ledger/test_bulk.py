@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_b24.ledger.bulk import settle_chunks
+from airflow_b24.ledger.bulk import open_chunks, settle_chunks
 from airflow_b24.ledger.chunks import (
     ALONE,
     ClaimAll,
@@ -61,7 +61,11 @@ class Ride:
     def run(self, count: int = 2, **changed: Any) -> Ride:
         for _ in range(count):
             self.waiting.append(self.book.open(invoice_id=len(self.book.rows) + 1, **changed).id)
-        conversation, reply = settle_chunks(PATIENCE), None
+        self.drive(settle_chunks(PATIENCE))
+        return self
+
+    def drive(self, conversation: Any) -> Any:
+        reply = None
         try:
             while True:
                 effect = conversation.send(reply)
@@ -69,13 +73,13 @@ class Ride:
                 assert len(self.effects) < 200, "it comes to no end"
                 self.before.pop(type(effect), lambda: None)()
                 reply = self._perform(effect)
-        except StopIteration:
-            return self
+        except StopIteration as done:
+            return done.value
 
     def _perform(self, effect: Any) -> Any:
         match effect:
             case Next():
-                room = max(self.size - len(effect.first), 0)
+                room = max(effect.chunks * self.size - len(effect.first), 0)
                 new, self.waiting = self.waiting[:room], self.waiting[room:]
                 return (*effect.first[: self.size], *new)
             case ClaimAll():
@@ -164,6 +168,20 @@ def test_the_order_of_a_turn_is_the_safety(ride: Ride) -> None:
     assert ride.requests() == [([], [1, 2]), ([1, 2], [1, 2, 3, 4]), ([3, 4], [3, 4])]
     assert ride.states() == dict.fromkeys((1, 2, 3, 4), "paid")
     assert (ride.pays, {each.row.how for each in ride.ended.values()}) == ([1, 2, 3, 4], {"sent"})
+
+
+def test_one_request_reads_what_several_lanes_begin_with_and_each_goes_on_from_there(ride: Ride) -> None:
+    ride.waiting += [ride.book.open(invoice_id=each, reason=None).id for each in range(1, 8)]
+    gone = ride.book.open(state=State.PAID, invoice_id=8)
+    ride.waiting.insert(0, gone.id)
+    chunks = ride.drive(open_chunks(PATIENCE, 3))
+    assert ride.order == ["Next", "Reserve", "ClaimAll", "ExchangeAll", "Report"]
+    assert [[row.id for row in chunk.rows] for chunk in chunks] == [[1, 4], [2, 5], [3]]
+    ride.effects.clear()
+    for chunk in chunks:
+        ride.drive(settle_chunks(PATIENCE, chunk))
+    assert ride.requests()[:1] == [([1, 4], [1, 4, 6, 7])]
+    assert (ride.states(), ride.pays[:5]) == (dict.fromkeys(range(1, 9), "paid"), [1, 4, 6, 7, 2])
 
 
 def test_nothing_stands_between_the_commit_of_sending_and_its_request(ride: Ride) -> None:

@@ -415,19 +415,52 @@ class Late(Unpaced):
         yield 3600.0
 
 
-def test_a_run_that_is_told_to_end_writes_down_what_was_on_its_way(
-    office: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wanted = ready(office, range(2, 62))
+class Narrow(Unpaced):
+    """A pace that lets everything start, and that one must be sparing with."""
 
-    def stop(*_: Any, **__: Any) -> Any:
-        raise KeyboardInterrupt
+    at_once = 1
+
+
+def test_where_requests_are_scarce_one_reads_what_all_lanes_begin_with(office: Any) -> None:
+    wanted = ready(office, range(2, 152))
+    office.state.journal.clear()
+    outcomes = settle(office.with_desk(pace=Narrow()), wanted, lanes=3)
+    assert ({each.row.how for each in outcomes.values()}, executed(office)) == ({"sent"}, {1: 150})
+    # One reading for three lanes, and 48 pays to a request.
+    assert office.asked("batch") == 1 + 4
+
+
+@pytest.mark.parametrize("pace", [Late, Unpaced], ids=["no pace", "no ledger"])
+def test_where_the_first_reading_comes_to_nothing_each_is_told_of_and_nothing_is_sent(
+    office: Any, pace: type[Unpaced], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise LedgerError("the disk is full")
+
+    wanted, narrow = ready(office), pace()
+    monkeypatch.setattr(narrow, "at_once", 1)
+    monkeypatch.setattr(moves, "claim_all", fail)
+    outcomes = settle(office.with_desk(pace=narrow), wanted, lanes=2)
+    assert {type(each.trouble.cause) for each in outcomes.values()} == {RefusedError if pace is Late else LedgerError}
+    assert executed(office) == {0: 12}
+
+
+@pytest.mark.parametrize("waits", [0, 1], ids=["at the first reading", "while lanes ride"])
+def test_a_run_that_is_told_to_end_writes_down_what_was_on_its_way(
+    office: Any, monkeypatch: pytest.MonkeyPatch, waits: int
+) -> None:
+    wanted, real, left = ready(office, range(2, 62)), bulk.wait, iter(range(waits))
+
+    def stop(*given: Any, **more: Any) -> Any:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return real(*given, **more)
 
     monkeypatch.setattr(bulk, "wait", stop)
     with pytest.raises(KeyboardInterrupt):
-        settle(office, wanted, lanes=2)
+        settle(office.with_desk(pace=Narrow()), wanted, lanes=2)
     rows = settlements.look_all(office.store, wanted)
-    assert {row.state for row in rows.values()} <= {State.PAID, State.READY}
+    assert {row.state for row in rows.values()} <= ({State.PAID, State.READY} if waits else {State.READY})
 
 
 def test_it_is_told_how_far_it_has_come(office: Any) -> None:
@@ -499,11 +532,11 @@ def _record(office: Any, new: Any) -> int:
     ("total", "lanes", "size"), [(500, 10, 25), (500, 5, 34), (3, 4, 10), (10_000, 4, 48), (60, 1, 30), (0, 4, 10)]
 )
 def test_what_is_left_is_spread_evenly_over_the_lanes(total: int, lanes: int, size: int) -> None:
-    assert Tempo(total, lanes, 48).size == size
+    assert Tempo(total, lanes, 48, 1000).size == size
 
 
 def test_a_chunk_is_never_longer_than_the_portal_takes_five_seconds_for() -> None:
-    tempo = Tempo(10_000, 1, 48)
+    tempo = Tempo(10_000, 1, 48, 1000)
     tempo.took(25, 0.5)
     tempo.took(25, 0.5)
     tempo.took(25, 0.5)
@@ -515,13 +548,23 @@ def test_a_chunk_is_never_longer_than_the_portal_takes_five_seconds_for() -> Non
 
 
 def test_where_requests_are_scarce_each_carries_as_much_as_it_can() -> None:
-    tempo = Tempo(500, 10, 48)
+    tempo = Tempo(500, 10, 48, 45)
     for _ in range(9):
         tempo.took(25, 0.5)
     tempo.waited(True)
     assert tempo.size == 48
     tempo.waited(False)
     assert tempo.size == 25
+
+
+@pytest.mark.parametrize(
+    ("total", "at_once", "is_scarce", "size"), [(500, 30, False, 25), (500, 29, True, 48), (2500, 45, True, 48)]
+)
+def test_where_a_run_needs_more_requests_than_start_at_once_each_carries_as_much_as_it_can(
+    total: int, at_once: int, is_scarce: bool, size: int
+) -> None:
+    tempo = Tempo(total, 10, 48, at_once)
+    assert (tempo.is_scarce, tempo.size) == (is_scarce, size)
 
 
 def test_what_is_to_be_taken_first_counts_into_the_chunk_and_a_stopped_queue_gives_nothing_new() -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from airflow_b24.bitrix.errors import BitrixError
 from airflow_b24.bitrix.protocol import Wait
 from airflow_b24.ledger import settlements
-from airflow_b24.ledger.chunks import ClaimAll, CommitAll, ExchangeAll
+from airflow_b24.ledger.chunks import Chunk, ClaimAll, CommitAll, ExchangeAll
 from airflow_b24.ledger.settlement import Look, Settled
 from airflow_b24.reconcile import lane as reconcile_lane
 from tests.simulation.attempts import STALLS, Attempt
-from tests.simulation.history import Key
+from tests.simulation.history import Key, Read
 
 if TYPE_CHECKING:
     from tests.simulation.runs import Run
@@ -23,14 +23,18 @@ if TYPE_CHECKING:
 IN_THE_LEDGER = (ClaimAll, CommitAll, Look)
 
 
+def lane_name(number: int) -> str:
+    return f"lane {number}"
+
+
 class Ride:
     """What `Lane.ride` does in a thread of its own, a step at a time."""
 
-    def __init__(self, run: Run, number: int) -> None:
+    def __init__(self, run: Run, number: int, conversation: Any) -> None:
         self.run, self.lane = run, run.lane
         self.simulation, self.timeline = run.simulation, run.simulation.timeline
-        self.number, self.name = number, f"lane {number}"
-        self.conversation = reconcile_lane.settle_chunks(run.desk.patience)
+        self.number, self.name = number, lane_name(number)
+        self.conversation = conversation
         self.flow: Any = None
         self.then: Callable[[Any], None] = self.step
         self.single: Single | None = None
@@ -51,8 +55,8 @@ class Ride:
             return
         try:
             effect = self.conversation.send(reply)
-        except StopIteration:
-            self.take_one()
+        except StopIteration as done:
+            self.over(done.value)
             return
         except Exception as error:  # noqa: BLE001 - as the real one does
             self.end(error)
@@ -125,6 +129,10 @@ class Ride:
         self.run.requests += 1
         simulation.wire.send(asked, self, self._ask)
 
+    def over(self, _value: Any) -> None:
+        """Nothing is left to be settled many at once."""
+        self.take_one()
+
     def take_one(self) -> None:
         """Settle what is to be settled by itself, one after the other."""
         settlement_id = self.lane.queue.take_one()
@@ -161,6 +169,24 @@ class Ride:
         self.conversation.close()
         if self.single is not None and not self.single.dead:
             self.single.die()
+
+
+class Opening(Ride):
+    """What `Lane.open` does where requests are scarce, before there are lanes."""
+
+    def over(self, value: list[Chunk]) -> None:
+        self.is_over = True
+        self._hand_on(value)
+        self.run.spread(value)
+
+    def _hand_on(self, chunks: list[Chunk]) -> None:
+        """What it was shown, each lane was shown of its chunk."""
+        entries = self.simulation.entries
+        names = {
+            row.key: lane_name(lane) for lane, chunk in zip(self.run.lanes, chunks, strict=True) for row in chunk.rows
+        }
+        shown = [each for each in entries if isinstance(each, Read) and each.actor == self.name]
+        entries += [each._replace(actor=names[each.invoice]) for each in shown if each.invoice in names]
 
 
 class Single(Attempt):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_b24.bitrix.limits import Unpaced
+from airflow_b24.ledger.chunks import Chunk
 from airflow_b24.ledger.errors import LedgerError
 from airflow_b24.ledger.settlement import Settled
 from airflow_b24.reconcile import bulk
+from airflow_b24.reconcile import lane as reconcile_lane
 from airflow_b24.reconcile.lanes import Outcome
 from tests.simulation.history import RunBegan, RunEnded, RunStopped, Told
-from tests.simulation.lanes import Ride
+from tests.simulation.lanes import Opening, Ride
 from tests.simulation.wire import Crash
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 RETRIES = 5
 WAITS = (0.5, 3.0, 9.0, 11.0, 40.0, 40.0)
+HALF: Final = 0.5
 # Longer than anybody waits: the lane ends with that.
 NEVER_S = 3600.0
 
@@ -43,6 +46,8 @@ class Scarce(Unpaced):
 
     def __init__(self, simulation: Simulation, share: float) -> None:
         self.simulation, self.share = simulation, share
+        # So few that every second run has one request read what all of its lanes begin with.
+        self.at_once = 0 if simulation.rng.random() < HALF else super().at_once
 
     def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:
         rng = self.simulation.rng
@@ -95,13 +100,25 @@ class Run:
     def _ride(self, begun: Riding) -> None:
         simulation = self.simulation
         self.lane, self.outcomes = begun.lane, begun.outcomes
-        for _ in range(begun.lanes):
-            simulation.made += 1
-            self.rides.append(Ride(self, simulation.made))
-        for ride in self.rides:
-            simulation.timeline.after(0.05 * simulation.rng.random(), ride.step, None)
+        self.lanes = range(simulation.made + 1, simulation.made + begun.lanes + 1)
+        simulation.made += begun.lanes + 1
+        if self.lane.tempo.is_scarce:
+            conversation = reconcile_lane.open_chunks(self.desk.patience, begun.lanes)
+            self._begin([Opening(self, simulation.made, conversation)])
+        else:
+            self.spread(self.lane.open(begun.lanes))
         if self.stop_s is not None:
             simulation.timeline.after(self.stop_s, self.stop)
+
+    def spread(self, chunks: list[Chunk]) -> None:
+        """Let each lane begin with its chunk."""
+        told = (reconcile_lane.settle_chunks(self.desk.patience, chunk) for chunk in chunks)
+        self._begin([Ride(self, *each) for each in zip(self.lanes, told, strict=True)])
+
+    def _begin(self, rides: list[Ride]) -> None:
+        self.rides = rides
+        for ride in rides:
+            self.simulation.timeline.after(0.05 * self.simulation.rng.random(), ride.step, None)
 
     def count(self) -> None:
         """One more effect of any of its lanes."""
@@ -119,8 +136,7 @@ class Run:
         """It is told to end: nothing new begins, what is on its way is waited for and written down."""
         if not self.dead:
             self.stopped = True
-            lanes = tuple(ride.number for ride in self.rides)
-            self.simulation.entries.append(RunStopped(self.simulation.timeline.now, self.number, lanes))
+            self.simulation.entries.append(RunStopped(self.simulation.timeline.now, self.number, tuple(self.lanes)))
             self.lane.queue.stop(bulk.StoppedError("the run was told to end"))
 
     def lane_ended(self) -> None:
