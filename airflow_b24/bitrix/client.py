@@ -176,8 +176,8 @@ class Client(_BlockingSender, _AtPortal):
         """Read a list lazily, in order of id: a page of rows in one request, a longer list in several at once.
 
         What is on the list all the while is handed out, and nothing twice; what comes to it, leaves it or changes
-        meanwhile is handed out or not, as it was when its page was read. No more is held than five requests bring, and
-        nothing is asked for before its first row is wanted. Raises BitrixError as reading page after page would;
+        meanwhile is handed out or not, as it was when its page was read. No more is held than the five largest requests
+        bring, and nothing is asked for before its first row is wanted. Raises BitrixError as reading page after page would;
         repeating is safe.
         """
         return in_threads(Lookahead(), lambda question: self.run(listing.read(question)))

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from math import ceil, inf
 from statistics import median
 from typing import Final, Generic, TypeVar
@@ -74,8 +74,9 @@ class Pages(Generic[T]):
 class Lookahead(Generic[T]):
     """Says what to ask for next, `lanes` questions at once, and hands out the rows in order of their ids.
 
-    No more pages are asked for or held than `lanes` questions and one more ask for; and wherever the rows lie, no more
-    in all than WASTE above what page after page would ask for, and TRIED; nor more questions than it, and `lanes`.
+    No more pages are asked for or held than the `lanes` largest questions and one more ask for; and wherever the rows
+    lie, no more in all than WASTE above what page after page would ask for, and TRIED; nor more questions than it, and
+    `lanes`.
     """
 
     def __init__(self, lanes: int = LANES) -> None:
@@ -103,12 +104,14 @@ class Lookahead(Generic[T]):
         """Return what to ask for next; None when replies must come in first, or rows be handed out."""
         if self.ended or len(self._flying) >= (1 if self._last.alone else self._lanes):
             return None
-        size = self._size()
-        known = sum(len(each.after) for each in self._flying) + len(self._held) + len(self._ready)
-        # What is held behind a hole waits for the hole to be filled, however much it is.
-        if known > self._lanes * size and (self._flying or self._ready):
+        size, room = self._size(), self._room()
+        if room < size and (self._flying or self._ready):
             return None
-        after = tuple(islice(self._missing(), self._within(size)))
+        # What is held behind a hole waits for the hole to be filled, however much it is.
+        size = max(1, min(size, room))
+        missing = list(self._missing())
+        most = min(self._within(size), _in_equal_parts(sum(map(len, missing)), size))
+        after = tuple(islice(chain.from_iterable(missing), most))
         return self._sent(Question(after, alone=self._last.alone)) if after else None
 
     def take(self, question: Question, found: Pages[T]) -> None:
@@ -133,38 +136,59 @@ class Lookahead(Generic[T]):
         self._questions += 1
         return question
 
+    def _room(self) -> int:
+        known = sum(len(each.after) for each in self._flying) + len(self._held) + len(self._ready)
+        return (self._lanes + 1) * MOST_PAGES - known
+
     def _size(self) -> int:
-        """How many pages to ask for: two requests' worth for each lane, and no more than a request has time for."""
+        """How many pages to ask for: two requests' worth for each lane, and no more than a request has time for.
+
+        What is tried before anything is known is shared among the lanes.
+        """
         if self._last.alone:
             return 1
         share = ceil((self._newest - self._first) / self._step / (2 * self._lanes))
         in_time = int(LONGEST_BATCH_S / self._last.seconds) if self._last.seconds else MOST_PAGES
-        return max(1, min(max(FEWEST_PAGES, share), in_time, MOST_PAGES))
+        most = MOST_PAGES if self._questions > self._lanes else TRIED // self._lanes
+        return max(1, min(max(FEWEST_PAGES, share), in_time, most))
 
     def _within(self, size: int) -> int:
         """How many of so many pages may be asked for; the one behind the last row always pays for itself."""
-        full_pages, flying = self._told / self._full, sum(len(each.after) for each in self._flying)
-        spare = int(full_pages * (1 + WASTE)) + TRIED - self._pages - flying
+        rows, holes = self._known()
+        full_pages, flying = rows / self._full, sum(len(each.after) for each in self._flying)
+        spare = int(full_pages * (1 + WASTE)) + TRIED - self._pages - flying - holes
         if not self._flying:
             return max(1, min(size, spare))
-        if spare < min(size, FEWEST_PAGES) or self._questions >= full_pages + self._lanes:
+        if spare < min(size, FEWEST_PAGES) or self._questions >= int(full_pages) + self._lanes - holes:
             return 0
         return min(size, spare)
 
-    def _missing(self) -> Iterator[int]:
+    def _known(self) -> tuple[int, int]:
+        """Count the rows that are known, be they next or not, and the holes before those that wait for others.
+
+        Each hole may cost a page that brings nothing new; to have left it, another one has brought as much as it holds.
+        """
+        rows, holes, place = self._told, 0, float(self._after)
+        for page in sorted(self._held, key=lambda page: page.after):
+            holes += page.after > place
+            rows += len(page.ids) - bisect_right(page.ids, place)
+            place = max(place, page.last)
+        return rows, holes
+
+    def _missing(self) -> Iterator[Sequence[int]]:
         """Yield behind which ids nothing is known or asked for, in their order; the last one should find the end."""
         asked = {after: after + step for each, step in self._flying.items() for after in each.after}
         place: float = self._after
         for after, last in sorted([*asked.items(), *((page.after, page.last) for page in self._held)]):
-            yield from self._steps(place, after)
+            yield self._steps(place, after)
             place = max(place, last)
         end = max([self._newest, self._after, *(page.ids[-1] for page in self._held if page.ids)])
-        yield from self._steps(place, end)
+        yield self._steps(place, end)
         if place < inf and end not in asked:
-            yield end
+            yield (end,)
 
-    def _steps(self, place: float, end: int) -> Iterator[int]:
-        return iter(range(int(place), end, self._step) if place < end else ())
+    def _steps(self, place: float, end: int) -> Sequence[int]:
+        return range(int(place), end, self._step) if place < end else ()
 
     def _advance(self) -> None:
         """Make ready what follows, as far as it is known; drop what tells nothing new."""
@@ -185,3 +209,8 @@ class Lookahead(Generic[T]):
         if self._spans:
             reach = median(self._spans) * self._full / (self._full - 1)
             self._step = max(self._full, int(reach * _SURE))
+
+
+def _in_equal_parts(pages: int, size: int) -> int:
+    """How many pages to ask for where so many are left: so that the last questions end together, and are no more."""
+    return ceil(pages / ceil(pages / size)) if pages else 0

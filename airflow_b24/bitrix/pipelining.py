@@ -21,12 +21,18 @@ def in_threads(ahead: Lookahead[T], read: Callable[[Question], Pages[T]]) -> Ite
     if ahead.ended:
         return
     running: dict[Future[Pages[T]], Question] = {}
+
+    def ask() -> None:
+        while question := ahead.ask():
+            # A copy each: whether it is urgent is known by the context.
+            running[pool.submit(copy_context().run, read, question)] = question
+
     with ThreadPoolExecutor(LANES, thread_name_prefix="b24-list") as pool:
         while not ahead.ended:
-            while question := ahead.ask():
-                # A copy each: whether it is urgent is known by the context.
-                running[pool.submit(copy_context().run, read, question)] = question
+            ask()
             yield from ahead.rows()
+            # What was handed out makes room for more.
+            ask()
             for each in wait(running, return_when=FIRST_COMPLETED).done:
                 ahead.take(running.pop(each), each.result())
     yield from ahead.rows()
@@ -39,12 +45,18 @@ async def in_tasks(ahead: Lookahead[T], read: Callable[[Question], Coroutine[Any
     for row in ahead.rows():
         yield row
     running: dict[asyncio.Task[Pages[T]], Question] = {}
+
+    def ask() -> None:
+        while question := ahead.ask():
+            running[asyncio.create_task(read(question))] = question
+
     try:
         while not ahead.ended:
-            while question := ahead.ask():
-                running[asyncio.create_task(read(question))] = question
+            ask()
             for row in ahead.rows():
                 yield row
+            # What was handed out makes room for more.
+            ask()
             done = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED) if running else ((), ())
             for each in done[0]:
                 ahead.take(running.pop(each), each.result())

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -23,7 +24,8 @@ from airflow_b24.bitrix.legacy_invoice import SELECT
 from airflow_b24.bitrix.legacy_invoices import invoice_listing
 from airflow_b24.bitrix.limits import LocalPace, urgently
 from airflow_b24.bitrix.listing import Listing
-from airflow_b24.bitrix.lookahead import LANES, MOST_PAGES, Question
+from airflow_b24.bitrix.lookahead import LANES, MOST_PAGES, Lookahead, Page, Pages, Question
+from airflow_b24.bitrix.pipelining import in_threads
 from airflow_b24.bitrix.protocol import Request, Response, Wait
 
 WEBHOOK = Webhook.parse("https://portal.example/rest/1/s3cr3ts3cr3t/")
@@ -151,6 +153,40 @@ def test_threads_read_side_by_side_each_urgent_if_the_reader_is() -> None:
     with urgently():
         assert len(blocking(Portal(5000, meet), pace=Pace())) == 5000
     assert seen == [True] * 9
+
+
+def test_of_four_answers_that_come_at_once_each_is_followed_by_another_question() -> None:
+    portal, meeting = Portal(100_000), asyncio.Barrier(LANES)
+
+    async def meet(request: httpx.Request) -> httpx.Response:
+        answer = portal(request)
+        if 1 < len(portal.asked) <= 1 + 16 * LANES:
+            # Four at once, or nobody gets past.
+            await asyncio.wait_for(meeting.wait(), 10)
+        return answer
+
+    async def run() -> list[int]:
+        async with AsyncClient(WEBHOOK, transport=httpx.MockTransport(meet)) as client:
+            return [row async for row in client.iterate(listing())]
+
+    assert asyncio.run(run()) == list(range(1, 100_001))
+
+
+def test_threads_whose_reader_lags_behind_are_all_busy_again_when_it_goes_on() -> None:
+    answered, meeting, asked = threading.Semaphore(0), threading.Barrier(LANES, timeout=10), count()
+
+    def read(question: Question) -> Pages[int]:
+        if 0 < next(asked) <= 3 * LANES:
+            # Four at once, or nobody gets past.
+            meeting.wait()
+        shown = [(after, range(after + 1, min(after + 50, 20_000) + 1)) for after in question.after]
+        answered.release()
+        return Pages([Page(after, ids, ids) for after, ids in shown], 20_000)
+
+    rows = in_threads(Lookahead[int](), read)
+    assert [next(rows) for _ in range(51)] == list(range(1, 52))
+    assert all(answered.acquire(timeout=10) for _ in range(1 + LANES))
+    assert list(rows) == list(range(52, 20_001))
 
 
 def test_a_list_is_read_only_as_far_as_it_is_wanted_and_ends_cleanly() -> None:

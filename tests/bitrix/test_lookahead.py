@@ -4,9 +4,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
+from statistics import mean
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_b24.bitrix.lookahead import LANES, MOST_PAGES, TRIED, Lookahead, Page, Pages, Question
@@ -32,11 +33,14 @@ class Portal:
     questions: int = 0
     pages: int = 0
     most_known: int = 0
+    sizes: list[int] = field(default_factory=list)
+    busy: list[int] = field(default_factory=list)
     meanwhile: Callable[[Portal], object] = lambda _: None
 
     def answer(self, question: Question) -> Pages[int]:
         self.questions += 1
         self.pages += len(question.after)
+        self.sizes.append(len(question.after))
         pages = [self._page(after) for after in question.after]
         if self.leaves_out and len(pages) > 1:
             pages = self.rng.sample(pages, self.rng.randint(1, len(pages)))
@@ -63,7 +67,8 @@ class Portal:
             known = sum(len(each.after) for each, _ in flying) + len(ahead._held)
             self.most_known = max(self.most_known, known)
             assert flying, "nothing is under way, and nothing is asked for"
-            assert len(flying) <= LANES
+            self.busy.append(len(flying))
+            assert self.busy[-1] <= LANES
             ahead.take(*flying.pop(self.rng.randrange(len(flying))))
             yield from ahead.rows()
 
@@ -156,7 +161,13 @@ def test_a_list_costs_about_as_many_pages_as_it_has(name: str, ids: list[int], q
     st.integers(),
     st.sampled_from([0.0, 0.0, 3.0, 9.0]),
 )
-def test_wherever_the_rows_lie_they_cost_half_as_many_pages_again_at_most_and_no_more_requests(
+# What is known leaves many holes of few rows, each of which costs a page; then those are in the way of many that are new.
+@example([(1, 51, 20, 0), (63, 50, 1, 750)], 0, 0.0)
+@example([(1, 51, 20, 0), (63, 50, 1, 750)], 0, 3.0)
+@example([(1, 1000, 20, 0), (200, 52, 1, 68)], 0, 0.0)
+# So few pages to a question that the questions are what runs out.
+@example([(12, 46, 1, 10**5), (8, 52, 2, 10**5)], 3, 9.0)
+def test_wherever_the_rows_lie_they_cost_half_as_many_pages_again_at_most_no_more_requests_and_bounded_memory(
     eras: list[tuple[int, int, int, int]], seed: int, seconds: float
 ) -> None:
     ids, last = [], 0
@@ -169,6 +180,7 @@ def test_wherever_the_rows_lie_they_cost_half_as_many_pages_again_at_most_and_no
     # What is tried before much is known of the list comes on top, and a page that finds its end.
     assert portal.pages <= 1.5 * page_after_page(ids) + TRIED + 1
     assert portal.questions <= page_after_page(ids) + LANES
+    assert portal.most_known <= (LANES + 1) * MOST_PAGES
 
 
 def test_a_list_that_is_dense_again_is_read_ahead_again() -> None:
@@ -176,6 +188,27 @@ def test_a_list_that_is_dense_again_is_read_ahead_again() -> None:
     portal = Portal(ids)
     assert list(portal.list()) == ids
     assert portal.questions <= 100 + LANES + 65
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whichever_answer_comes_first_no_lane_is_idle_and_the_last_ones_end_together(seed: int) -> None:
+    portal = Portal(DENSE, random(seed))
+    assert list(portal.list()) == DENSE
+    assert portal.busy == [4, 4, 4, 4, 4, 3, 2, 1]
+    assert portal.sizes == [1, 13, 13, 13, 13, 12, 12, 12, 12]
+
+
+@pytest.mark.parametrize("ids", [list(range(1, 15_001, 3)), scattered(5000, 50_000), scattered(5000, 50_000_000)])
+def test_of_rows_that_lie_scattered_three_questions_of_four_are_under_way_in_the_mean(ids: list[int]) -> None:
+    portals = [Portal(ids, random(seed)) for seed in range(20)]
+    assert all(list(portal.list()) == ids for portal in portals)
+    assert mean(busy for portal in portals for busy in portal.busy) >= 3
+
+
+def test_what_is_tried_before_an_answer_is_there_is_shared_among_the_lanes() -> None:
+    portal = Portal(list(range(1, 20_001)))
+    assert list(portal.list()) == portal.ids
+    assert portal.sizes[1 : 1 + LANES] == [TRIED // LANES] * LANES
 
 
 def test_no_more_is_held_than_five_requests_bring() -> None:
