@@ -122,7 +122,7 @@ MISSED_IN_BULK: dict[str, tuple[int, str]] = {
     "bulk_read_back": (1, "not_read"),
     "bulk_rounds": (35, "unbounded"),
     "bulk_siblings": (80, "reason"),
-    "bulk_silence": (740, "double executions"),
+    "bulk_silence": (10290, "double executions"),
     "bulk_silent": (90, "unbounded"),
     "bulk_stop": (65, "sent_after_stop"),
     "bulk_window": (90, "old_read"),
