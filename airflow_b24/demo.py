@@ -23,10 +23,13 @@ from airflow_b24.examples import write_examples
 from airflow_b24.ledger.store import Store
 from airflow_b24.reconcile.reporting import Line, beside, lines, page, totals
 from airflow_b24.sandbox import control, seed, server
+from airflow_b24.sandbox.bucket import Bucket
 from airflow_b24.sandbox.state import State
 
 DAG_ID = "b24_pay_from_http"
 LONGEST_S = 300
+# docs: limits. The Enterprise plan's: at the pace of an ordinary one most of a demo would be waiting.
+BURST, PER_SECOND = 250, 5
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Say = Callable[[str], None]
 
@@ -63,8 +66,11 @@ def run(*, as_json: bool) -> int:
 def _play(folder: Path, say: Say) -> Verdict:
     today = datetime.now(UTC).date()
     state = seed.demo(today)
+    state.bucket = Bucket(BURST, PER_SECOND)
     with server.serving(state, folder) as addresses:
-        say(f"A sandbox portal and bank answer on {addresses.https} (console: {addresses.http}/)")
+        say(
+            f"A sandbox portal and bank answer on {addresses.https} (console: {addresses.http}/; {PER_SECOND} requests a second, as on the Enterprise plan)"
+        )
         environment = _environment(folder, addresses)
         write_examples(folder / "dags")
         say("Preparing a temporary Airflow with an SQLite database ...")
@@ -81,6 +87,7 @@ def _play(folder: Path, say: Say) -> Verdict:
 def _environment(folder: Path, addresses: server.Addresses) -> dict[str, str]:
     ca_file = str(addresses.ca_file)
     portal = {"pay_system_id": seed.REST_SYSTEM, "ca_bundle": ca_file}
+    plan = {"requests_per_second": PER_SECOND, "burst": BURST}
     bank = {"X-Api-Key": seed.BANK_API_KEY, "verify": ca_file}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return kept | {
@@ -93,7 +100,7 @@ def _environment(folder: Path, addresses: server.Addresses) -> dict[str, str]:
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
         "AIRFLOW_CONN_BITRIX24_DEFAULT": json.dumps(
-            {"conn_type": "bitrix24", "password": addresses.https + seed.webhook_path(), "extra": portal}
+            {"conn_type": "bitrix24", "password": addresses.https + seed.webhook_path(), "extra": portal | plan}
         ),
         "AIRFLOW_CONN_BANK": json.dumps({"conn_type": "http", "host": addresses.https, "extra": bank}),
     }
