@@ -110,6 +110,8 @@ def _invitation(addresses: object, pay_system_id: int, path: str, key: str, admi
             f"Portal    {http}{path}",
             f"HTTPS     {https}{path}  (certificate authority: {ca_file})",
             f"Bank      {http}/bank/payments  (header X-Api-Key: {key})",
+            f"Faults    {http}/sandbox/faults  (what the next calls are scripted to meet, the demo's faults at first;",
+            f"          curl -X DELETE {http}/sandbox/faults  forgets them)",
             "",
             "For an Airflow on this machine:",
             f"  export AIRFLOW_CONN_BITRIX24_DEFAULT='{portal}'",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,6 +140,9 @@ def test_the_sandbox_serves_what_it_shows_until_it_is_told_to_stop(tmp_path: Pat
         rehearsal = re.search(r"echo (http://\S+) \| airflow-b24 setup", shown)
         assert rehearsal
         assert _asked(f"{rehearsal.group(1)}profile.json")["result"]["ID"] == "1"
+        faults = re.search(r"Faults +(http://\S+)", shown)
+        assert faults
+        assert {"lost_after", "unpaid"} <= {each["kind"] for each in _asked(faults.group(1))}
         assert _exported(shown, "BITRIX24_DEFAULT")["conn_type"] == "bitrix24"
         assert _exported(shown, "BANK")["extra"].keys() == {"X-Api-Key"}
         running.send_signal(signal.SIGINT)
@@ -155,10 +159,9 @@ def _profile(shown: str) -> dict[str, dict[str, str]]:
     return _asked(f"{found.group(1)}profile.json", trust)
 
 
-def _asked(address: str, trust: ssl.SSLContext | None = None) -> dict[str, dict[str, str]]:
+def _asked(address: str, trust: ssl.SSLContext | None = None) -> Any:
     with urllib.request.urlopen(address, context=trust, timeout=10) as answer:  # noqa: S310
-        told: dict[str, dict[str, str]] = json.load(answer)
-    return told
+        return json.load(answer)
 
 
 def _exported(shown: str, name: str) -> dict[str, dict[str, str]]:

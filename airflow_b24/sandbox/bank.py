@@ -33,7 +33,7 @@ def _defaults(record_id: str, today: date) -> dict[str, Any]:
     return {
         "id": record_id,
         "account": OWN_ACCOUNT,
-        "amount": "0.00",
+        "amount": "",
         "currency": "RUB",
         "booked_on": today.isoformat(),
         "direction": "credit",
@@ -42,6 +42,21 @@ def _defaults(record_id: str, today: date) -> dict[str, Any]:
         "document_number": "",
         "purpose": "",
     }
+
+
+def check_record(record: Mapping[str, Any]) -> None:
+    """Raise ValueError where names are wrong or the amount is missing; values may be malformed, as a bank's may."""
+    known: Mapping[str, Any] = _defaults("", date.min)
+    payer = record.get("payer")
+    sent, taken = [*record], [*known]
+    if isinstance(payer, Mapping):
+        sent += [f"payer.{name}" for name in payer]
+        taken += [f"payer.{name}" for name in known["payer"]]
+    for name in sent:
+        if name not in taken:
+            raise ValueError(f"{name}: no such field; use {', '.join(taken)}")
+    if "amount" not in record:
+        raise ValueError('amount: missing; send it as a string like "118.00"')
 
 
 def answer(bank: Bank, request: Request) -> Answer:

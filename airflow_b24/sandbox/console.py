@@ -9,40 +9,17 @@ from html import escape
 from itertools import islice
 from typing import Any
 
+from airflow_b24.sandbox.faults import WHAT, Rule
 from airflow_b24.sandbox.funnel import FAILURE, SUCCESS
 from airflow_b24.sandbox.invoice import Invoice
 from airflow_b24.sandbox.payment_documents import documents_of
 from airflow_b24.sandbox.php import to_text
+from airflow_b24.sandbox.sheet import STYLE, pill, row, table
 from airflow_b24.sandbox.smart_invoice import SmartInvoice
 from airflow_b24.sandbox.state import JournalEntry, State
 
 REFRESH_S = 4
 _SHOWN = 100
-
-_STYLE = """
-:root{--ink:#1d2733;--soft:#667587;--line:#e3e8ee;--card:#fff;--page:#f4f6f9;--blue:#2067b0;
---good:#13794b;--good-bg:#e2f5ea;--warn:#8f5a00;--warn-bg:#fdf1d8;--bad:#b3261e;--bad-bg:#fce8e6;--idle-bg:#eaeff5}
-@media(prefers-color-scheme:dark){:root{--ink:#e5ebf2;--soft:#93a1b1;--line:#2b3644;--card:#1a222c;--page:#11171e;
---blue:#6cb0f5;--good:#73d6a1;--good-bg:#173527;--warn:#f0c271;--warn-bg:#3a2d13;--bad:#f49a93;--bad-bg:#431f1d;
---idle-bg:#27323f}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--ink);font:15px/1.45 system-ui,"Segoe UI",Roboto,sans-serif}
-main{max-width:1180px;margin:0 auto;padding:28px 20px 60px}
-h1{font-size:24px;margin:0}h2{font-size:17px;margin:34px 0 4px}p{margin:4px 0 12px;color:var(--soft)}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(170px,1fr));gap:12px;margin-top:18px}
-.card,.sheet{background:var(--card);border:1px solid var(--line);border-radius:12px}
-.card{padding:14px 16px}.card b{display:block;font-size:22px;font-variant-numeric:tabular-nums}
-.card span{color:var(--soft);font-size:13px}
-.sheet{overflow-x:auto}table{border-collapse:collapse;width:100%}
-th,td{padding:9px 14px;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
-tr:last-child td{border-bottom:0}th{font-size:12px;font-weight:600;color:var(--soft);white-space:nowrap}
-td.num,th.num{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}td.day{white-space:nowrap}
-td.text{min-width:240px;overflow-wrap:anywhere}small{color:var(--soft)}
-.pill{display:inline-block;padding:1px 10px;border-radius:99px;font-size:13px;white-space:nowrap}
-.good{background:var(--good-bg);color:var(--good)}.warn{background:var(--warn-bg);color:var(--warn)}
-.bad{background:var(--bad-bg);color:var(--bad)}.idle{background:var(--idle-bg);color:var(--ink)}
-meter{width:100%;height:12px}
-"""
 
 
 def page(state: State, now: datetime) -> str:
@@ -52,7 +29,7 @@ def page(state: State, now: datetime) -> str:
 <meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="refresh" content="{REFRESH_S}">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<style>{_STYLE}</style></head><body><main>
+<style>{STYLE}</style></head><body><main>
 <h1>Sandbox: portal and bank</h1>
 <p>A practice portal and a practice bank on this computer. No real money, no real customers.
 As of {_moment(state, now)}; this page renews itself.</p>
@@ -61,6 +38,7 @@ As of {_moment(state, now)}; this page renews itself.</p>
 <h2>Smart invoices</h2><p>The newer kind: an invoice is paid when it is in the success stage of its funnel.</p>
 {_smart_invoices(state)}
 <h2>Incoming payments</h2><p>What the bank reports, in the order it was delivered.</p>{_payments(state)}
+<h2>Scripted faults</h2><p>What the next calls will meet; the first that fits counts, and is used up.</p>{_faults(state)}
 <h2>Recent requests</h2><p>What programs asked the portal to do, latest first.</p>{_requests(state)}
 </main></body></html>"""
 
@@ -109,32 +87,18 @@ def _moment(state: State, at: datetime) -> str:
     return escape(at.astimezone(state.zone).strftime("%d.%m.%Y %H:%M:%S"))
 
 
-def _table(heads: Mapping[str, str], rows: Iterable[str], empty: str) -> str:
-    cells = "".join(f'<th class="{style}">{escape(head)}</th>' for head, style in heads.items())
-    body = "".join(rows) or f'<tr><td colspan="{len(heads)}"><small>{escape(empty)}</small></td></tr>'
-    return f'<div class="sheet"><table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _row(*cells: tuple[str, str]) -> str:
-    return "<tr>" + "".join(f'<td class="{style}">{cell}</td>' for cell, style in cells) + "</tr>"
-
-
-def _pill(text: str, tone: str) -> str:
-    return f'<span class="pill {tone}">{escape(text)}</span>'
-
-
 def _invoices(state: State) -> str:
     heads = {"Invoice": "", "Customer": "", "Amount": "num", "State": "", "Paid on": "", "How": "", "Bank document": ""}
     names = {company.get("ID", ""): company.get("TITLE", "") for company in state.companies}
     newest = sorted(state.invoices.values(), key=lambda invoice: -invoice.id)
     rows = (_invoice(state, invoice, names) for invoice in newest[:_SHOWN])
-    return _table(heads, rows, "No invoices yet.")
+    return table(heads, rows, "No invoices yet.")
 
 
 def _invoice(state: State, invoice: Invoice, names: Mapping[str, str]) -> str:
     billed = f", of {invoice.billed_on:%d.%m.%Y}" if invoice.billed_on else ""
     voucher = f" of {invoice.voucher_date:%d.%m.%Y}" if invoice.voucher_date else ""
-    return _row(
+    return row(
         (f"{escape(invoice.number)}<br><small>id {invoice.id}{billed}</small>", "day"),
         (escape(names.get(str(invoice.company_id), "")), ""),
         (escape(f"{_amount(invoice.price)} {invoice.currency}"), "num"),
@@ -147,10 +111,10 @@ def _invoice(state: State, invoice: Invoice, names: Mapping[str, str]) -> str:
 
 def _state(invoice: Invoice) -> str:
     if len(invoice.executed_pays) > 1:
-        return _pill(f"paid {len(invoice.executed_pays)} times", "bad")
+        return pill(f"paid {len(invoice.executed_pays)} times", "bad")
     if invoice.paid:
-        return _pill("paid", "good")
-    return _pill("cancelled", "idle") if invoice.cancelled else _pill("not paid", "warn")
+        return pill("paid", "good")
+    return pill("cancelled", "idle") if invoice.cancelled else pill("not paid", "warn")
 
 
 def _how(state: State, invoice: Invoice) -> str:
@@ -173,14 +137,14 @@ def _smart_invoices(state: State) -> str:
     names = {company.get("ID", ""): company.get("TITLE", "") for company in state.companies}
     newest = sorted(state.smart_invoices.values(), key=lambda invoice: -invoice.id)
     rows = (_smart_invoice(state, invoice, names) for invoice in newest[:_SHOWN])
-    return _table(heads, rows, "No smart invoices yet.")
+    return table(heads, rows, "No smart invoices yet.")
 
 
 def _smart_invoice(state: State, invoice: SmartInvoice, names: Mapping[str, str]) -> str:
     billed = f", of {invoice.billed_on:%d.%m.%Y}" if invoice.billed_on else ""
     documents = documents_of(state, invoice.id)
     paid = f"{sum(document.paid for document in documents)} of {len(documents)} paid" if documents else ""
-    return _row(
+    return row(
         (f"{escape(invoice.number)}<br><small>id {invoice.id}{billed}</small>", "day"),
         (escape(names.get(str(invoice.company_id), "")), ""),
         (escape(f"{_amount(invoice.price)} {invoice.currency}"), "num"),
@@ -195,15 +159,15 @@ def _stage(state: State, invoice: SmartInvoice) -> str:
     stage, funnel = state.stage(invoice), state.funnels.get(invoice.category_id)
     place = f"<br><small>{escape(f'{funnel.name if funnel else invoice.category_id}, {invoice.stage_id}')}</small>"
     if len(invoice.executed_pays) > 1:
-        return _pill(f"paid {len(invoice.executed_pays)} times", "bad") + place
+        return pill(f"paid {len(invoice.executed_pays)} times", "bad") + place
     tone = {SUCCESS: "good", FAILURE: "idle"}.get(_meaning(state, invoice), "warn")
-    return _pill(stage.name if stage else invoice.stage_id, tone) + place
+    return pill(stage.name if stage else invoice.stage_id, tone) + place
 
 
 def _payments(state: State) -> str:
     heads = {"Booked on": "", "Payer": "", "Amount": "num", "Purpose": "", "Document": "", "Kind": ""}
     rows = (_payment(record) for record in state.bank.records[-_SHOWN:])
-    return _table(heads, rows, "The bank has nothing yet.")
+    return table(heads, rows, "The bank has nothing yet.")
 
 
 def _payment(record: Mapping[str, Any]) -> str:
@@ -211,9 +175,9 @@ def _payment(record: Mapping[str, Any]) -> str:
     name = to_text(payer.get("name")) if isinstance(payer, Mapping) else ""
     tax_id = to_text(payer.get("tax_id")) if isinstance(payer, Mapping) else ""
     incoming = record.get("direction") == "credit"
-    kind = _pill("money in", "good") if incoming else _pill("money out", "idle")
-    pending = "" if record.get("status") == "booked" else " " + _pill("not booked yet", "warn")
-    return _row(
+    kind = pill("money in", "good") if incoming else pill("money out", "idle")
+    pending = "" if record.get("status") == "booked" else " " + pill("not booked yet", "warn")
+    return row(
         (escape(to_text(record.get("booked_on"))), "day"),
         (f"{escape(name)}<br><small>{escape(tax_id)}</small>", ""),
         (escape(f"{to_text(record.get('amount'))} {to_text(record.get('currency'))}"), "num"),
@@ -223,17 +187,32 @@ def _payment(record: Mapping[str, Any]) -> str:
     )
 
 
+def _faults(state: State) -> str:
+    heads = {"Method": "", "Arguments": "", "What happens": "", "Calls left": "num"}
+    return table(heads, map(_fault, state.faults.rules[:_SHOWN]), "None: the portal works as it should.")
+
+
+def _fault(rule: Rule) -> str:
+    match = ", ".join(f"{name} = {value}" for name, value in rule.match.items())
+    return row(
+        ("every method" if rule.method == "*" else escape(rule.method), ""),
+        (escape(match), ""),
+        (f"{pill(rule.kind, 'warn')}<br><small>{escape(WHAT[rule.kind])}</small>", ""),
+        (str(rule.times), "num"),
+    )
+
+
 def _requests(state: State) -> str:
     heads = {"Time": "", "Method": "", "Outcome": "", "Took": "num"}
     rows = (_request(state, entry) for entry in islice(reversed(state.journal), 40))
-    return _table(heads, rows, "Nobody has asked anything yet.")
+    return table(heads, rows, "Nobody has asked anything yet.")
 
 
 def _request(state: State, entry: JournalEntry) -> str:
     several = f" <small>{entry.commands} commands</small>" if entry.commands else ""
     fine = entry.status == 200 and not entry.error
-    outcome = _pill("done", "good") if fine else _pill(entry.error or f"HTTP {entry.status}", "bad")
-    return _row(
+    outcome = pill("done", "good") if fine else pill(entry.error or f"HTTP {entry.status}", "bad")
+    return row(
         (_moment(state, entry.at), "day"),
         (escape(entry.method) + several, ""),
         (outcome, ""),

@@ -9,10 +9,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_b24.sandbox.faults import read_rule
+from airflow_b24.sandbox.access import REFRESH
+from airflow_b24.sandbox.bank import check_record
+from airflow_b24.sandbox.faults import WHAT, Rule, read_rule
 from airflow_b24.sandbox.funnel import FAILURE, SUCCESS
 from airflow_b24.sandbox.invoice import FIELDS, ExecutedPay, Invoice
 from airflow_b24.sandbox.knobs import change_settings
+from airflow_b24.sandbox.methods import METHODS
 from airflow_b24.sandbox.payment_documents import documents_of, row
 from airflow_b24.sandbox.person import (
     edit_invoice,
@@ -20,6 +23,7 @@ from airflow_b24.sandbox.person import (
     put_funnel,
     put_invoice,
     put_payment_document,
+    put_smart_field,
     put_smart_invoice,
 )
 from airflow_b24.sandbox.smart_invoice import SmartInvoice, SmartPay, StageRecord
@@ -69,8 +73,20 @@ def _route(state: State, request: Request, now: datetime) -> object:
     return act(state, request, now)
 
 
+def _faults(state: State, _: Request, __: datetime) -> object:
+    return [_fault(rule) for rule in state.faults.rules]
+
+
+def _fault(rule: Rule) -> dict[str, object]:
+    # A rule's further fields count for some kinds alone.
+    further = [field.name for field in fields(Rule)[4:] if getattr(rule, field.name) != field.default]
+    names = ("kind", "method", "match", *further)
+    return {name: getattr(rule, name) for name in names} | {"left": rule.times, "what": WHAT[rule.kind]}
+
+
 def _add_faults(state: State, request: Request, _: datetime) -> object:
-    state.faults.rules.extend([read_rule(rule) for rule in _documents(request)])
+    methods = (*METHODS, "batch", REFRESH)
+    state.faults.rules.extend([read_rule(rule, methods) for rule in _documents(request)])
     return {"rules": len(state.faults.rules)}
 
 
@@ -80,7 +96,10 @@ def _clear_faults(state: State, _: Request, __: datetime) -> object:
 
 
 def _add_payments(state: State, request: Request, now: datetime) -> object:
-    return [state.bank.add(record, now.astimezone(state.zone).date()) for record in _documents(request)]
+    records, today = _documents(request), now.astimezone(state.zone).date()
+    for record in records:
+        check_record(record)
+    return [state.bank.add(record, today) for record in records]
 
 
 def _add_invoices(state: State, request: Request, now: datetime) -> object:
@@ -97,6 +116,10 @@ def _put_payment_documents(state: State, request: Request, now: datetime) -> obj
 
 def _put_funnels(state: State, request: Request, _: datetime) -> object:
     return [asdict(put_funnel(state, each)) for each in _documents(request)]
+
+
+def _put_smart_fields(state: State, request: Request, _: datetime) -> object:
+    return [put_smart_field(state, each) for each in _documents(request)][-1]
 
 
 def _documents(request: Request) -> list[Mapping[str, Any]]:
@@ -162,6 +185,7 @@ def _entry(record: JournalEntry | ExecutedPay | SmartPay | StageRecord | Comment
 _PLACES: Mapping[tuple[str, str], Callable[[State, Request, datetime], object]] = {
     ("GET", "books"): lambda state, _, __: books(state),
     ("GET", "requests"): lambda state, _, __: [_entry(entry) for entry in state.journal],
+    ("GET", "faults"): _faults,
     ("POST", "faults"): _add_faults,
     ("DELETE", "faults"): _clear_faults,
     ("POST", "payments"): _add_payments,
@@ -170,5 +194,7 @@ _PLACES: Mapping[tuple[str, str], Callable[[State, Request, datetime], object]] 
     ("POST", "payment-documents"): _put_payment_documents,
     ("GET", "funnels"): lambda state, _, __: [asdict(funnel) for funnel in state.funnels.values()],
     ("POST", "funnels"): _put_funnels,
+    ("GET", "smart-fields"): lambda state, _, __: state.smart_fields,
+    ("POST", "smart-fields"): _put_smart_fields,
     ("POST", "settings"): lambda state, request, _: change_settings(state, _documents(request)[0]),
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -18,6 +19,21 @@ FRONT = frozenset({"refused", "lost_before", "expired_token", "redirect"})
 COMMAND = frozenset({"operation_time_limit", "error", "unpaid", "slow"})
 # Everything runs, then the answer is spoilt; in a batch that is the whole answer.
 AFTER = frozenset({"lost_after", "html_500_after", "html_502_after", "html_503_after", "truncated_after"})
+WHAT: Mapping[str, str] = {
+    "refused": "refused as too many requests; nothing runs",
+    "lost_before": "cut off before anything ran",
+    "expired_token": "refused as if the access token had expired; nothing runs",
+    "redirect": "sent on to another host; nothing runs",
+    "operation_time_limit": "refused for its operating time; it does not run",
+    "error": "refused with this code; it does not run",
+    "unpaid": "answered as done, and nothing is done",
+    "slow": "done, and answered so many seconds later",
+    "lost_after": "done, and cut off without an answer",
+    "html_500_after": "done, and answered with a page of HTTP 500",
+    "html_502_after": "done, and answered with a page of HTTP 502",
+    "html_503_after": "done, and answered with a page of HTTP 503",
+    "truncated_after": "done, and half of the answer is missing",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +144,8 @@ def spoil(rule: Rule | None, answer: Answer) -> Answer:
     return html_answer(page, status, delay_s=answer.delay_s)
 
 
-def read_rule(document: Mapping[str, Any]) -> Rule:
-    """A rule from JSON; ValueError names the field and the fix."""
+def read_rule(document: Mapping[str, Any], methods: Iterable[str]) -> Rule:
+    """A rule from JSON, for at least one of these methods; ValueError names the field and the fix."""
     kinds = FRONT | COMMAND | AFTER
     if document.get("kind") not in kinds:
         raise ValueError(f"kind: {document.get('kind')!r} is no fault; use one of {', '.join(sorted(kinds))}")
@@ -138,15 +154,29 @@ def read_rule(document: Mapping[str, Any]) -> Rule:
         raise ValueError(f"{min(unknown)}: no such field; use {', '.join(Rule.__dataclass_fields__)}")
     if document["kind"] == "redirect" and not document.get("host"):
         raise ValueError("host: empty; name the host to redirect to")
-    match = document.get("match") or {}
+    match = document.get("match", {})
     if not isinstance(match, Mapping):
         raise ValueError('match: not an object; use {"INVOICE_ID": 12}')  # noqa: TRY004 - one error group for bad input
-    return Rule(**_typed(document) | {"match": {str(name): to_text(value) for name, value in match.items()}})
+    _check_method(document.get("method", "*"), methods)
+    _check_numbers(document)
+    texts = {name: to_text(document[name]) for name in ("host", "code", "description") if name in document}
+    return Rule(**{**document, **texts, "match": {str(name): to_text(value) for name, value in match.items()}})
 
 
-def _typed(document: Mapping[str, Any]) -> dict[str, Any]:
-    casts = {"times": int, "seconds": float, "status": int}
-    try:
-        return {name: casts.get(name, str)(value) for name, value in document.items() if name != "match"}
-    except (TypeError, ValueError):
-        raise ValueError("times, seconds and status: send numbers") from None
+def _check_method(glob: Any, methods: Iterable[str]) -> None:
+    known = sorted(methods)
+    if isinstance(glob, str) and any(fnmatchcase(name, glob) for name in known):
+        return
+    near = get_close_matches(str(glob).lower(), known, 1) or ["*.pay.*"]
+    raise ValueError(
+        f"method: {str(glob)[:60]!r} fits no method of this portal; use one like {near[0]!r}, or '*' for all"
+    )
+
+
+def _check_numbers(document: Mapping[str, Any]) -> None:
+    for name, (least, most) in {"times": (1, 10**9), "status": (200, 599), "seconds": (0, 3600)}.items():
+        given = document.get(name, least)
+        kinds = {int, float} if name == "seconds" else {int}
+        if type(given) not in kinds or not least <= given <= most:
+            whole = "a number" if float in kinds else "a whole number"
+            raise ValueError(f"{name}: {given!r} does not fit; send {whole} from {least} to {most}")

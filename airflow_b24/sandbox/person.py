@@ -25,6 +25,7 @@ _SMART_KINDS = {field.attribute: field.kind for field in SMART_FIELDS.values()} 
 _DOCUMENT_KINDS = {"id": "int", "invoice_id": "int", "pay_system_id": "int", "sum": "money", "paid": "yes", "by": "by"}
 _ACTIONS = {"pay": "P", "cancel": "D", "reverse": "N", "edit": ""}
 _ORDER = ("do", "by", "fields")
+_FIELD = re.compile(r"ufCrm_?[0-9A-Za-z_]{1,40}", re.ASCII)
 _AMOUNT = re.compile(r"\d{1,15}(\.\d{1,2})?", re.ASCII)
 
 
@@ -133,6 +134,21 @@ def put_funnel(state: State, document: Mapping[str, Any]) -> Funnel:
         state.funnels.update({each.id: replace(each, default=False) for each in others})
     state.funnels[funnel.id] = funnel
     return funnel
+
+
+def put_smart_field(state: State, document: Mapping[str, Any]) -> Mapping[str, str]:
+    """Add a text field of smart invoices, or rename the one of that name; returns all of them, by name, with their titles."""
+    if unknown := sorted(set(document) - {"name", "title"}):
+        raise ValueError(f"{unknown[0]}: no such field; use name, title")
+    name, title = document.get("name"), document.get("title", "")
+    if not isinstance(name, str) or not _FIELD.fullmatch(name):
+        raise ValueError(
+            f'name: {to_text(name)[:40]!r} is no custom field; write UF_CRM_PAID as "ufCrm_PAID", as crm.item.* does'
+        )
+    if not isinstance(title, str):
+        raise ValueError("title: send what people call the field as a string")  # noqa: TRY004 - one error group for bad input
+    state.smart_fields[name] = title or name
+    return state.smart_fields
 
 
 def _order(state: State, document: Mapping[str, Any], kinds: Mapping[str, str]) -> tuple[str, dict[str, Any], int]:

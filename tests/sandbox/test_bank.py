@@ -53,6 +53,18 @@ def test_what_the_bank_cannot_serve_is_refused(desk, verb: str, query: dict[str,
     assert ask(desk, verb=verb, **query)[0] == status
 
 
+@pytest.mark.parametrize(
+    ("record", "field"),
+    [({}, "amount"), ({"amout": "1.00"}, "amout"), ({"amount": "1.00", "payer": {"inn": "7711"}}, "payer.inn")],
+)
+def test_a_record_with_wrong_names_or_no_amount_is_refused_by_its_field_and_none_is_kept(
+    desk, record: dict[str, object], field: str
+) -> None:
+    status, given = desk.control("POST", "payments", [{"amount": "1.00"}, record])
+    assert (status, given["error"].split(":")[0]) == (400, field)
+    assert desk.state.bank.records == []
+
+
 def test_an_added_payment_is_filled_up_and_a_malformed_one_delivered_as_it_is(desk) -> None:
     desk.control("POST", "payments", [{"amount": "5.00"}, {"amount": 118.5, "booked_on": None}])
     first, second = desk.state.bank.records

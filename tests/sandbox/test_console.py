@@ -86,6 +86,20 @@ def test_it_renews_itself_and_loads_nothing_from_elsewhere(desk) -> None:
     assert not re.search(r"(src|href)=|url\(|@import|https?://", shown)
 
 
+def test_scripted_faults_are_shown_with_the_calls_that_are_left(desk) -> None:
+    assert "None: the portal works as it should." in page(desk).body.decode()
+    desk.fault("lost_after", method="sale.paysystem.pay.invoice", match={"INVOICE_ID": EVIL}, times=17)
+    table = page(desk).body.decode().partition("<h2>Scripted faults</h2>")[2].partition("<h2>")[0]
+    for text in (
+        "sale.paysystem.pay.invoice",
+        "lost_after",
+        "done, and cut off without an answer",
+        ">17<",
+        "&lt;script",
+    ):
+        assert text in table
+
+
 def test_malformed_bank_records_do_not_break_it(desk) -> None:
     desk.control("POST", "payments", [{"amount": None, "payer": "nobody", "purpose": ["x"]}, {"amount": 118.5}])
     assert page(desk).status == 200

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from airflow_b24.sandbox.faults import AFTER, COMMAND, FRONT, WHAT
+
 PAY = "sale.paysystem.pay.invoice"
 ONE = {"INVOICE_ID": 2}
 
@@ -120,7 +122,16 @@ def test_true_but_unpaid_works_for_a_command_of_a_batch(desk) -> None:
         ({"kind": "refused", "invoice": 2}, "invoice"),
         ({"kind": "redirect"}, "host"),
         ({"kind": "refused", "match": [2]}, "match"),
+        ({"kind": "refused", "match": None}, "match"),
+        ({"kind": "refused", "method": "sale.paysystem.pay.invoces"}, "method"),
+        ({"kind": "refused", "method": "Sale.Paysystem.Pay.Invoice"}, "method"),
+        ({"kind": "refused", "method": 7}, "method"),
         ({"kind": "refused", "times": "often"}, "times"),
+        ({"kind": "refused", "times": 0}, "times"),
+        ({"kind": "refused", "times": 1.5}, "times"),
+        ({"kind": "refused", "times": True}, "times"),
+        ({"kind": "slow", "seconds": -1}, "seconds"),
+        ({"kind": "error", "status": 99}, "status"),
     ],
 )
 def test_a_rule_that_cannot_be_read_is_refused_by_its_field_and_none_is_kept(
@@ -129,6 +140,41 @@ def test_a_rule_that_cannot_be_read_is_refused_by_its_field_and_none_is_kept(
     status, document = desk.control("POST", "faults", [{"kind": "refused"}, rule])
     assert (status, document["error"].split(":")[0].split(",")[0]) == (400, field)
     assert desk.state.faults.rules == []
+
+
+@pytest.mark.parametrize("method", [PAY, "sale.*", "*", "batch", "oauth.token"])
+def test_a_fault_may_be_of_any_method_there_is(desk, method: str) -> None:
+    assert desk.control("POST", "faults", {"kind": "refused", "method": method})[0] == 200
+
+
+def test_a_method_that_was_misspelt_is_told_the_nearest_one(desk) -> None:
+    said = desk.control("POST", "faults", {"kind": "refused", "method": "sale.paysystem.pay.invoces"})[1]["error"]
+    assert PAY in said
+
+
+def test_what_is_scripted_is_shown_with_what_is_left_of_it(desk) -> None:
+    desk.fault("lost_after", method=PAY, match=ONE, times=3)
+    desk.fault("error", code="ACCESS_DENIED", status=403)
+    desk.ask(PAY, {"INVOICE_ID": 2, "PAY_SYSTEM_ID": 31})
+    lost, refused = desk.control("GET", "faults")[1]
+    assert lost.pop("what") == "done, and cut off without an answer"
+    assert lost == {"kind": "lost_after", "method": PAY, "match": {"INVOICE_ID": "2"}, "left": 2}
+    assert refused.pop("what")
+    assert refused == {
+        "kind": "error",
+        "method": "*",
+        "match": {},
+        "status": 403,
+        "code": "ACCESS_DENIED",
+        "left": 1,
+    }
+    for _ in range(2):
+        desk.ask(PAY, {"INVOICE_ID": 2, "PAY_SYSTEM_ID": 31})
+    assert [each["kind"] for each in desk.control("GET", "faults")[1]] == ["error"]
+
+
+def test_every_kind_of_fault_is_told_in_words() -> None:
+    assert set(WHAT) == FRONT | COMMAND | AFTER
 
 
 def test_all_faults_can_be_taken_away(desk) -> None:

@@ -172,3 +172,27 @@ def test_no_garbage_breaks_the_portal(smart, method: str, garbage: Any) -> None:
     body = json.dumps({"entityTypeId": 31, **dict.fromkeys(names, garbage)}).encode()
     headers = {"content-type": "application/json"}
     assert smart.send(Request("POST", smart.path + method, "", headers, body)).status in {200, 400}
+
+
+def test_a_field_that_is_added_can_be_written_and_read(smart) -> None:
+    assert smart.control("POST", "smart-fields", {"name": "ufCrm_PAID", "title": "Paid"})[0] == 200
+    assert smart.control("GET", "smart-fields")[1]["ufCrm_PAID"] == "Paid"
+    shown = smart.result("crm.item.fields", {"entityTypeId": 31})["fields"]["ufCrm_PAID"]
+    assert (shown["title"], shown["type"], shown["isReadOnly"], shown["isDynamic"]) == ("Paid", "string", False, True)
+    assert smart.update(501, ufCrm_PAID="10.00")["ufCrm_PAID"] == "10.00"
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({}, "name"),
+        ({"name": "UF_CRM_PAID"}, "name"),
+        ({"name": "stageId"}, "name"),
+        ({"name": "ufCrm_1", "title": 5}, "title"),
+        ({"name": "ufCrm_1", "type": "double"}, "type"),
+    ],
+)
+def test_a_field_that_cannot_be_is_refused_by_its_name(smart, document: dict[str, Any], field: str) -> None:
+    status, given = smart.control("POST", "smart-fields", document)
+    assert (status, given["error"].split(":")[0]) == (400, field)
+    assert list(smart.state.smart_fields) == [seed_funnels.CONTRACT]
