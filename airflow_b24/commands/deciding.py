@@ -28,6 +28,7 @@ from airflow_b24.ledger.cases import close_one, open_cases
 from airflow_b24.ledger.dismissals import Facts
 from airflow_b24.ledger.facts import Row, Sibling
 from airflow_b24.ledger.releases import accept
+from airflow_b24.ledger.states import IN_WORDS
 from airflow_b24.payments.money import Money
 from airflow_b24.pins import VariablePins
 from airflow_b24.reconcile.differing import changes
@@ -133,7 +134,7 @@ def _settlement(settlement_id: int, check: Callable[[Row], None]) -> About[Row]:
         with hook.ledger.snapshot() as connection:
             paid_with = statuses.paid_with(connection, settlement_id)
         why = f" ({row.reason})" if row.reason else ""
-        invoice = f"invoice {row.invoice_number}, {Money(row.expected, row.currency)}, {row.state}{why}"
+        invoice = f"invoice {row.invoice_number}, {Money(row.expected, row.currency)}, {IN_WORDS[row.state]}{why}"
         money = [_told(each, each["put"]) for each in paid_with]
         return row, [f"Settlement {settlement_id}: {invoice}", *_now(hook, row), *money, *map(_beside, row.siblings)]
 
@@ -198,7 +199,7 @@ def _no_case(case_id: int) -> str:
 
 def _beside(sibling: Sibling) -> str:
     money = Money(sibling.expected, sibling.currency)
-    return f"Of the same payment: settlement {sibling.id}, invoice id {sibling.invoice_id}, {money}, {sibling.state}"
+    return f"Of the same payment: settlement {sibling.id}, invoice id {sibling.invoice_id}, {money}, {IN_WORDS[sibling.state]}"
 
 
 def _told(payment: dict[str, Any], amount: int) -> str:

@@ -37,6 +37,25 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 }
 FINAL = frozenset({State.PAID, State.RELEASED})
 
+# A state in words for people who keep books, behind "the settlement is".
+IN_WORDS: Mapping[State, str] = {
+    State.COLLECTING: "waiting for the rest of its money",
+    State.READY: "matched and to be paid by the next run",
+    State.SENDING: "being asked of the portal",
+    State.PAID: "paid",
+    State.UNKNOWN: "asked of the portal, which has not answered yet",
+    State.REVIEW: "in review",
+    State.RELEASED: "released",
+}
+# What goes on while nobody has to do anything, and what comes next.
+UNDER_WAY: Mapping[State, str] = {
+    State.READY: "It is matched: the next paying run marks the invoice paid.",
+    State.SENDING: (
+        "The portal is being asked to mark the invoice paid; should that break off, the next run looks and finishes it."
+    ),
+    State.UNKNOWN: "We asked the portal to mark the invoice paid and have no answer yet: the next run looks and finishes it.",
+}
+
 # What a person has told of an invoice that is paid: not from this ledger; or with this very money.
 ADOPTED = "adopted"
 CONFIRMED = "confirmed"

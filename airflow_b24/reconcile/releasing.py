@@ -8,7 +8,7 @@ from airflow_b24.bitrix.errors import INVOICE_GONE, RequestError
 from airflow_b24.ledger import cases, moves, releases, settlements
 from airflow_b24.ledger.decide import as_sent, bears_our_mark, confirmed, retried
 from airflow_b24.ledger.facts import Decision, Fact, Key, Refused, Row, Seen
-from airflow_b24.ledger.states import MOVED_ON, REASONS, State
+from airflow_b24.ledger.states import IN_WORDS, MOVED_ON, REASONS, State
 from airflow_b24.reconcile.desk import Desk
 from airflow_b24.reconcile.translating import seen
 
@@ -66,13 +66,15 @@ def confirm(desk: Desk, settlement_id: int, shown: Row | None = None) -> Row:
 def check_releasable(row: Row) -> None:
     """Raise ValueError when a settlement is in a state from which nobody may release it."""
     if row.state not in RELEASABLE:
-        raise ValueError(f"SETTLEMENT_ID: {row.id} is {row.state}, and nothing of that can be released")
+        raise ValueError(f"SETTLEMENT_ID: {row.id} is {IN_WORDS[row.state]}, and nothing of that can be released")
 
 
 def check_in_review(row: Row) -> None:
     """Raise ValueError when a settlement does not wait for a person."""
     if row.state is not State.REVIEW:
-        raise ValueError(f"SETTLEMENT_ID: {row.id} is {row.state}, not in review; `airflow b24 review` shows what is")
+        raise ValueError(
+            f"SETTLEMENT_ID: {row.id} is {IN_WORDS[row.state]}, not in review; `airflow b24 review` shows what is"
+        )
 
 
 def _in_review(desk: Desk, settlement_id: int, shown: Row | None) -> Row:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from airflow_b24.ledger import cases, notes, records, statuses
-from airflow_b24.ledger.states import ADOPTED, CONFIRMED, State
+from airflow_b24.ledger.states import ADOPTED, CONFIRMED, UNDER_WAY, State
 from airflow_b24.ledger.states import REASONS as SETTLEMENT_REASONS
 from airflow_b24.ledger.statuses import Ended
 from airflow_b24.ledger.store import Store, utc_now
@@ -235,7 +235,7 @@ def _told(each: dict[str, Any], rule: str, overdue_before: datetime) -> Fate:
         return "review", reason, why_in_review(each), each["id"]
     if state == State.COLLECTING:
         return _collecting_fate(each, overdue_before)
-    return "waiting", state, f"Its settlement is {state}.", each["id"]
+    return "waiting", state, UNDER_WAY[state], each["id"]
 
 
 def _collecting_fate(each: dict[str, Any], overdue_before: datetime) -> Fate:
@@ -243,7 +243,7 @@ def _collecting_fate(each: dict[str, Any], overdue_before: datetime) -> Fate:
     if each["newest"] < overdue_before:
         why = f"Only {sums} came in so far: ask the payer, or release it."
         return "review", PART_OVERDUE, why, each["id"]
-    return "waiting", State.COLLECTING, f"A part: {sums} came in so far.", each["id"]
+    return "waiting", State.COLLECTING, f"A part: {sums} came in so far; it is paid once the rest is here.", each["id"]
 
 
 def _outcome_fate(row: dict[str, Any]) -> tuple[str, str, str]:
@@ -255,7 +255,7 @@ def _outcome_fate(row: dict[str, Any]) -> tuple[str, str, str]:
         return "waiting", said, would + RULES.get(said, "")
     if row["verdict"] == "part":
         return "waiting", "part", "Would be put to its invoice as a part. " + RULES.get(said, "")
-    return "waiting", said, "Not matched yet."
+    return "waiting", said, "Not matched yet: the next run does it."
 
 
 def _would(row: dict[str, Any]) -> str:

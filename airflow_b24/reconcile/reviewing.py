@@ -8,11 +8,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from airflow_b24.ledger import cases, statuses
-from airflow_b24.ledger.states import State
+from airflow_b24.ledger.states import UNDER_WAY, State
 from airflow_b24.ledger.store import Store
 from airflow_b24.payments.money import Money
 from airflow_b24.reconcile.reporting import CASES, TOLD_BY_A_PERSON, Line, lines, why_in_review, with_lack
 
+# No matching run brings what was asked for by its id to its task again.
+_OPEN = {State.READY: "Asked for by its id, and not marked paid yet: run its task again."}
 _BY_ID = "Somebody named the invoice by its id; no payment stands behind it."
 
 
@@ -50,8 +52,7 @@ def _fate(row: Mapping[str, Any]) -> tuple[str, str]:
         return "by_hand" if row["how"] == "by_hand" else "paid", with_lack(
             TOLD_BY_A_PERSON.get(row["reason"], _BY_ID), row
         )
-    open_since = f"Asked for by its id; the settlement is {row['state']}: run its task again."
-    return "review", why_in_review(row) or open_since
+    return "review", why_in_review(row) or _OPEN.get(row["state"]) or f"Asked for by its id. {UNDER_WAY[row['state']]}"
 
 
 def _about(row: Mapping[str, Any], kind: str, when: str) -> dict[str, Any]:

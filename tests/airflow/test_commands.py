@@ -369,7 +369,7 @@ def test_release_asks_what_it_means_and_releases_after_a_yes(world: Any, run: Ru
     code, out, err = run("ledger", "release", "1", person="yes\n")
 
     assert (code, _state(world)) == (0, "released")
-    assert "Settlement 1: invoice 2026/7, 118.00 EUR, review (" in err
+    assert "Settlement 1: invoice 2026/7, 118.00 EUR, in review (" in err
     assert "I have looked: this money did not pay this invoice. They are parted for good; each is free" in err
     # Nobody's money stood behind it.
     assert out == "Settlement 1 is released: invoice 2026/7 is free for a payment again.\n"

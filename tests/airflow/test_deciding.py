@@ -182,7 +182,7 @@ def test_what_does_not_wait_for_a_person_is_refused_before_anybody_is_asked(
     match()
     code, out, err = run("ledger", command, "1", person="yes\n")
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("SETTLEMENT_ID: 1 is ready, not in review")
+    assert err.startswith("SETTLEMENT_ID: 1 is matched and to be paid by the next run, not in review")
 
 
 def test_a_release_of_a_payment_says_that_the_two_are_parted(overpaid: Any, run: Run) -> None:

@@ -11,7 +11,7 @@ from airflow_b24.bitrix.errors import RequestError
 from airflow_b24.ledger import adoptions, cases, settlements
 from airflow_b24.ledger.checking import check
 from airflow_b24.ledger.schema import settlement
-from airflow_b24.ledger.states import State
+from airflow_b24.ledger.states import IN_WORDS, State
 from airflow_b24.reconcile import reporting
 from airflow_b24.reconcile.releasing import confirm, release, retry
 from airflow_b24.reconcile.settling import settle_matched
@@ -93,11 +93,11 @@ def test_what_is_paid_is_released_only_after_it_was_reversed_and_seen(office: An
         assert cases.open_cases(connection) == []
 
 
-@pytest.mark.parametrize("state_", ["sending", "unknown"])
-def test_what_may_be_on_its_way_is_not_released(office: Any, state_: str) -> None:
+@pytest.mark.parametrize("state_", [State.SENDING, State.UNKNOWN])
+def test_what_may_be_on_its_way_is_not_released(office: Any, state_: State) -> None:
     settlement_id = office.ready()
     force(office, settlement_id, state=state_)
-    with pytest.raises(ValueError, match=f"is {state_}, and nothing of that can be released"):
+    with pytest.raises(ValueError, match=f"is {IN_WORDS[state_]}, and nothing of that can be released"):
         release(office.desk, settlement_id)
 
 
@@ -193,7 +193,7 @@ def test_only_a_quiet_review_is_retried(office: Any) -> None:
     with pytest.raises(ValueError, match="may still land"):
         retry(office.desk, settlement_id)
     ready = office.ready(3)
-    with pytest.raises(ValueError, match=f"{ready} is ready, not in review"):
+    with pytest.raises(ValueError, match=f"{ready} is matched and to be paid by the next run, not in review"):
         retry(office.desk, ready)
 
 

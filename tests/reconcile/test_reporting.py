@@ -4,9 +4,12 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from airflow_b24.commands.ways import ways_on
 from airflow_b24.ledger import records
 from airflow_b24.ledger.records import Record
+from airflow_b24.ledger.states import IN_WORDS, UNDER_WAY, State
 from airflow_b24.reconcile import reporting, reviewing
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.reconcile.sweeping import sweep
@@ -158,8 +161,40 @@ def test_a_plain_pay_without_an_end_waits_for_a_person_and_one_with_an_end_does_
     lost = settle_plain(office.desk, 3, office.pay_system).row
     assert reviews(office) == [("unknown", "2026/3", "118.00 RUB", lost.id)]
     [line] = reviewing.reviews(office.store)
-    assert line.why == "Asked for by its id; the settlement is unknown: run its task again."
+    assert line.why == f"Asked for by its id. {UNDER_WAY[State.UNKNOWN]}"
     assert reporting.report(office.store)["payments"] == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "state", "next_"),
+    [
+        ("refused", "ready", "the next paying run marks the invoice paid."),
+        ("lost_before", "unknown", "have no answer yet: the next run looks and finishes it."),
+    ],
+)
+def test_what_is_under_way_says_what_happens_next_and_names_no_state(
+    office: Any, fault: str, state: str, next_: str
+) -> None:
+    office.ready()
+    office.fault(fault, method="sale.paysystem.pay.invoice", times=9)
+    settle(office, 2)
+    [line] = reporting.lines(office.store)
+    assert (line.status, line.reason) == ("waiting", state)
+    assert line.why.endswith(next_)
+    assert state not in line.why
+
+
+def test_every_state_has_words_for_people_and_each_that_goes_on_by_itself_says_what_comes_next() -> None:
+    assert set(IN_WORDS) == set(State)
+    assert set(UNDER_WAY) == {State.READY, State.SENDING, State.UNKNOWN}
+
+
+def test_a_plain_pay_that_was_refused_for_now_is_run_again_by_its_task(office: Any) -> None:
+    office.bill()
+    office.fault("refused", method="sale.paysystem.pay.invoice", times=9)
+    settle_plain(office.desk, 2, office.pay_system)
+    [line] = reviewing.reviews(office.store)
+    assert line.why == "Asked for by its id, and not marked paid yet: run its task again."
 
 
 def test_a_plain_pay_in_review_says_why(office: Any) -> None:
