@@ -24,7 +24,7 @@ from airflow_b24.ledger.pace import LedgerPace
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.settlement import Patience
 from airflow_b24.ledger.store import Store
-from airflow_b24.reconcile import reporting
+from airflow_b24.reconcile import reporting, reviewing
 from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.reconcile.portal import check_invoice_type
 from airflow_b24.reconcile.renewing import SharedTokens
@@ -174,8 +174,12 @@ class Bitrix24Hook(BaseHook):
 
     def report(self) -> dict[str, Any]:
         """Totals of everything in the ledger; see `reconcile.reporting.report`."""
-        totals = reporting.report(self.ledger)
-        self.log.info("The newest payments:\n%s", reporting.page(reporting.newest(self.ledger, SHOWN), WIDTH))
+        totals, (shown, waiting) = reporting.report(self.ledger), reviewing.foremost(self.ledger, SHOWN)
+        every = totals["payments"] - totals["review"] + waiting
+        cut = "" if len(shown) == every else f" ({len(shown)} of {every}; `airflow-b24 report` shows all)"
+        self.log.info(
+            "What waits for a person first, then the newest payments%s:\n%s", cut, reporting.page(shown, WIDTH)
+        )
         self.log.info("All payments in the ledger: %s", totals)
         return totals
 

@@ -81,12 +81,18 @@ def report(store: Store) -> dict[str, Any]:
     return totals(rest, beside(store), ended)
 
 
-def newest(store: Store, count: int) -> list[Line]:
-    """The last so many of `lines`."""
+def unended(store: Store) -> list[Line]:
+    """`lines` without the payments that are spent on paid invoices, which are most of a long ledger's."""
     with store.snapshot() as connection:
-        apart = records.set_aside(connection)[-count:]
-        known = statuses.payments(connection, newest=count - len(apart))
-        return _lines(connection, known, apart)
+        return _lines(connection, statuses.payments(connection, unended=True), records.set_aside(connection))
+
+
+def newest(store: Store, count: int) -> list[Line]:
+    """At most so many of `lines`: the last payments, and only where there are fewer, the last records that are none."""
+    with store.snapshot() as connection:
+        known = statuses.payments(connection, newest=count)
+        room = count - len(known)
+        return _lines(connection, known, records.set_aside(connection)[-room:] if room else ())
 
 
 def beside(store: Store) -> dict[str, int]:

@@ -11,7 +11,7 @@ from airflow_b24.ledger import cases, statuses
 from airflow_b24.ledger.states import UNDER_WAY, State
 from airflow_b24.ledger.store import Store
 from airflow_b24.payments.money import Money
-from airflow_b24.reconcile.reporting import CASES, TOLD_BY_A_PERSON, Line, lines, why_in_review, with_lack
+from airflow_b24.reconcile.reporting import CASES, TOLD_BY_A_PERSON, Line, newest, unended, why_in_review, with_lack
 
 # No matching run brings what was asked for by its id to its task again.
 _OPEN = {State.READY: "Asked for by its id, and not marked paid yet: run its task again."}
@@ -25,8 +25,16 @@ def reviews(store: Store) -> list[Line]:
         # A payment that the bank has changed is shown as such, with its case.
         open_ = [row for row in cases.open_cases(connection) if row["kind"] != cases.AMENDED]
         trouble = [_case(connection, row) for row in open_]
-    waiting = [line for line in lines(store) if line.status == "review"] + plain + trouble
+    waiting = [line for line in unended(store) if line.status == "review"] + plain + trouble
     return sorted(waiting, key=lambda line: line.booked_on, reverse=True)
+
+
+def foremost(store: Store, count: int) -> tuple[list[Line], int]:
+    """At most so many lines, all that waits for a person first, then the newest payments; and how many wait."""
+    waiting = reviews(store)
+    others = [line for line in newest(store, count) if line.status != "review"]
+    room = max(count - len(waiting), 0)
+    return waiting[:count] + (others[-room:] if room else []), len(waiting)
 
 
 def _case(connection: Connection, row: Mapping[str, Any]) -> Line:

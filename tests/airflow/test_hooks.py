@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,8 @@ from airflow.sdk.log import redact
 
 from airflow_b24.bitrix.errors import AuthError
 from airflow_b24.hooks import Bitrix24Hook, ledger_url
-from airflow_b24.ledger import portals
+from airflow_b24.ledger import portals, records
+from airflow_b24.ledger.records import Record
 from airflow_b24.operators import PayInvoiceOperator
 from airflow_b24.reconcile.desk import PaySystem
 from airflow_b24.sandbox import seed
@@ -302,6 +304,23 @@ def test_calls_through_the_hook_leave_the_portals_errors_as_they_are(world: Any)
 def test_a_report_is_the_ledgers(world: Any) -> None:
     with Bitrix24Hook() as hook:
         assert hook.report()["payments"] == 0
+
+
+def test_a_report_that_is_cut_says_so_and_begins_with_what_waits_for_a_person(
+    world: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = [Record("{bad}", "quarantined", rule="amount", detail="no number", account="40702", key="id:Q1")]
+    debits = [Record(f"{{{n}}}", "ignored", rule="not_a_credit", account="40702", key=f"id:D{n}") for n in range(3)]
+    with Bitrix24Hook() as hook:
+        records.ingest(hook.ledger, "bank", [*odd, *debits], None)
+        hook.report()
+        whole = capsys.readouterr().out
+        monkeypatch.setattr("airflow_b24.hooks.SHOWN", 2)
+        hook.report()
+        cut = capsys.readouterr().out
+    assert "What waits for a person first, then the newest payments:\n" in whole
+    assert "newest payments (2 of 4; `airflow-b24 report` shows all):\n" in cut
+    assert re.findall(r"^[QD]\d", cut, re.MULTILINE) == ["Q1", "D2"]
 
 
 def test_every_argument_of_the_hook_has_a_default() -> None:

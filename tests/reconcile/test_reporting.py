@@ -20,8 +20,8 @@ def lines(office: Any) -> dict[str, tuple[str, str]]:
     """Every line; what the database counts and the newest of them must say the same."""
     found = reporting.lines(office.store)
     assert reporting.report(office.store) == reporting.totals(found, reporting.beside(office.store))
-    for count in (1, 2, 7, 100):
-        assert reporting.newest(office.store, count) == found[-count:]
+    assert reporting.newest(office.store, 100) == found
+    assert reporting.unended(office.store) == [line for line in found if line.status not in {"paid", "by_hand"}]
     return {line.payment: (line.status, line.reason) for line in found}
 
 
@@ -136,6 +136,22 @@ def test_what_is_said_of_a_review_stays_true_when_the_portal_shows_something_els
     [line] = reviewing.reviews(office.store)
     assert (line.reason, "stayed unpaid when it was read" in line.why) == ("true_but_unpaid", True)
     assert (line.settlement_id, "confirm") in [(number, word) for word, number, _ in ways_on(line)]
+
+
+def test_what_waits_for_a_person_comes_first_however_much_came_in_since(office: Any) -> None:
+    office.receive(2, remittance="за услуги")
+    for invoice_id in (3, 4, 5):
+        office.ready(invoice_id)
+    office.person(3, "D")
+    settle(office, 3)
+    settle(office, 4)
+    aside = [Record(f"{{{n}}}", "ignored", rule="not_a_credit", account="40702", key=f"id:D{n}") for n in range(9)]
+    records.ingest(office.store, "bank", aside, None)
+    shown, waiting = reviewing.foremost(office.store, 4)
+    assert ({line.payment for line in shown[:2]}, waiting) == ({"B2", "B3"}, 2)
+    assert [line.payment for line in shown[2:]] == ["B4", "B5"]
+    assert [line.status for line in reviewing.foremost(office.store, 1)[0]] == ["review"]
+    assert len(reviewing.foremost(office.store, 100)[0]) == 13
 
 
 def reviews(office: Any) -> list[tuple[Any, ...]]:
