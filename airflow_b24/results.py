@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from airflow_b24.bitrix.errors import ANSWER_LOST, BitrixError, UnknownOutcomeError
+from airflow_b24.bitrix.errors import LEFT_OPEN, BitrixError, UnknownOutcomeError
 from airflow_b24.ledger.facts import Refused, Row, Unknown
 from airflow_b24.ledger.settlement import Settled
 from airflow_b24.ledger.states import REASONS, State
@@ -64,9 +64,9 @@ def _result(row: Row, status: str) -> dict[str, Any]:
 
 def _error(row: Row, trouble: Refused | Unknown, retry_at: datetime | None) -> Exception:
     cause = trouble.cause
+    text = f"invoice {row.invoice_number}: {cause.said if isinstance(cause, BitrixError) else trouble.text}"
     if row.state in {State.UNKNOWN, State.SENDING}:
-        text = f"invoice {row.invoice_number}: {trouble.text}; the next attempt reads it before anything is sent"
-        return UnknownOutcomeError(ANSWER_LOST, text, retry_at=retry_at)
+        return UnknownOutcomeError(LEFT_OPEN, text, retry_at=retry_at)
     if isinstance(cause, BitrixError):
         cause.retry_at = retry_at or cause.retry_at
         return cause
@@ -74,4 +74,4 @@ def _error(row: Row, trouble: Refused | Unknown, retry_at: datetime | None) -> E
         return cause
     if isinstance(trouble, Refused):
         return NotPaidError(trouble.text)
-    return UnknownOutcomeError(ANSWER_LOST, f"invoice {row.invoice_number}: {trouble.text}", retry_at=retry_at)
+    return UnknownOutcomeError(LEFT_OPEN, text, retry_at=retry_at)

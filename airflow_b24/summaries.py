@@ -7,14 +7,20 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from airflow_b24.bitrix.errors import ANSWER_LOST, RefusedError, UnknownOutcomeError
+from airflow_b24.bitrix.errors import LEFT_OPEN, BitrixError, RefusedError, UnknownOutcomeError
 from airflow_b24.reconcile.lanes import Outcome
 from airflow_b24.results import NotPaidError, paid_or_raise
 from airflow_b24.retries import NEVER_AGAIN
 
 # An XCom is small; the ledger has them all.
 SHOWN: Final = 50
-LEFT_OPEN: Final = "LEFT_OPEN"
+_WORDS: Final = {
+    "paid": "paid",
+    "already_paid": "paid by hand",
+    "review": "for a person",
+    "waiting": "without an end yet",
+    "failed": "failed",
+}
 
 
 def summed(wanted: Mapping[int, int], outcomes: Mapping[int, Outcome]) -> dict[str, Any]:
@@ -38,17 +44,24 @@ def error_of(outcomes: Mapping[int, Outcome], summary: Mapping[str, Any]) -> Exc
     """
     errors = [end for end in map(_end, outcomes.values()) if isinstance(end, Exception)]
     waiting = [error for error in errors if not isinstance(error, NEVER_AGAIN)]
-    text = f"{len(errors)} of {len(outcomes)} matched invoices have no end yet, or failed: {_counted(summary)}"
+    text = f"Of {len(outcomes)} matched invoices: {_counted(summary)}"
     if waiting:
         return _try_again(waiting, text)
-    return NotPaidError(f"{text}. The first: {errors[0]}") if errors else None
+    return NotPaidError(f"{text}. The first that failed: {errors[0]}") if errors else None
 
 
 def _try_again(waiting: list[Exception], text: str) -> Exception:
     times = [at for at in (getattr(error, "retry_at", None) for error in waiting) if isinstance(at, datetime)]
     unknown = any(isinstance(error, UnknownOutcomeError) for error in waiting)
-    kind, code = (UnknownOutcomeError, ANSWER_LOST) if unknown else (RefusedError, LEFT_OPEN)
-    return kind(code, f"{text}. The first: {waiting[0]}", retry_at=min(times, default=None))
+    kind = UnknownOutcomeError if unknown else RefusedError
+    return kind(LEFT_OPEN, f"{text}. The first without an end: {_said(waiting[0])}", retry_at=min(times, default=None))
+
+
+def _said(error: Exception) -> str:
+    """What went wrong, without what the error around it says as well: the code, what to do, and when."""
+    if not isinstance(error, BitrixError):
+        return str(error)
+    return error.description if error.code == LEFT_OPEN else error.said
 
 
 def _end(outcome: Outcome) -> str | Exception:
@@ -63,4 +76,4 @@ def _end(outcome: Outcome) -> str | Exception:
 
 def _counted(summary: Mapping[str, Any]) -> str:
     counts = {status: count for status, count in summary.items() if isinstance(count, int) and count}
-    return ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
+    return ", ".join(f"{count} {_WORDS[status]}" for status, count in counts.items())

@@ -31,6 +31,7 @@ INVOICE_GONE: Final = "INVOICE_GONE"
 NOT_RENEWED: Final = "NOT_RENEWED"
 AUTHORISE_AGAIN: Final = "AUTHORISE_AGAIN"
 NOT_KEPT: Final = "NOT_KEPT"
+LEFT_OPEN: Final = "LEFT_OPEN"
 
 # docs: limits. The portal's own codes for too many requests, with status 503, and for a method that has used up its time.
 QUERY_LIMIT_EXCEEDED: Final = "QUERY_LIMIT_EXCEEDED"
@@ -68,7 +69,7 @@ class BitrixError(Exception):
 
     def __str__(self) -> str:
         place = " at ".join(part for part in (self.method, self.host) if part) or "Bitrix24"
-        said = " ".join(": ".join(part for part in (self.code, self.description) if part).split())
+        said = " ".join(": ".join(part for part in (self.code, self.description) if part).split()).removesuffix(".")
         status = f" (HTTP {self.status})" if self.status is not None else ""
         later = f" Not before {self.retry_at.isoformat(timespec='seconds')}." if self.retry_at else ""
         return f"{place}: {said or 'an error without a code'}{status}. {ADVICE.get(self.code, self.advice)}{later}"
@@ -76,7 +77,8 @@ class BitrixError(Exception):
     @property
     def said(self) -> str:
         """What the portal refused and why, on one line: without our own advice."""
-        return " ".join(": ".join(part for part in (self.method, self.code, self.description) if part).split())
+        words = " ".join(": ".join(part for part in (self.method, self.code, self.description) if part).split())
+        return words.removesuffix(".")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Airflow moves errors between processes, and Exception's own pickling forgets keyword arguments.
@@ -136,6 +138,7 @@ ADVICE: Final[Mapping[str, str]] = {
     NOT_SENT: "Nothing left this machine: check the portal's address, DNS, the network and the certificate.",
     INVOICE_GONE: "Nothing ran: the portal has no such invoice with this id; it may have been deleted.",
     NOT_KEPT: "The portal takes a field that it does not have in silence: `airflow-b24 doctor` looks at them.",
+    LEFT_OPEN: "The next attempt goes on from there, and reads before it sends anything.",
     SEND_WINDOW_PASSED: "Nothing left this machine: the time allowed for sending was over before the first byte.",
 }
 

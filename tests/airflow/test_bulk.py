@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy import update
 
-from airflow_b24.bitrix.errors import RefusedError, UnknownOutcomeError
+from airflow_b24.bitrix.errors import ADVICE, LEFT_OPEN, BitrixError, RefusedError, UnknownOutcomeError
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.schema import ledger, settlement
 from airflow_b24.ledger.settlement import Patience
@@ -74,7 +74,7 @@ def test_nothing_matched_is_nothing_to_do(world: Any) -> None:
 def test_a_lost_batch_fails_the_task_until_it_may_be_sent_again(world: Any) -> None:
     settlements, task = matched(world, 5, 6), Task()
     world.fault("lost_before", method=PAY)
-    with pytest.raises(UnknownOutcomeError, match="2 of 2 matched invoices") as caught:
+    with pytest.raises(UnknownOutcomeError, match="Of 2 matched invoices: 2 without an end yet") as caught:
         pay(settlements, task)
     in_s = (caught.value.retry_at - datetime.now(UTC)).total_seconds()
     assert in_s == pytest.approx(Patience().quiet_after(2), abs=10)
@@ -84,7 +84,7 @@ def test_a_lost_batch_fails_the_task_until_it_may_be_sent_again(world: Any) -> N
 def test_operating_time_that_is_used_up_gives_the_task_back_until_the_portal_frees_it(world: Any) -> None:
     settlements, task = matched(world, 5, 6, 7), Task()
     world.fault("operation_time_limit", method=PAY, match={"INVOICE_ID": "6"})
-    with pytest.raises(RefusedError, match="1 of 3 matched invoices") as caught:
+    with pytest.raises(RefusedError, match="Of 3 matched invoices: 2 paid, 1 without an end yet") as caught:
         pay(settlements, task)
     # What its neighbours say: the portal counts ten minutes.
     assert (caught.value.retry_at - datetime.now(UTC)).total_seconds() == pytest.approx(600, abs=10)
@@ -95,7 +95,7 @@ def test_operating_time_that_is_used_up_gives_the_task_back_until_the_portal_fre
 
 def test_one_that_failed_for_good_fails_the_task_for_good_once_all_else_is_paid(world: Any) -> None:
     settlements, task = matched(world, 5, 6), Task()
-    with pytest.raises(AirflowFailException, match=r"1 of 3 .*: 2 paid, 1 failed.*settlement_id=404 is not in this"):
+    with pytest.raises(AirflowFailException, match=r"Of 3 .*: 2 paid, 1 failed\. .*settlement_id=404 is not in this"):
         pay([*settlements, {"invoice_id": 9, "settlement_id": 404}], task)
     assert world.pays() == {5: 1, 6: 1}
     (failed,) = task.pushed["summary"]["failures"]  # type: ignore[index]
@@ -170,7 +170,24 @@ def test_the_list_of_what_failed_is_bounded_and_its_count_is_not() -> None:
     outcomes: dict[int, Any] = {each: ValueError(f"no {each}") for each in range(1, 200)}
     summary = summed({each: each for each in outcomes}, outcomes)
     assert (len(summary["failures"]), summary["failed"]) == (SHOWN, 199)
-    assert "199 of 199 matched invoices have no end yet, or failed: 199 failed" in str(error_of(outcomes, summary))
+    assert "Of 199 matched invoices: 199 failed. The first that failed: no 1" in str(error_of(outcomes, summary))
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        RefusedError("OPERATION_TIME_LIMIT", "Used up.", method=PAY, status=429, retry_at=datetime.now(UTC)),
+        UnknownOutcomeError(LEFT_OPEN, "invoice 2026/5: not known yet.", retry_at=datetime.now(UTC)),
+    ],
+)
+def test_the_error_of_many_says_the_code_what_to_do_and_when_once(first: BitrixError) -> None:
+    outcomes: dict[int, Any] = {1: first}
+    text = str(error_of(outcomes, summed({1: 1}, outcomes)))
+    once = (first.code, first.description.removesuffix("."), ADVICE[LEFT_OPEN], "Not before ", "1 without an end yet")
+    assert {part: text.count(part) for part in once} == dict.fromkeys(once, 1)
+    assert ".." not in text
+    assert "0 failed" not in text
+    assert "Nothing ran" not in text
 
 
 def test_the_earliest_time_that_helps_is_the_one_to_try_again_at() -> None:

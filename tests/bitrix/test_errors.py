@@ -46,6 +46,12 @@ def test_the_text_stays_one_line_when_the_portal_sends_several() -> None:
     assert "\n" not in str(RequestError("ERROR_CORE", "no topic<br />\nno payer<br />\n"))
 
 
+def test_a_description_that_ends_with_a_full_stop_gets_no_second_one() -> None:
+    error = RequestError("ERROR_CORE", "no topic.")
+    assert str(error).startswith("Bitrix24: ERROR_CORE: no topic. Nothing ran")
+    assert error.said == "ERROR_CORE: no topic"
+
+
 def test_an_error_without_a_code_still_says_something() -> None:
     assert str(ResponseError("")).startswith("Bitrix24: an error without a code.")
 
