@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow_b24 import __version__
+from airflow_b24.commands import ANSWER
 
 HANDED_ON = {
     "setup": "prepare a portal for paying: REST handler and pay systems (reads an administrator's webhook)",
@@ -19,6 +21,8 @@ HANDED_ON = {
     "review": "list the payments that wait for a person, and why",
     "ledger": "decide on what waits, check, export or adopt the ledger: `ledger --help` lists it all",
 }
+# What is asked for by a program, not by a person.
+_DATA = frozenset({"--json", "export"})
 STOPPED = "Stopped; nothing was left behind."
 INTERRUPTED = 130
 
@@ -43,7 +47,16 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _hand_on(given: list[str]) -> int:
     # Only Airflow's own command line may read connections that were made in its pages.
-    return subprocess.run([sys.executable, "-m", "airflow", "b24", *given], check=False).returncode  # noqa: S603
+    command = [sys.executable, "-m", "airflow", "b24", *given]
+    if not _DATA.intersection(given):
+        return subprocess.run(command, check=False).returncode  # noqa: S603
+    # Airflow may print lines of its own before the command begins: they go to stderr, the answer alone to stdout.
+    answer = os.dup(1)
+    environment = {**os.environ, ANSWER: str(answer)}
+    try:
+        return subprocess.run(command, check=False, stdout=2, pass_fds=[answer], env=environment).returncode  # noqa: S603
+    finally:
+        os.close(answer)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,12 +9,18 @@ from typing import Any, Final
 from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse, GetVariable
+from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_b24.ledger.errors import ForeignLedgerError, LedgerError
 from airflow_b24.ledger.identity import Identity
 
 ABOUT: Final = "airflow-b24: the ledger that pays on this portal, and how far it had come. Do not edit."
+MIGRATE: Final = "Airflow's own database has no tables yet: run `airflow db migrate` once, then this again."
+
+
+class NotMigratedError(LedgerError):
+    """Airflow's own database has no tables, so there are no Variables to be read or written."""
 
 
 class VariablePins:
@@ -68,9 +74,21 @@ def _parse(key: str, text: str) -> Identity:
         ) from None
 
 
+def has_tables() -> bool:
+    """Say whether Airflow's own database was ever migrated. Raises LedgerError when it cannot be read."""
+    from airflow.settings import engine  # noqa: PLC0415 - a task must not open the metadata database
+
+    try:
+        return engine is None or inspect(engine).has_table("variable")
+    except SQLAlchemyError as error:
+        raise LedgerError(f"Airflow's own database cannot be read ({type(error).__name__})") from None
+
+
 def _read(key: str) -> str | None:
-    found: str | None = Variable.get(key, default=None)
     comms = _supervisor()
+    if comms is None and not has_tables():
+        raise NotMigratedError(MIGRATE)
+    found: str | None = Variable.get(key, default=None)
     if found is None and comms is not None:
         # source-derived: Variable.get calls a failure of the API server `not found`; here only its own word for it counts.
         told = comms.send(GetVariable(key=key))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from airflow.cli.cli_config import CLICommand
 
 DEFAULT_CONNECTION: Final = "bitrix24_default"
+# Where a command's answer goes, as the number of an open file; stdout if not set.
+ANSWER: Final = "AIRFLOW_B24_ANSWER"
 STATUSES: Final = ("paid", "by_hand", "review", "waiting", "would_pay", "ignored", "dismissed")
 
 

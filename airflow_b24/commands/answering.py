@@ -9,21 +9,25 @@ import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any, Final
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextvars import ContextVar
+from typing import Any, Final, TextIO
 
 from airflow.sdk.exceptions import AirflowNotFoundException
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_b24.bitrix.errors import BitrixError
+from airflow_b24.commands import ANSWER
 from airflow_b24.commands.advice import foreign, undefined
 from airflow_b24.connection import CONN_TYPE, Settings
 from airflow_b24.hooks import Bitrix24Hook
 from airflow_b24.ledger.errors import LedgerError
+from airflow_b24.pins import MIGRATE, has_tables
 
 PROBLEM: Final = 1
 USAGE: Final = 2
 INTERRUPTED: Final = 130
+_OUT: ContextVar[TextIO] = ContextVar("answer")
 
 
 @contextmanager
@@ -35,7 +39,7 @@ def hooked(args: Namespace) -> Iterator[Bitrix24Hook]:
     # Airflow's log goes to stdout, where it would spoil the JSON; so do the warnings of its own code.
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with _answer_apart(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"airflow\.")
             with Bitrix24Hook(args.conn_id, getattr(args, "ledger_conn_id", None)) as hook:
                 yield hook
@@ -51,9 +55,23 @@ def hooked(args: Namespace) -> Iterator[Bitrix24Hook]:
     raise SystemExit(code)
 
 
+@contextmanager
+def _answer_apart() -> Iterator[None]:
+    """Keep stdout for the answer: whatever Airflow prints goes to stderr."""
+    given = os.environ.get(ANSWER)
+    answer = os.fdopen(int(given), "w", encoding="utf-8") if given else nullcontext(sys.stdout)
+    with answer as out, redirect_stdout(sys.stderr):
+        before = _OUT.set(out)
+        try:
+            yield
+        finally:
+            _OUT.reset(before)
+
+
 def _sentence(error: Exception, conn_id: str) -> str:
     if isinstance(error, AirflowNotFoundException):
-        return undefined(conn_id, os.environ)
+        said = undefined(conn_id, os.environ)
+        return said if has_tables() else f"{said}. {MIGRATE}"
     if isinstance(error, SQLAlchemyError):
         # The driver's own text may quote the address with its password.
         name = type(error).__name__
@@ -79,12 +97,13 @@ def as_json(value: object) -> list[str]:
 
 def tell(lines: Iterable[str]) -> None:
     """Write the answer."""
+    out = _OUT.get(sys.stdout)
     try:
-        sys.stdout.writelines(f"{line}\n" for line in lines)
-        sys.stdout.flush()
+        out.writelines(f"{line}\n" for line in lines)
+        out.flush()
     except BrokenPipeError:
         # Whoever reads us, `head` say, has seen enough; the interpreter must not try to write the rest at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def confirmed(args: Namespace, asked: str) -> bool:

@@ -12,7 +12,7 @@ from airflow_b24.commands.lookup import open_ledger
 from airflow_b24.hooks import Bitrix24Hook
 from airflow_b24.ledger.errors import ForeignLedgerError, LedgerError
 from airflow_b24.ledger.store import Store
-from airflow_b24.pins import VariablePins
+from airflow_b24.pins import NotMigratedError, VariablePins
 from airflow_b24.preparing.findings import Finding, skipped
 from airflow_b24.reconcile.guarding import standings
 
@@ -32,6 +32,8 @@ def ledger_pays(hook: Bitrix24Hook) -> Finding:
         return skipped(CHECK)[0]
     try:
         trouble = _trouble(hook, store)
+    except NotMigratedError:
+        return Finding(CHECK, "problem", "Airflow's own database has no tables yet.", "Run `airflow db migrate` once.")
     except _UNREAD as error:
         fix = "Mend Airflow's own database or secrets backend, then run this again."
         return Finding(CHECK, "not checkable", _unread(error), fix)

@@ -604,6 +604,19 @@ def test_doctor_sees_a_connection_made_in_airflow(installed: dict[str, str], wor
     assert seed.TECHNICAL_SECRET not in done.stdout + done.stderr
 
 
+def test_what_a_program_asks_for_is_all_there_is_on_stdout(installed: dict[str, str], tmp_path: Path) -> None:
+    # Whatever Airflow says before the command begins, and while it works.
+    (tmp_path / "sitecustomize.py").write_text("print('a line of Airflow')\n", encoding="utf-8")
+    installed["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    command = [sys.executable, "-m", "airflow_b24.cli", "report", "--json"]
+    done = subprocess.run(command, env=installed, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    # Once from this program itself, which Airflow is not.
+    assert json.loads(done.stdout.removeprefix("a line of Airflow\n"))["payments"] == []
+    assert "a line of Airflow" in done.stderr
+
+
 def test_airflow_itself_knows_the_group_within_the_group(installed: dict[str, str]) -> None:
     command = [sys.executable, "-m", "airflow", "b24", "ledger", "release", "--help"]
     done = subprocess.run(command, env=installed, capture_output=True, text=True, check=False, timeout=60)

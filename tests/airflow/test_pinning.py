@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
 from airflow_b24.operators import PayInvoiceOperator
@@ -49,8 +50,7 @@ TOLD = pytest.mark.parametrize(("befalls", "said"), TROUBLE, ids=["another", "be
 
 def pin_of(run: Run) -> tuple[int, dict[str, str]]:
     code, out, _ = run("doctor", "--json")
-    # Airflow may write a line of its own before it.
-    findings = json.loads(out[out.index("[\n") :])
+    findings = json.loads(out)
     return code, next(each for each in findings if each["check"] == "ledger pin")
 
 
@@ -97,6 +97,23 @@ def test_a_ledger_is_shown_where_no_pin_can_be_read(
     code, out, err = run(command)
     assert (code, err, out.startswith("Ledger ")) == (0, "", True)
     assert pin_of(run)[1]["state"] == "not checkable"
+
+
+def test_before_airflow_is_migrated_doctor_says_what_to_run_without_a_traceback(
+    world: Any, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow import settings
+    from airflow.sdk.execution_time import task_runner
+
+    monkeypatch.delattr(task_runner, "SUPERVISOR_COMMS")
+    monkeypatch.setattr(settings, "engine", create_engine("sqlite://"))
+    world.bill(5)
+    code, found = pin_of(run)
+    assert (code, found["state"], "airflow db migrate" in found["fix"]) == (1, "problem", True)
+    code, out, err = run("doctor")
+    assert "Traceback" not in out + err
+    code, _, err = run("doctor", "--conn-id", "not_there")
+    assert (code, "airflow db migrate" in err, err.count("\n")) == (2, True, 1)
 
 
 def test_a_pin_that_airflows_database_does_not_give_is_not_called_none(
