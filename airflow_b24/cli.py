@@ -23,6 +23,12 @@ HANDED_ON = {
 }
 # What is asked for by a program, not by a person.
 _DATA = frozenset({"--json", "export"})
+_NEXT = """Next:
+1. Choose one of the two: b24_pay_from_http.py (a mapped task for each invoice) or, for hundreds of payments a day,
+   b24_pay_in_bulk.py (the DAG b24_pay_in_bulk: one task pays all that was matched). They do the same: unpause only one.
+2. In it set the HttpSource to what your bank answers, and the Param start_from to the first booking date that counts.
+   The Param mode stays `shadow` until `airflow-b24 report` looks right; then `pay`.
+3. Make the connections bitrix24_default and bank, run `airflow-b24 doctor`, then unpause that DAG and b24_sweep_ledger."""
 STOPPED = "Stopped; nothing was left behind."
 INTERRUPTED = 130
 
@@ -152,14 +158,7 @@ def _init(options: argparse.Namespace) -> int:
         print(f"wrote {path}")
     for path in kept:
         print(f"kept  {path}: it differs from the example; move it away to get the new one")
-    print("Next:")
-    print(
-        "1. In b24_pay_from_http.py set the HttpSource to what your bank answers, and the Param start_from to the first"
-    )
-    print(
-        "   booking date that counts. The Param mode stays `shadow` until `airflow-b24 report` looks right; then `pay`."
-    )
-    print("2. Make the connections bitrix24_default and bank, run `airflow-b24 doctor`, then unpause the DAG.")
+    print(_NEXT)
     return 0
 
 

@@ -64,7 +64,11 @@ def test_init_writes_the_examples_and_says_what_to_do_next(tmp_path: Path, capsy
     assert all(f"wrote {folder / name}" in shown for name in names)
     assert "airflow-b24 doctor" in shown
     # What a newcomer must edit.
-    assert [word for word in ("HttpSource", "b24_pay_from_http.py", "start_from", "mode") if word not in shown] == []
+    assert [
+        word
+        for word in ("HttpSource", "b24_pay_from_http.py", "b24_pay_in_bulk", "start_from", "mode")
+        if word not in shown
+    ] == []
 
 
 @pytest.mark.parametrize("place", ["a file", "below a file", "another encoding"])

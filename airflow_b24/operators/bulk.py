@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import Context
 
-from airflow_b24.bitrix.fields import check_id, is_rows
+from airflow_b24.bitrix.fields import check_id
 from airflow_b24.hooks import Bitrix24Hook
 from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.settlement import Settled
@@ -103,13 +103,19 @@ def _newly_paid(before: Mapping[int, Row], outcomes: Iterable[Outcome]) -> list[
 def _wanted(given: Any) -> dict[int, int]:
     """Read {settlement's id: its invoice's}. Raises ValueError naming the place."""
     wanted: dict[int, int] = {}
-    if not is_rows(given) or any(set(each) != {"invoice_id", "settlement_id"} for each in given):
-        fix = '[{"invoice_id": ..., "settlement_id": ...}]'
-        raise ValueError(f"settlements: give what MatchPaymentsOperator returns, {fix}: match.output")
+    if not isinstance(given, list):
+        raise _unlike("settlements", given)
     for place, each in enumerate(given):
         name = f"settlements[{place}]"
+        if not isinstance(each, dict) or set(each) != {"invoice_id", "settlement_id"}:
+            raise _unlike(name, each)
         settlement_id = check_id(each["settlement_id"], f"{name}.settlement_id")
         invoice_id = check_id(each["invoice_id"], f"{name}.invoice_id")
         if wanted.setdefault(settlement_id, invoice_id) != invoice_id:
             raise ValueError(f"{name}: settlement_id={settlement_id} is named with two invoices")
     return wanted
+
+
+def _unlike(name: str, found: object) -> ValueError:
+    fix = 'give what MatchPaymentsOperator returns, [{"invoice_id": 5, "settlement_id": 17}]: settlements=match.output'
+    return ValueError(f"{name}: found {type(found).__name__} {repr(found)[:80]}; {fix}")
