@@ -57,12 +57,13 @@ def _waiting_line(checks: Sequence[str], width: int) -> str:
     return f"{_SYMBOLS['not checkable']}  {'':{width}}  {count} for this: {', '.join(checks)}."
 
 
-def report_lines(shown: Sequence[Line], totals: Mapping[str, Any], proven: int) -> Iterator[str]:
-    """Show payments as a table, then the totals of all of them; `proven` is how many would be paid."""
+def report_lines(shown: Sequence[Line], totals: Mapping[str, Any]) -> Iterator[str]:
+    """Show payments as a table, then the totals of all of them."""
     if shown:
         yield page(list(shown))
         yield ""
-    waiting = f"{totals['waiting']} waiting" + (f" ({proven} of them would be paid)" if proven else "")
+    proven = f" ({totals['would_pay']} of them would be paid)" if totals["would_pay"] else ""
+    waiting = f"{totals['waiting']} waiting{proven}"
     yield (
         f"{_plural(totals['payments'], 'payment')}: {totals['paid']} paid ({totals['by_hand']} of them by hand), "
         f"{totals['review']} for review, {waiting}, {totals['ignored']} ignored"

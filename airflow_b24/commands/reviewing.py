@@ -38,7 +38,7 @@ def run_report(args: Namespace) -> None:
         if args.json:
             tell(as_json({"ledger": ledger.name, "totals": totals, "payments": [_plain(line) for line in shown]}))
         elif _told_where(ledger):
-            tell(report_lines(shown, totals, sum(map(reporting.would_pay, every))))
+            tell(report_lines(shown, totals))
 
 
 def run_review(args: Namespace) -> None:

@@ -64,7 +64,7 @@ def _by_hand() -> ColumnElement[bool]:
 
 
 def payments(connection: Connection, *, unended: bool = False, newest: int | None = None) -> list[dict[str, Any]]:
-    """Every payment with its live `settlements` (`lacks`: why what was to be written on the invoice is not there), what the bank changed (`revision`), and the newest word of matching, and of a person, on it, in order of booking.
+    """Every payment with its live `settlements` (`put`: how much of it went there, `lacks`: why what was to be written on the invoice is not there), what the bank changed (`revision`), and the newest word of matching, and of a person, on it, in order of booking.
 
     `unended` leaves out those of `ended`; `newest`, instead, all but so many.
     """
@@ -113,7 +113,12 @@ def _live(connection: Connection, which: ColumnElement[bool]) -> dict[int, list[
         "updated_at",
     )
     query = (
-        select(allocation.c.payment_id, newest.label("newest"), *(settlement.c[name] for name in names))
+        select(
+            allocation.c.payment_id,
+            allocation.c.amount.label("put"),
+            newest.label("newest"),
+            *(settlement.c[name] for name in names),
+        )
         .join(settlement, settlement.c.id == allocation.c.settlement_id)
         .join(payment, payment.c.id == allocation.c.payment_id)
         .where(settlement.c.state != State.RELEASED, which)

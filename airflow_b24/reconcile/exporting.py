@@ -22,7 +22,7 @@ Row = Mapping[str, str]
 
 COLUMNS: Final = (
     *("record", "booked_on", "account", "amount", "currency", "payer", "payer_tax_id", "remittance", "status"),
-    *("invoices", "settlement", "how", "reason", "why", "paid_on", "cases", "opened_on", "closed_on", "id"),
+    *("invoices", "part", "settlement", "how", "reason", "why", "paid_on", "cases", "opened_on", "closed_on", "id"),
 )
 # What we write ourselves: words, ISO days and whole numbers of our own.
 OURS: Final = frozenset({"record", "booked_on", "status", "settlement", "how", "paid_on", "opened_on", "closed_on"})
@@ -100,6 +100,7 @@ def _payment(
         "remittance": line.remittance,
         "status": line.status,
         "invoices": line.invoices,
+        "part": line.part,
         "settlement": ", ".join(map(str, mine)),
         "how": ", ".join(dict.fromkeys(each["how"] for each in row["settlements"] if each["how"])),
         "reason": line.reason,

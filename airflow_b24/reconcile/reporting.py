@@ -49,7 +49,8 @@ class Line:
     """One payment's fate; `status` is paid, by_hand, review, waiting, dismissed or ignored; no `amount`: unreadable.
 
     `kinds` are those of the invoices it is put to: legacy, smart. `would` is what `pay` mode would do with a payment that
-    shadow mode has proven: pay, by_hand (somebody has marked the invoice paid already) or part.
+    shadow mode has proven: pay, by_hand (somebody has marked the invoice paid already) or part. `part` says how much of
+    an invoice's sum the payment is, where it is not all of it.
     """
 
     status: str
@@ -67,13 +68,14 @@ class Line:
     payment_id: int | None = None
     case_id: int | None = None
     would: str = ""
+    part: str = ""
 
 
 def report(store: Store) -> dict[str, Any]:
     """Totals of everything in the ledger: counts by status, and sums in by account and currency (as texts).
 
     `payments` = distinct payments delivered = `paid` + `review` + `waiting` + `ignored` + `dismissed` (a person has dealt
-    with them elsewhere); `paid` includes `by_hand`. What is at its end is counted by the database, however much it is.
+    with them elsewhere); `paid` includes `by_hand`, `waiting` what shadow mode `would_pay`. What is at its end is counted by the database, however much it is.
     """
     with store.snapshot() as connection:
         ended = statuses.ended(connection)
@@ -119,6 +121,7 @@ def totals(found: list[Line], beside: Mapping[str, int], ended: Sequence[Ended] 
         "by_hand": counts["by_hand"],
         "review": counts["review"],
         "waiting": counts["waiting"],
+        "would_pay": sum(map(would_pay, found)),
         "ignored": counts["ignored"],
         "dismissed": counts["dismissed"],
         "open_cases": beside.get("open_cases", 0),
@@ -175,6 +178,7 @@ def line_of(row: dict[str, Any], overdue_before: datetime) -> Line:
         settlement_id=settlement_id,
         payment_id=row["id"],
         would=_would(row) if status == "waiting" and not row["settlements"] else "",
+        part=", ".join(filter(None, map(_part, row["settlements"]))),
     )
 
 
@@ -226,7 +230,14 @@ def with_lack(why: str, settlement: Mapping[str, Any]) -> str:
 
 def _settlement_fate(each: dict[str, Any], rule: str, overdue_before: datetime) -> Fate:
     status, reason, why, settlement_id = _told(each, rule, overdue_before)
-    return status, reason, with_lack(why, each), settlement_id
+    is_told = status == "review" or each["state"] == State.COLLECTING or not _part(each)
+    return status, reason, with_lack(why if is_told else f"A part, {_part(each)}. {why}", each), settlement_id
+
+
+def _part(each: Mapping[str, Any]) -> str:
+    if each["put"] == each["expected"]:
+        return ""
+    return f"{Money(each['put'], each['currency'])} of {Money(each['expected'], each['currency'])}"
 
 
 def _told(each: dict[str, Any], rule: str, overdue_before: datetime) -> Fate:

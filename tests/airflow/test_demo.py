@@ -55,6 +55,7 @@ def test_the_demo_ends_well_and_its_last_line_says_so_to_a_program(finished: Any
         "dismissed": 0,
         "open_cases": 0,
         "not_written": 0,
+        "would_pay": 0,
         "double_paid": 0,
         "agrees": True,
     }

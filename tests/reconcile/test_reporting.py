@@ -11,6 +11,7 @@ from airflow_b24.ledger import records
 from airflow_b24.ledger.records import Record
 from airflow_b24.ledger.states import IN_WORDS, UNDER_WAY, State
 from airflow_b24.reconcile import reporting, reviewing
+from airflow_b24.reconcile.exporting import export
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.reconcile.sweeping import sweep
 from airflow_b24.sandbox.bank import OWN_ACCOUNT
@@ -40,6 +41,7 @@ def test_an_empty_ledger_reports_nothing(office: Any) -> None:
         "dismissed": 0,
         "open_cases": 0,
         "not_written": 0,
+        "would_pay": 0,
         "received": {},
     }
 
@@ -78,6 +80,7 @@ def test_each_payment_has_one_fate_and_they_add_up(office: Any) -> None:
         "dismissed": 0,
         "open_cases": 0,
         "not_written": 0,
+        "would_pay": 0,
     }
     assert found["payments"] == sum(found[name] for name in ("paid", "review", "waiting", "ignored"))
 
@@ -90,6 +93,32 @@ def test_shadow_says_what_would_be_paid(office: Any) -> None:
     assert (line.status, line.reason, line.invoices) == ("waiting", "number_and_tax_id", "2026/2")
     assert line.why.startswith("Would be paid.")
     assert (line.would, reporting.would_pay(line)) == ("pay", True)
+    assert reporting.report(office.store)["would_pay"] == 1
+
+
+def test_a_payment_that_was_a_part_is_called_one_also_when_its_invoice_is_paid(office: Any) -> None:
+    office.bill(2)
+    office.receive(2, "id:first", 5000)
+    office.match()
+    [first] = reporting.lines(office.store)
+    assert first.part == "50.00 RUB of 118.00 RUB"
+    office.receive(2, "id:second", 6800)
+    office.match()
+    settle(office, 2)
+    told = {line.payment: (line.status, line.part, line.why) for line in reporting.lines(office.store)}
+    number = "The text names the invoice number and the payer's tax id is the invoice's."
+    assert told == {
+        "first": ("paid", "50.00 RUB of 118.00 RUB", f"A part, 50.00 RUB of 118.00 RUB. {number}"),
+        "second": ("paid", "68.00 RUB of 118.00 RUB", f"A part, 68.00 RUB of 118.00 RUB. {number}"),
+    }
+    exported = [json.loads(row.rstrip(",")) for row in export(office.store, "json") if '"payment"' in row]
+    assert [row["part"] for row in exported] == ["50.00 RUB of 118.00 RUB", "68.00 RUB of 118.00 RUB"]
+
+
+def test_what_pays_all_of_its_invoice_is_no_part(office: Any) -> None:
+    office.ready()
+    [line] = reporting.lines(office.store)
+    assert (line.part, "part" in line.why) == ("", False)
 
 
 def test_shadow_does_not_promise_to_pay_what_somebody_has_marked_paid(office: Any) -> None:
