@@ -76,9 +76,11 @@ def _decisions() -> tuple[CLICommand, ...]:
     seen = "Its number, as `airflow b24 review` shows it"
     yes = _argument("--yes", help="Do not ask: I have looked", action="store_true")
     shared = (_connection(), _ledger(), yes)
-    settlement, payment, case = (
-        _argument(name, help=seen, type=_number) for name in ("settlement_id", "payment_id", "case_id")
+    settlement, payment, case, record = (
+        _argument(name, help=seen, type=_number) for name in ("settlement_id", "payment_id", "case_id", "record_id")
     )
+    why = _argument("--reason", help="Why nobody has to look at it, in a few words", default="")
+    undo = _argument("--undo", help="Take that back: it waits for a person again", action="store_true")
     return (
         _action(
             "deciding.run_release", "This money did not pay this invoice: part the two for good", settlement, *shared
@@ -92,6 +94,14 @@ def _decisions() -> tuple[CLICommand, ...]:
             "deciding.run_dismiss", "A payment is dealt with elsewhere: paid back, say, or not ours", payment, *shared
         ),
         _action("deciding.run_reopen", "Take a dismissal back: the payment is matched again", payment, *shared),
+        _action(
+            "deciding.run_ignore",
+            "A record that cannot be read is dealt with, or holds no money",
+            record,
+            why,
+            undo,
+            *shared,
+        ),
         _action("deciding.run_close", "A case is dealt with", case, *shared),
     )
 

@@ -1,4 +1,4 @@
-"""`airflow b24 ledger release|retry|confirm|accept|dismiss|reopen|close`: a person's word on a settlement, a payment or a case."""
+"""`airflow b24 ledger release|retry|confirm|accept|dismiss|reopen|ignore|close`: a person's word on what waits for one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from getpass import getuser
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection
 
@@ -17,13 +17,14 @@ from airflow_b24.commands.printing import (
     accepted_line,
     confirmed_line,
     dismissed_line,
+    ignored_line,
     one_line,
     released_line,
     reopened_line,
     retried_line,
 )
 from airflow_b24.hooks import Bitrix24Hook
-from airflow_b24.ledger import dismissals, payments, revisions, settlements, statuses
+from airflow_b24.ledger import dismissals, payments, record_words, revisions, settlements, statuses
 from airflow_b24.ledger.cases import close_one, open_cases
 from airflow_b24.ledger.dismissals import Facts
 from airflow_b24.ledger.facts import Row, Sibling
@@ -36,6 +37,7 @@ from airflow_b24.reconcile.guarding import refuse_foreign_ledger
 from airflow_b24.reconcile.releasing import check_in_review, check_releasable, confirm, release, retry
 from airflow_b24.reconcile.whereabouts import whereabouts
 
+_IGNORED: Final = "I have looked: nobody has to deal with this record any more, for the reason given."
 T = TypeVar("T")
 # What a person is about to decide on, to be compared with what is there once they have said yes, and told line by line.
 About = Callable[[Bitrix24Hook], tuple[T, Sequence[str]]]
@@ -87,6 +89,17 @@ def run_reopen(args: Namespace) -> None:
     with _decided(args, _payment(args.payment_id), asked) as (hook, shown):
         was_dismissed = dismissals.reopen(hook.ledger, args.payment_id, _person(), shown)
         tell([reopened_line(args.payment_id, was_dismissed=was_dismissed)])
+
+
+def run_ignore(args: Namespace) -> None:
+    """Ignore a record that cannot be read, after a person has said why, or take that back."""
+    asked = "I have looked: this record is to wait for a person again." if args.undo else _IGNORED
+    with _decided(args, _record(args.record_id, None if args.undo else args.reason), asked) as (hook, _):
+        if args.undo:
+            is_new = record_words.reopen(hook.ledger, args.record_id, _person())
+        else:
+            is_new = record_words.ignore(hook.ledger, args.record_id, _person(), args.reason)
+        tell([ignored_line(args.record_id, undone=args.undo, is_new=is_new)])
 
 
 def _person() -> str:
@@ -164,6 +177,18 @@ def _amended(payment_id: int) -> About[int]:
             newest, revision = revisions.newest(connection, payment_id), revisions.of_held(connection).get(payment_id)
         changed = changes(revision.before, revision.now) if revision else ""
         return newest, [*told, f"The bank has changed {changed}"] if changed else told
+
+    return about
+
+
+def _record(record_id: int, reason: str | None) -> About[None]:
+    def about(hook: Bitrix24Hook) -> tuple[None, Sequence[str]]:
+        if reason is not None:
+            record_words.check_reason(reason)
+        with hook.ledger.snapshot() as connection:
+            found = record_words.unread_of(connection, record_id)
+        told = f"Record {record_id}, received {found['received_at']:%Y-%m-%d}: {found['detail']}"
+        return None, [one_line(told), one_line(found["body"]), *([f"Reason: {one_line(reason)}"] if reason else [])]
 
     return about
 

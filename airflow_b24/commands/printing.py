@@ -124,6 +124,13 @@ def reopened_line(payment_id: int, *, was_dismissed: bool) -> str:
     return f"Payment {payment_id} is open again: the next matching run looks at it."
 
 
+def ignored_line(record_id: int, *, undone: bool, is_new: bool) -> str:
+    """Say what ignoring a record, or taking that back, has done."""
+    if not is_new:
+        return f"Record {record_id} was {'not ignored' if undone else 'ignored already'}; nothing has changed."
+    return f"Record {record_id} {'waits for a person again' if undone else 'is ignored: it leaves the list'}."
+
+
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 

@@ -17,6 +17,7 @@ WHEN: Final[Mapping[str, str]] = {
     "accept": "if the payment stands as it was first delivered",
     "close": "when it is dealt with",
     "confirm": "if the invoice is paid by now, and with this money",
+    "ignore": 'with --reason "...", when nobody has to look at it: dealt with by hand, or no money',
     "dismiss": "when it is dealt with elsewhere: paid back, put to an invoice by hand, or not ours",
     "release": "if this money does not pay this invoice",
     "retry": "if what stood in the way is mended",
@@ -89,6 +90,8 @@ def ways_on(line: Line) -> Iterator[Way]:
 def _commands(line: Line) -> Iterator[tuple[str, int]]:
     if line.case_id is not None:
         yield "close", line.case_id
+    elif line.record_id is not None:
+        yield "ignore", line.record_id
     elif line.reason == "amended" and line.payment_id is not None:
         yield "accept", line.payment_id
     if line.settlement_id is not None:

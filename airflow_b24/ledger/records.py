@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, func, or_, select, update
 
-from airflow_b24.ledger import cursors, payments
+from airflow_b24.ledger import cursors, payments, record_words
 from airflow_b24.ledger.cursors import Cursor
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.schema import payment, raw
@@ -194,10 +194,23 @@ def set_aside(connection: Connection) -> list[dict[str, Any]]:
     """Records that are no payment of their own, oldest first: {id, source, key, verdict, rule, detail, body, received_at}.
 
     Of several about the same (account, key) the newest speaks. An amendment is not among them: it speaks of a payment
-    that the ledger has.
+    that the ledger has. What a person has dealt with is ignored by the rule `dismissed`, with their reason as `detail`,
+    and has `said_by` and `said_at`.
     """
     names = ("id", "source", "key", "verdict", "rule", "detail", "body", "received_at")
     newest = select(func.max(raw.c.id)).where(raw.c.payment_id.is_(None), raw.c.key != "")
     speaks = or_(raw.c.key == "", raw.c.id.in_(newest.group_by(raw.c.account, raw.c.key)))
-    query = select(*(raw.c[name] for name in names)).where(raw.c.payment_id.is_(None), speaks).order_by(raw.c.id)
-    return [dict(row) for row in connection.execute(query).mappings()]
+    said = record_words.latest()
+    words = (said.c.reason, said.c.said_by, said.c.said_at)
+    query = (
+        select(*(raw.c[name] for name in names), *words)
+        .outerjoin(said, and_(said.c.raw_id == raw.c.id, raw.c.verdict == "quarantined"))
+        .where(raw.c.payment_id.is_(None), speaks)
+        .order_by(raw.c.id)
+    )
+    return [_with_word(dict(row)) for row in connection.execute(query).mappings()]
+
+
+def _with_word(row: dict[str, Any]) -> dict[str, Any]:
+    reason = row.pop("reason")
+    return row if reason is None else {**row, "verdict": "ignored", "rule": record_words.RULE, "detail": reason}

@@ -223,6 +223,18 @@ dismissal = _table(
     CheckConstraint("what IN ('dismissed', 'reopened')", name="what"),
 )
 
+# A person has dealt with a record that cannot be read, or takes that word back; likewise.
+record_word = _table(
+    "record_word",
+    Column("id", Id, primary_key=True),
+    Column("raw_id", Id, ForeignKey("b24_raw.id"), nullable=False, index=True),
+    Column("what", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("said_by", String(255), nullable=False),
+    Column("said_at", UtcDateTime, nullable=False),
+    CheckConstraint("what IN ('ignored', 'reopened')", name="what"),
+)
+
 event = _table(
     "event",
     Column("id", Id, primary_key=True),

@@ -1,6 +1,6 @@
 """Reads every settlement's story, event by event: it must be whole, go the allowed ways, and prove what was paid.
 
-The same reading makes a checkpoint: a digest of all events and dismissals before a day, which anybody can compute again
+The same reading makes a checkpoint: a digest of all events and words of people before a day, which anybody can compute again
 later.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, select
 
-from airflow_b24.ledger.schema import dismissal, event, settlement
+from airflow_b24.ledger.schema import dismissal, event, record_word, settlement
 from airflow_b24.ledger.states import ADOPTED, CONFIRMED, MOVED_ON, TRANSITIONS, State
 from airflow_b24.ledger.violation import Violation
 
@@ -28,7 +28,7 @@ AT_A_TIME: Final = 1000
 class Checkpoint:
     """All events before midnight (UTC) of the day `before`: how many, and the SHA-256 over them, story by story.
 
-    People's words on payments follow in the digest, in the order in which they were said.
+    People's words on payments follow in the digest, then those on records, in the order in which they were said.
     """
 
     before: date
@@ -44,9 +44,9 @@ class Checkpoint:
         """Count one event, if it belongs to the days before."""
         self.events += self._take(row, ("settlement_id", "seq", "what", "state", "fence", "evidence"), "at")
 
-    def add_word(self, row: RowMapping) -> None:
-        """Take in one row of the dismissals, if it belongs to the days before."""
-        self._take(row, ("id", "payment_id", "what", "said_by"), "said_at")
+    def add_word(self, row: RowMapping, about: Sequence[str]) -> None:
+        """Take in one word of a person's, with the columns that say what it is about, if it belongs to the days before."""
+        self._take(row, ("id", *about, "what", "said_by"), "said_at")
 
     def _take(self, row: RowMapping, names: Sequence[str], at: str) -> bool:
         if row[at] >= datetime.combine(self.before, time.min, UTC):
@@ -57,7 +57,7 @@ class Checkpoint:
 
 
 def read_stories(connection: Connection, checkpoint: Checkpoint) -> Iterator[Violation]:
-    """Read all events in order of settlement and number, and say what is wrong with any story; dismissals last."""
+    """Read all events in order of settlement and number, and say what is wrong with any story; people's words last."""
     names = ("state", "how", "expected", "currency", "sends", "reason")
     columns = (settlement.c[name].label(f"now_{name}") for name in names)
     query = select(event, *columns).join(settlement).order_by(event.c.settlement_id, event.c.seq)
@@ -66,8 +66,9 @@ def read_stories(connection: Connection, checkpoint: Checkpoint) -> Iterator[Vio
         told = list(story)
         for rule, text in (*_order(told), *_path(told), *_proof(told)):
             yield Violation(rule, f"settlement {settlement_id}", text)
-    for word in connection.execute(select(dismissal).order_by(dismissal.c.id)).mappings():
-        checkpoint.add_word(word)
+    for words, about in ((dismissal, ["payment_id"]), (record_word, ["raw_id", "reason"])):
+        for word in connection.execute(select(words).order_by(words.c.id)).mappings():
+            checkpoint.add_word(word, about)
 
 
 def take_checkpoint(connection: Connection, before: date) -> Checkpoint:

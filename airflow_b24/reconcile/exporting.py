@@ -141,6 +141,7 @@ def _record(row: Mapping[str, Any]) -> Row:
         "why": line.why,
         "remittance": line.remittance,
         "opened_on": row["received_at"].date().isoformat(),
+        "closed_on": row["said_at"].date().isoformat() if row["said_at"] else "",
         "id": line.payment,
     }
 

@@ -67,6 +67,7 @@ class Line:
     settlement_id: int | None = None
     payment_id: int | None = None
     case_id: int | None = None
+    record_id: int | None = None
     would: str = ""
     part: str = ""
 
@@ -285,6 +286,10 @@ def _would(row: dict[str, Any]) -> str:
 def apart_line(row: dict[str, Any]) -> Line:
     """The line of a record that is no payment, by the bank's id for it where there is one."""
     named = row["key"].partition(":")[2] if row["key"].startswith("id:") else f"record {row['id']}"
+    if row["said_at"] is not None:
+        why = f"{row['said_by']} has dealt with it, as said on {row['said_at'].date()}: {row['detail']}"
+        return Line("ignored", why, row["rule"], named, remittance=row["body"], record_id=row["id"])
     if row["verdict"] == "ignored":
         return Line("ignored", ASIDE.get(row["rule"], row["rule"]), row["rule"], named)
-    return Line("review", f"The record cannot be read: {row['detail']}", "quarantined", named, remittance=row["body"])
+    why = f"The record cannot be read: {row['detail']}"
+    return Line("review", why, "quarantined", named, remittance=row["body"], record_id=row["id"])

@@ -85,6 +85,29 @@ def test_dismissed_money_has_a_place_in_the_books_and_its_day_in_the_export(over
     assert (row["status"], row["closed_on"]) == ("dismissed", TODAY.isoformat())
 
 
+def test_a_record_that_cannot_be_read_leaves_the_list_for_a_reason_and_comes_back(overpaid: Any, run: Run) -> None:
+    odd = Record('{"amount": 1.5}', "quarantined", rule="amount", detail="a float", account=ACCOUNT, key="id:Q1")
+    ingest(overpaid.store(), "bank", [odd], None)
+    line = next(each for each in json.loads(run("review", "--json")[1]) if each["payment"] == "Q1")
+    number = str(line["record_id"])
+    assert f"ignore    airflow b24 ledger ignore {number}   with --reason" in run("review")[1]
+    code, _, err = run("ledger", "ignore", number, person="yes\n")
+    # Said before anybody is asked.
+    assert (code, err.startswith("--reason: "), "I have looked" in err) == (2, True, False)
+    code, out, err = run("ledger", "ignore", number, "--reason", "a notice, no money", person="yes\n")
+    assert (code, out) == (0, f"Record {number} is ignored: it leaves the list.\n")
+    assert ("a float" in err, '{"amount": 1.5}' in err, "Reason: a notice, no money" in err) == (True, True, True)
+    assert "Q1" not in run("review")[1]
+    assert shown(run, "--status", "ignored") == [("Q1", "ignored")]
+    _, out, _ = run("report")
+    assert f"{getuser()} has dealt with it, as said on {TODAY}: a notice, no money" in " ".join(out.split())
+    assert (run("ledger", "check")[0], "unread" in run("ledger", "check")[1]) == (0, False)
+    row = next(each for each in json.loads(run("ledger", "export", "--format", "json")[1]) if each["id"] == "Q1")
+    assert (row["status"], row["reason"], row["closed_on"]) == ("ignored", "dismissed", TODAY.isoformat())
+    assert run("ledger", "ignore", number, "--undo", "--yes")[1] == f"Record {number} waits for a person again.\n"
+    assert "Q1" in run("review")[1]
+
+
 def test_a_reopened_payment_is_matched_again(overpaid: Any, run: Run) -> None:
     run("ledger", "dismiss", "1", "--yes")
     overpaid.state.invoices[7].price += 1

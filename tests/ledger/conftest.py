@@ -88,14 +88,14 @@ def shared(postgres: URL) -> Iterator[Store]:
 def emptied(shared: Store) -> Store:
     """The shared ledger without a row, its numbers beginning at 1 again."""
     with shared.transaction() as connection:
-        # Events and dismissals refuse to be deleted; what a failed test left open must not hang the next.
+        # Events and words of people refuse to be deleted; what a failed test left open must not hang the next.
         connection.execute(text("SET LOCAL lock_timeout TO '5s'"))
-        for guarded in ("b24_event", "b24_dismissal"):
+        for guarded in ("b24_event", "b24_dismissal", "b24_record_word"):
             connection.execute(text(f"ALTER TABLE {guarded} DISABLE TRIGGER USER"))
         # The ledger keeps its name.
         rows = metadata.tables.keys() - {"b24_ledger"}
         connection.execute(text(f"TRUNCATE {', '.join(rows)} RESTART IDENTITY"))
-        for guarded in ("b24_event", "b24_dismissal"):
+        for guarded in ("b24_event", "b24_dismissal", "b24_record_word"):
             connection.execute(text(f"ALTER TABLE {guarded} ENABLE TRIGGER USER"))
     return shared
 

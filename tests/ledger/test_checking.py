@@ -6,15 +6,15 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, insert, select, text
 
-from airflow_b24.ledger import allocations, dismissals, moves, payments, records, releases, settlements
+from airflow_b24.ledger import allocations, dismissals, moves, payments, record_words, records, releases, settlements
 from airflow_b24.ledger.checking import check, examine
 from airflow_b24.ledger.facts import Decision
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.promise import Promise
 from airflow_b24.ledger.records import Record
-from airflow_b24.ledger.schema import event
+from airflow_b24.ledger.schema import event, raw
 from airflow_b24.ledger.settlement import Patience
 from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store
@@ -277,7 +277,7 @@ def test_each_violation_is_named_by_its_row(books: Store, statement: str, rule: 
     assert any(each.rule == rule and each.row == row and said in each.text for each in found), found
 
 
-GUARDED = pytest.mark.parametrize("guarded", ["event", "dismissal"])
+GUARDED = pytest.mark.parametrize("guarded", ["event", "dismissal", "record_word"])
 
 
 @GUARDED
@@ -340,6 +340,28 @@ def test_a_changed_dismissal_changes_the_checkpoint(books: Store, statement: str
         before = examine(connection, TOMORROW).checkpoint.sha256
         plant(connection, statement)
         assert examine(connection, TOMORROW).checkpoint.sha256 != before
+
+
+def unread(store: Store) -> int:
+    with store.snapshot() as connection:
+        (found,) = connection.execute(select(raw.c.id).where(raw.c.verdict == "quarantined")).scalars()
+    return int(found)
+
+
+@pytest.mark.parametrize("column", ["reason = 'other'", "said_by = 'boris'", "what = 'reopened'", "raw_id = 7"])
+def test_a_changed_word_on_a_record_changes_the_checkpoint(books: Store, column: str) -> None:
+    record_words.ignore(books, unread(books), "anna", "no money")
+    with loosened(books) as connection:
+        before = examine(connection, TOMORROW).checkpoint.sha256
+        plant(connection, f"UPDATE b24_record_word SET {column}")  # noqa: S608
+        assert examine(connection, TOMORROW).checkpoint.sha256 != before
+
+
+def test_an_ignored_record_is_unread_no_more_and_every_rule_holds(books: Store) -> None:
+    assert check(books).unread == 1
+    record_words.ignore(books, unread(books), "anna", "no money")
+    checked = check(books)
+    assert (checked.unread, checked.violations) == (0, [])
 
 
 def test_a_dismissal_changes_no_checkpoint_of_the_days_before_it(books: Store) -> None:

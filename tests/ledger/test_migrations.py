@@ -54,7 +54,7 @@ def test_the_checks_made_by_migrations_are_those_of_the_schema(store: Store) -> 
         metadata.drop_all(connection)
         metadata.create_all(connection)
     assert checks(store) == migrated
-    assert sum(map(len, migrated.values())) == 11
+    assert sum(map(len, migrated.values())) == 12
 
 
 def test_opening_again_changes_nothing(store: Store, ledger_url: URL) -> None:

@@ -88,11 +88,11 @@ def empty(connection: Connection) -> None:
     found = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")).scalars()
     tables = ", ".join(name for name in found if name.startswith("b24_") and name not in KEPT)
     connection.execute(text("SET LOCAL lock_timeout TO '20s'"))
-    # Events and dismissals refuse to be deleted.
-    for guarded in ("b24_event", "b24_dismissal"):
+    # Events and words of people refuse to be deleted.
+    for guarded in ("b24_event", "b24_dismissal", "b24_record_word"):
         connection.execute(text(f"ALTER TABLE {guarded} DISABLE TRIGGER USER"))
     connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
-    for guarded in ("b24_event", "b24_dismissal"):
+    for guarded in ("b24_event", "b24_dismissal", "b24_record_word"):
         connection.execute(text(f"ALTER TABLE {guarded} ENABLE TRIGGER USER"))
 
 
