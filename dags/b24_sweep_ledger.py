@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import DAG
 
-from airflow_b24.operators import PayInvoiceOperator, SweepLedgerOperator
+from airflow_b24.operators import PayMatchedInvoicesOperator, SweepLedgerOperator
 
 with DAG(
     dag_id="b24_sweep_ledger",
@@ -25,11 +25,10 @@ with DAG(
 ):
     sweep = SweepLedgerOperator(task_id="sweep")
 
-    PayInvoiceOperator.partial(
+    PayMatchedInvoicesOperator(
         task_id="finish",
+        settlements=sweep.output,
         retries=5,
         retry_delay=timedelta(seconds=30),
         retry_exponential_backoff=2.0,
-        max_active_tis_per_dag=4,
-        map_index_template="{{ invoice_number }}",
-    ).expand_kwargs(sweep.output)
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
 from airflow_b24.ledger import cases
 from airflow_b24.ledger.errors import UnknownIdError
@@ -105,6 +105,18 @@ def due(store: Store, portal_id: int, limit: int, *, begun: bool = False) -> lis
             .limit(limit)
         )
         return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def still_quiet(store: Store, portal_id: int) -> tuple[int, datetime | None]:
+    """How many were begun whose call may still land, so that nothing is to be done for them yet, and until when at most."""
+    with store.snapshot() as connection:
+        query = select(func.count(), func.max(settlement.c.quiet_until)).where(
+            settlement.c.portal_id == portal_id,
+            settlement.c.state.in_([State.SENDING, State.UNKNOWN]),
+            settlement.c.quiet_until > utc_now(connection),
+        )
+        count, until = connection.execute(query).one()
+        return int(count), until
 
 
 def _can_be_sent(now: datetime) -> ColumnElement[bool]:

@@ -34,7 +34,7 @@ class PayMatchedInvoicesOperator(PortalOperator):
     `retries`: an attempt goes on with what is left, and takes what has ended from the ledger, without asking the portal
     (SweepLedgerOperator finds what was taken back since). Repeating is safe by settlement.
 
-    :param settlements: what MatchPaymentsOperator returns, `[{"invoice_id", "settlement_id"}]`
+    :param settlements: what MatchPaymentsOperator or SweepLedgerOperator returns, `[{"invoice_id", "settlement_id"}]`
     :param lanes: how many requests may be under way at once, from 1 to 12
     :param pay_system_id: the pay system to pay legacy invoices through; wins over `bx_rest_handler`
     :param bx_rest_handler: code of a REST handler, whose first pay system is used

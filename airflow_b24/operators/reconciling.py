@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import Context
 
 from airflow_b24.hooks import Bitrix24Hook
-from airflow_b24.ledger.settlements import due
+from airflow_b24.ledger.settlements import due, still_quiet
 from airflow_b24.operators.portal import PortalOperator, check_count, is_given
 from airflow_b24.pins import VariablePins
 from airflow_b24.reconcile.collecting import collect
@@ -117,7 +117,8 @@ class SweepLedgerOperator(PortalOperator):
     Comments and fields of progress that could not be written on paid invoices are tried again, for 7 days.
 
     Returns what was begun and has no end yet, `[{"invoice_id": int, "settlement_id": int}]`, for
-    `PayInvoiceOperator.partial(...).expand_kwargs(...)`. Repeating is safe.
+    `PayMatchedInvoicesOperator(settlements=...)` or `PayInvoiceOperator.partial(...).expand_kwargs(...)`; its log says how
+    many still wait, because their call may still land, and until when. Repeating is safe.
 
     :param max_items: at most so many; the rest comes with the next run
     """
@@ -132,9 +133,15 @@ class SweepLedgerOperator(PortalOperator):
             refuse_foreign_ledger(desk, VariablePins(), hook.own_pay_system, paid=paid_lately(desk))
             counts = sweep(desk)
             begun = due(desk.store, desk.portal_id, self.max_items, begun=True)
+            waiting, until = still_quiet(desk.store, desk.portal_id)
             self._note_again(desk, in_timeline=hook.settings.timeline_comments)
             remember(desk, VariablePins())
         self.log.info("Swept: %s; %s to finish now", counts, len(begun))
+        if until is not None:
+            text = (
+                "%s more wait until %s (UTC) at most, for their call may still land: a later run or sweep finishes them"
+            )
+            self.log.info(text, waiting, f"{until:%Y-%m-%d %H:%M:%S}")
         return begun
 
     def _note_again(self, desk: Desk, *, in_timeline: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,13 @@ from airflow_b24.bitrix.errors import ADVICE, LEFT_OPEN, BitrixError, RefusedErr
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.schema import ledger, settlement
 from airflow_b24.ledger.settlement import Patience
-from airflow_b24.operators import CollectPaymentsOperator, MatchPaymentsOperator, PayMatchedInvoicesOperator
+from airflow_b24.operators import (
+    CollectPaymentsOperator,
+    MatchPaymentsOperator,
+    PayInvoiceOperator,
+    PayMatchedInvoicesOperator,
+    SweepLedgerOperator,
+)
 from airflow_b24.payments.statements.records import RecordFields
 from airflow_b24.sources import HttpSource
 from airflow_b24.summaries import SHOWN, error_of, summed
@@ -79,6 +86,28 @@ def test_a_lost_batch_fails_the_task_until_it_may_be_sent_again(world: Any) -> N
     in_s = (caught.value.retry_at - datetime.now(UTC)).total_seconds()
     assert in_s == pytest.approx(Patience().quiet_after(2), abs=10)
     assert task.pushed == {"summary": {**NOTHING, "waiting": 2}}
+
+
+def test_a_sweep_says_who_still_waits_and_until_when_and_what_it_returns_is_finished_in_one_task(
+    world: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settlements = matched(world, 5, 6)
+    world.fault("lost_before", method=PAY, times=2)
+    with pytest.raises(UnknownOutcomeError):
+        pay(settlements)
+    world.bill(7)
+    with pytest.raises(UnknownOutcomeError):
+        run(PayInvoiceOperator(task_id="one", invoice_id=7))
+    assert run(SweepLedgerOperator(task_id="sweep")) == []
+    until = re.search(r"3 more wait until (\S+ \S+) \(UTC\)", " ".join(capsys.readouterr().out.split()))
+    assert until is not None
+    assert datetime.fromisoformat(f"{until[1]}+00:00") > datetime.now(UTC)
+    with world.store().transaction() as connection:
+        connection.execute(update(settlement).values(quiet_until=datetime(2026, 1, 1, tzinfo=UTC), quiet_clock=None))
+    begun = run(SweepLedgerOperator(task_id="sweep"))
+    assert "more wait until" not in capsys.readouterr().out
+    assert pay(begun) == {**NOTHING, "paid": 3}
+    assert world.pays() == {5: 1, 6: 1, 7: 1}
 
 
 def test_operating_time_that_is_used_up_gives_the_task_back_until_the_portal_frees_it(world: Any) -> None:
