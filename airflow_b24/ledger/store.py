@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -181,16 +182,30 @@ def _address(given: str | URL) -> URL:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # pysqlite opens transactions by itself unless told not to; ours begin in _begin_sqlite.
     connection.isolation_level = None
-    mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    mode = _write_ahead(connection)
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     if mode not in {"wal", "memory"} or connection.execute("PRAGMA synchronous").fetchone()[0] != 2:
         raise LedgerError("the SQLite ledger's disk refuses write-ahead logging: put it on a local disk")
 
 
+def _write_ahead(connection: Any) -> str:
+    """Switch a new file to its log; several who do so at once get in each other's way, and SQLite lets none of them wait."""
+    until = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            mode: str = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return mode
+
+
 def _prepare_relaxed(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
+    _write_ahead(connection)
     # Not OFF: a power failure must not damage the file.
     connection.execute("PRAGMA synchronous=NORMAL")
 
