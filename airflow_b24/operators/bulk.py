@@ -86,7 +86,8 @@ class PayMatchedInvoicesOperator(PortalOperator):
         return outcomes
 
     def _tell(self, progress: Progress) -> None:
-        self.log.info("%s of %s: %s", progress.done, progress.of, dict(progress.states))
+        trouble = f"; the portal's last answer: {progress.trouble}" if progress.trouble else ""
+        self.log.info("%s of %s: %s%s", progress.done, progress.of, dict(progress.states), trouble)
 
     def _write(self, desk: Desk, rows: Iterable[Row], *, in_timeline: bool) -> None:
         for row in rows:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
+from airflow_b24.bitrix.errors import BitrixError
 from airflow_b24.ledger.facts import Kind, Unknown
 from airflow_b24.ledger.settlement import Settled
 
@@ -99,11 +100,15 @@ class Tempo:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come: how many of how many have an outcome, by state, or `open` and `failed`."""
+    """How far a run has come: how many of how many have an outcome, by state, or `open` and `failed`.
+
+    `trouble` is what the portal's last answer had against all that was asked, empty if nothing.
+    """
 
     done: int
     of: int
     states: Mapping[str, int]
+    trouble: str = ""
 
 
 class Outcomes:
@@ -112,11 +117,17 @@ class Outcomes:
     def __init__(self, ids: Iterable[int]) -> None:
         self._found: dict[int, Outcome | None] = dict.fromkeys(ids)
         self._lock = threading.Lock()
+        self._trouble = ""
 
     def put(self, settlement_id: int, outcome: Outcome) -> None:
         """Keep what came of one."""
         with self._lock:
             self._found[settlement_id] = outcome
+
+    def hear(self, told: Iterable[object]) -> None:
+        """Keep what an answer has against each of the things that it was asked for."""
+        errors = [each.said if isinstance(each, BitrixError) else "" for each in told]
+        self._trouble = errors[0] if errors and all(errors) else ""
 
     @property
     def missing(self) -> list[int]:
@@ -132,7 +143,7 @@ class Outcomes:
     def progress(self) -> Progress:
         """How far it has come."""
         found = self.all()
-        return Progress(len(found), len(self._found), Counter(map(_state, found.values())))
+        return Progress(len(found), len(self._found), Counter(map(_state, found.values())), self._trouble)
 
 
 def _state(outcome: Outcome) -> str:

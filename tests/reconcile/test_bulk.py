@@ -22,13 +22,14 @@ from airflow_b24.ledger.settlement import Patience, Settled
 from airflow_b24.ledger.states import State
 from airflow_b24.reconcile import bulk
 from airflow_b24.reconcile.bulk import settle_all
-from airflow_b24.reconcile.lanes import Progress, Queue, Tempo
+from airflow_b24.reconcile.lanes import Outcomes, Progress, Queue, Tempo
 from airflow_b24.reconcile.settling import settle_matched
 from airflow_b24.sandbox.funnel import Funnel, Robot, Stage
 from airflow_b24.sandbox.operating import WINDOW, OperatingTime
 
 PAY, MOVE = "sale.paysystem.pay.invoice", "crm.item.update"
 MANY = range(2, 14)
+REFUSED = RefusedError("QUERY_LIMIT_EXCEEDED", "too many", method="batch")
 
 
 def ready(office: Any, ids: Any = MANY) -> dict[int, int]:
@@ -467,6 +468,27 @@ def test_it_is_told_how_far_it_has_come(office: Any) -> None:
     told: list[Progress] = []
     settle(office, ready(office), tell=told.append)
     assert told[-1] == Progress(12, 12, {"paid": 12})
+
+
+def test_what_keeps_a_run_from_coming_any_further_is_told_until_it_is_over(office: Any) -> None:
+    told: list[Progress] = []
+    wanted = ready(office)
+    office.fault("refused", times=1000, method="batch", match={})
+    settle(office, wanted, tell=told.append)
+    assert (told[-1].states, "QUERY_LIMIT_EXCEEDED" in told[-1].trouble) == ({"open": 12}, True)
+    office.state.faults.rules.clear()
+    settle(office, wanted, tell=told.append)
+    assert (told[-1].states, told[-1].trouble) == ({"paid": 12}, "")
+
+
+@pytest.mark.parametrize(
+    ("told", "trouble"), [([REFUSED, REFUSED], REFUSED.said), ([REFUSED, True], ""), ([], ""), ([True], "")]
+)
+def test_only_an_answer_that_refuses_everything_is_the_runs_trouble(told: list[object], trouble: str) -> None:
+    outcomes = Outcomes([1])
+    outcomes.hear([REFUSED])
+    outcomes.hear(told)
+    assert outcomes.progress().trouble == trouble
 
 
 @pytest.mark.parametrize("lanes", [0, 13])
