@@ -110,7 +110,7 @@ class Bitrix24Hook(BaseHook):
         finally:
             for name in ("_client", "_pace", "ledger"):
                 opened = self.__dict__.pop(name, None)
-                if opened is not None:
+                if hasattr(opened, "close"):
                     opened.close()
 
     def _keep_new_name(self) -> None:

@@ -57,10 +57,6 @@ class LedgerPace:
             before_s, stood_s = stood_s, stood_s if urgent else self._stood_s()
             wait_s = stood_s - before_s
 
-    def close(self) -> None:
-        """Let go of the database; it is opened again when it is needed."""
-        self._store.close()
-
     def push_back(self, seconds: float) -> None:
         """Nobody starts a request for so long: the portal refused one."""
         # That nobody else is told is no reason to lose the answer that the portal gave.

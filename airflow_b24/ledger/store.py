@@ -6,27 +6,23 @@ once under contention, whatever the timeout. One ledger never lives on a network
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
-from weakref import WeakSet
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool
 
 from airflow_b24.ledger.errors import LedgerError
 
 BUSY_TIMEOUT_S = 30
-# Engines that hold SQLite files open between transactions.
-_OPEN: Final[WeakSet[Engine]] = WeakSet()
 
 
 class Store:
@@ -146,24 +142,17 @@ def has_own_clock(connection: Connection) -> bool:
 def make_engine(url: str | URL, *, relaxed: bool = False) -> Engine:
     address = _address(url)
     if address.get_backend_name() == "sqlite":
-        return _sqlite_engine(address, _prepare_relaxed if relaxed else _prepare_sqlite)
+        engine = create_engine(
+            address, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True
+        )
+        event.listen(engine, "connect", _prepare_relaxed if relaxed else _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
     if address.get_backend_name() == "postgresql":
         engine = create_engine(address, pool_pre_ping=True, hide_parameters=True)
         event.listen(engine, "begin", _begin_postgresql)
         return engine
     raise LedgerError(f"ledger_url names {address.get_backend_name()!r}: use sqlite or postgresql")
-
-
-def _sqlite_engine(address: URL, prepare: Callable[[Any, Any], None]) -> Engine:
-    # As many stay open as are ever used at once: whoever closes a file last moves all of its log into it, each time.
-    pool: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 0}
-    engine = create_engine(address, **pool, connect_args={"timeout": BUSY_TIMEOUT_S}, hide_parameters=True)
-    event.listen(engine, "connect", prepare)
-    event.listen(engine, "connect", _remember_file)
-    event.listen(engine, "checkout", _check_file)
-    event.listen(engine, "begin", _begin_sqlite)
-    _OPEN.add(engine)
-    return engine
 
 
 def _address(given: str | URL) -> URL:
@@ -208,36 +197,6 @@ def _prepare_relaxed(connection: Any, _record: Any) -> None:
     _write_ahead(connection)
     # Not OFF: a power failure must not damage the file.
     connection.execute("PRAGMA synchronous=NORMAL")
-
-
-def _remember_file(connection: Any, record: Any) -> None:
-    record.info["path"] = connection.execute("PRAGMA database_list").fetchone()[2]
-    record.info["file"] = _file(record.info["path"])
-
-
-def _check_file(_connection: Any, record: Any, _proxy: Any) -> None:
-    """Somebody may have put another file where the ledger was: what was written to the old one would be lost."""
-    if _file(record.info["path"]) != record.info["file"]:
-        raise InvalidatePoolError
-
-
-def _file(path: str) -> tuple[int, int] | None:
-    try:
-        found = Path(path).stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _let_go() -> None:
-    """Close what is idle: SQLite's locks are a process's own, and a child that believes it has them damages the file."""
-    for engine in list(_OPEN):
-        engine.dispose()
-
-
-# docs: https://www.sqlite.org/howtocorrupt.html - carrying an open database across a fork.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_let_go)
 
 
 def _keep_private(address: URL) -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -87,58 +85,6 @@ def test_sqlite_writes_ahead_fully_synced_and_checks_references(tmp_path: Path) 
     with store.snapshot() as connection:
         pragmas = [connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in PRAGMAS]
     assert pragmas == ["wal", 2, 1]
-
-
-def _add_portal(store: Store) -> None:
-    with store.transaction() as connection:
-        connection.execute(insert(portal).values(created_at=utc_now(connection)))
-
-
-def _portals(store: Store) -> int:
-    with store.snapshot() as connection:
-        return len(connection.execute(select(portal)).all())
-
-
-def _holds(path: Path) -> bool:
-    opened = Path("/proc/self/fd").iterdir()
-    return path.resolve() in {each.readlink() for each in opened if each.is_symlink()}
-
-
-def test_an_sqlite_ledger_stays_open_until_it_is_closed_and_a_closed_one_is_one_whole_file(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    store = Store.open(f"sqlite:///{path}")
-    _add_portal(store)
-    assert _holds(path)
-    store.close()
-    assert (_holds(path), [each.name for each in tmp_path.iterdir()]) == (False, ["ledger.db"])
-    assert _portals(store) == 1
-
-
-def test_no_open_sqlite_file_is_carried_into_another_process(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    store = Store.open(f"sqlite:///{path}")
-    _add_portal(store)
-    child = os.fork()
-    if child == 0:
-        os._exit(_holds(path))
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    _add_portal(store)
-    assert _portals(store) == 2
-
-
-def test_a_file_put_where_the_ledger_was_is_the_ledger_from_then_on(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    store = Store.open(f"sqlite:///{path}")
-    store.close()
-    shutil.copy(path, tmp_path / "copy.db")
-    _add_portal(store)
-    (tmp_path / "copy.db").rename(path)
-    # As the README says: the log is the old file's.
-    for each in ("ledger.db-wal", "ledger.db-shm"):
-        (tmp_path / each).unlink()
-    assert _portals(store) == 0
-    _add_portal(store)
-    assert _portals(Store.open(f"sqlite:///{path}")) == 1
 
 
 PRAGMAS = ("journal_mode", "synchronous", "foreign_keys")

@@ -63,8 +63,6 @@ def path(store: Store) -> str:
 
 def copied(office: Any, tmp_path: Path, name: str = "copy.db") -> Any:
     """The office with a copy of its ledger as it is now: a backup, or what another host was given."""
-    # Until it is closed some of it stands in its log, beside the file.
-    office.store.close()
     store = Store(make_engine(f"sqlite:///{shutil.copy(path(office.store), tmp_path / name)}"))
     return office.with_desk(store=store)
 
