@@ -60,10 +60,9 @@ def settle_chunks(patience: Patience, chunk: Chunk | None = None) -> Steps:
     return _Lane(patience).run(chunk or Chunk())
 
 
-def open_chunks(patience: Patience, lanes: int) -> Generator[LaneEffect, Any, list[Chunk]]:
-    """Claim and read, in one request, the first chunk of each of so many lanes; safe to repeat, too."""
-    chunk = yield from _Lane(patience).open(lanes)
-    return chunk.split(lanes)
+def open_chunks(patience: Patience, lanes: int) -> Generator[LaneEffect, Any, Chunk]:
+    """Claim and read, in one request, what so many lanes begin with; safe to repeat, too."""
+    return (yield from _Lane(patience).open(lanes))
 
 
 @dataclass(slots=True)
@@ -79,6 +78,8 @@ class _Lane:
 
     def open(self, lanes: int) -> Generator[LaneEffect, Any, Chunk]:
         ids: tuple[int, ...] = yield Next((), lanes)
+        if not ids:
+            return Chunk()
         chunk = yield from self._turn(ids, Chunk())
         yield from self._tell()
         return chunk

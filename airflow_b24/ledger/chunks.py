@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Final, TypeAlias
 
 from airflow_b24.ledger.facts import Answered, Decision, Fact, Key, Refused, Row, Unknown
@@ -23,9 +24,11 @@ class Chunk:
     seen: Mapping[Key, Fact] = field(default_factory=dict)
     read_at: float = 0.0
 
-    def split(self, into: int) -> list[Chunk]:
-        """Deal it out evenly."""
-        return [Chunk(self.rows[start::into], self.seen, self.read_at) for start in range(into)]
+    def deal(self, lanes: int, size: int) -> list[Chunk]:
+        """Deal it out evenly to as few lanes as can pay it in a request each; the others begin with nothing."""
+        busy = min(lanes, ceil(len(self.rows) / size))
+        dealt = [Chunk(self.rows[start::busy], self.seen, self.read_at) for start in range(busy)]
+        return [*dealt, *[Chunk()] * (lanes - busy)]
 
 
 @dataclass(frozen=True, slots=True)

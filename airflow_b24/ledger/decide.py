@@ -59,7 +59,7 @@ def after_sending(row: Row, answer: Answered | Refused | Unknown, seen: Fact) ->
 
 
 def refused_reading(row: Row, refused: Refused) -> Decision | None:
-    """What a refused reading makes of a claim: one that was met by an impatient portal does not count."""
+    """What a refused reading makes of a claim: one that met a busy portal does not count."""
     attempts = _counted(row, refused)
     if attempts == row.attempts:
         return None
@@ -202,8 +202,8 @@ def _refused(row: Row, answer: Refused, seen: Fact) -> Decision:
 
 
 def _counted(row: Row, refused: Refused) -> int:
-    """How many claims count after this one: to be told to wait says nothing of the invoice."""
-    return row.attempts if refused.wait_s is None else max(row.attempts - 1, 0)
+    """How many claims count after this one."""
+    return max(row.attempts - 1, 0) if refused.is_busy else row.attempts
 
 
 def _paid_by_somebody(row: Row, seen: Seen) -> Decision:

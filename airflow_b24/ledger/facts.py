@@ -150,6 +150,8 @@ class Refused:
     reason: str = "portal_refused"
     wait_s: float | None = None
     cause: Exception | None = None
+    # The portal has no time for anybody: that says nothing of the invoice, and such a claim does not count.
+    is_busy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from airflow_b24.ledger.events import Event
 from airflow_b24.ledger.facts import Decision, Row
 from airflow_b24.ledger.rows import locked_all, rows_after, rows_of, write_all
 from airflow_b24.ledger.settlement import Patience, applied
-from airflow_b24.ledger.states import TRANSITIONS, State
+from airflow_b24.ledger.states import State, may_follow
 from airflow_b24.ledger.store import Store, utc_now
 
 CLAIMABLE = frozenset({State.READY, State.SENDING, State.UNKNOWN})
@@ -67,7 +67,7 @@ def move(store: Store, row: Row, decision: Decision, patience: Patience, through
 def move_all(store: Store, moves: Sequence[Move], patience: Patience) -> list[Row | None]:
     """Apply many decisions in one transaction, each for itself; the rows come in their order."""
     for each in moves:
-        if each.decision.state not in {each.row.state, *TRANSITIONS[each.row.state]}:
+        if not may_follow(each.row.state, each.decision.state):
             ways = f"{each.row.state} -> {each.decision.state}"
             raise InvariantError(f"settlement {each.row.id}: {ways} is not in the table")
     with store.transaction() as connection:

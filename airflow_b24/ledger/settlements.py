@@ -101,7 +101,8 @@ def due(store: Store, portal_id: int, limit: int, *, begun: bool = False) -> lis
                     else [settlement.c.origin == "match", or_(_can_be_sent(utc_now(connection)), quiet)]
                 ),
             )
-            .order_by(settlement.c.attempts, settlement.c.id)
+            # Each claim raises the fence, counted or not: what is refused again and again lets others go first.
+            .order_by(settlement.c.fence, settlement.c.id)
             .limit(limit)
         )
         return [dict(row) for row in connection.execute(query).mappings()]

@@ -99,3 +99,11 @@ REASONS: Mapping[str, str] = {
     "stage_says_paid": "The invoice stood in a stage of success, yet its payment document was unpaid: look which is right.",
     "true_but_unpaid": "The portal answered true, yet the invoice stayed unpaid when it was read: check the pay system.",
 }
+
+# Where a claimed row is left when it was not even read.
+_STAYING = frozenset({State.READY, State.UNKNOWN})
+
+
+def may_follow(before: State, after: State) -> bool:
+    """Say whether a decision may lead there."""
+    return after in TRANSITIONS[before] or (after is before and after in _STAYING)

@@ -74,16 +74,15 @@ class Lane:
     def open(self, lanes: int) -> list[Chunk]:
         """Return what so many lanes begin with: nothing yet, or where requests are scarce a chunk that was read for it.
 
-        Whatever goes wrong is kept, and leaves no lane.
+        Whatever goes wrong with that is kept, and each lane begins by itself.
         """
-        if not self.tempo.is_scarce:
-            return [Chunk()] * lanes
-        try:
-            chunks: list[Chunk] = self._drive(open_chunks(self.desk.patience, lanes))
-        except Exception as error:  # noqa: BLE001 - each settlement is accounted for in the end
-            self.broken.append(error)
-            return []
-        return chunks
+        chunk = Chunk()
+        if self.tempo.is_scarce:
+            try:
+                chunk = self._drive(open_chunks(self.desk.patience, lanes))
+            except Exception as error:  # noqa: BLE001 - each settlement is accounted for in the end
+                self.broken.append(error)
+        return chunk.deal(lanes, self.tempo.size)
 
     def ride(self, chunk: Chunk) -> None:
         """Settle until nothing is left; whatever ends it is kept, and stops no other lane."""

@@ -73,8 +73,9 @@ class Tempo:
         self._total, self._lanes, self._most = max(total, 1), lanes, most
         self._seconds = SECONDS_A_PAY
         self._waited = False
-        # Each lane reads its first chunk before it pays it.
-        self.is_scarce = lanes * (self._rounds(most) + 1) > at_once
+        # Each lane that has anything to do reads its first chunk before it pays it.
+        busy = min(lanes, ceil(self._total / most))
+        self.is_scarce = busy + busy * ceil(self._total / (busy * most)) > at_once
 
     @property
     def size(self) -> int:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 
-from airflow_b24.bitrix.errors import INVOICE_GONE, AuthError, BitrixError, RefusedError, RequestError
+from airflow_b24.bitrix.errors import (
+    INVOICE_GONE,
+    SEND_WINDOW_PASSED,
+    AuthError,
+    BitrixError,
+    RefusedError,
+    RequestError,
+)
 from airflow_b24.bitrix.invoice import Invoice, Kind
 from airflow_b24.ledger.facts import Answered, Fact, Refused, Seen, Unknown
 from airflow_b24.payments.errors import PaymentError
@@ -148,7 +155,9 @@ def refusal(error: BitrixError) -> Refused | None:
     """A call that certainly did not run, None for every other error."""
     if isinstance(error, RefusedError):
         wait_s = SOON_S if error.retry_at is None else (error.retry_at - datetime.now(UTC)).total_seconds()
-        return Refused(error.code, str(error), repeatable=True, wait_s=wait_s, cause=error)
+        # A window that has passed is our own slowness: it must come to an end some time.
+        is_busy = error.code != SEND_WINDOW_PASSED
+        return Refused(error.code, str(error), repeatable=True, wait_s=wait_s, cause=error, is_busy=is_busy)
     if isinstance(error, AuthError):
         return Refused(error.code, str(error), repeatable=True, cause=error)
     if isinstance(error, RequestError):

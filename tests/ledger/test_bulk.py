@@ -12,6 +12,7 @@ import pytest
 from airflow_b24.ledger.bulk import open_chunks, settle_chunks
 from airflow_b24.ledger.chunks import (
     ALONE,
+    Chunk,
     ClaimAll,
     CommitAll,
     CommittedAll,
@@ -31,7 +32,7 @@ MARKS = {"PRICE": "118.00", "STATUS_ID": "S", "PAY_SYSTEM_ID": "6"}
 UNPAID = Seen(paid=False, cancelled=False, amount=11800, currency="RUB", marks=MARKS)
 PAID = replace(UNPAID, paid=True, paid_on=date(2026, 11, 22), marks={**MARKS, "STATUS_ID": "P", "PAY_SYSTEM_ID": "31"})
 SILENT = Unknown("the connection was reset")
-LIMITED = Refused("QUERY_LIMIT_EXCEEDED", "too many requests", repeatable=True, wait_s=2.0)
+LIMITED = Refused("QUERY_LIMIT_EXCEEDED", "too many requests", repeatable=True, wait_s=2.0, is_busy=True)
 TRUE = Answered()
 SIBLING = Sibling(9, "legacy", 9, State.READY, 100, "RUB", 0, False, False, None, None, None)
 
@@ -174,7 +175,7 @@ def test_one_request_reads_what_several_lanes_begin_with_and_each_goes_on_from_t
     ride.waiting += [ride.book.open(invoice_id=each, reason=None).id for each in range(1, 8)]
     gone = ride.book.open(state=State.PAID, invoice_id=8)
     ride.waiting.insert(0, gone.id)
-    chunks = ride.drive(open_chunks(PATIENCE, 3))
+    chunks = ride.drive(open_chunks(PATIENCE, 3)).deal(3, 2)
     assert ride.order == ["Next", "Reserve", "ClaimAll", "ExchangeAll", "Report"]
     assert [[row.id for row in chunk.rows] for chunk in chunks] == [[1, 4], [2, 5], [3]]
     ride.effects.clear()
@@ -182,6 +183,20 @@ def test_one_request_reads_what_several_lanes_begin_with_and_each_goes_on_from_t
         ride.drive(settle_chunks(PATIENCE, chunk))
     assert ride.requests()[:1] == [([1, 4], [1, 4, 6, 7])]
     assert (ride.states(), ride.pays[:5]) == (dict.fromkeys(range(1, 9), "paid"), [1, 4, 6, 7, 2])
+
+
+@pytest.mark.parametrize(
+    ("rows", "dealt"), [(0, [0, 0, 0]), (1, [1, 0, 0]), (3, [2, 1, 0]), (6, [2, 2, 2]), (7, [3, 2, 2])]
+)
+def test_what_was_read_for_all_lanes_is_dealt_to_as_few_as_can_pay_it_in_a_request_each(
+    ride: Ride, rows: int, dealt: list[int]
+) -> None:
+    chunk = Chunk(tuple(ride.book.open() for _ in range(rows)))
+    assert [len(each.rows) for each in chunk.deal(3, 2)] == dealt
+
+
+def test_where_nothing_is_left_for_lanes_nothing_is_reserved_for_them(ride: Ride) -> None:
+    assert (ride.drive(open_chunks(PATIENCE, 3)), ride.order) == (Chunk(), ["Next"])
 
 
 def test_nothing_stands_between_the_commit_of_sending_and_its_request(ride: Ride) -> None:

@@ -58,7 +58,8 @@ PAID = replace(UNPAID, paid=True, paid_on=BOOKED)
 
 SILENT = Unknown("reset")
 SAID_TRUE = Answered()
-TOO_FAST = Refused("QUERY_LIMIT_EXCEEDED", "five a second", repeatable=True, wait_s=2.0)
+TOO_FAST = Refused("QUERY_LIMIT_EXCEEDED", "five a second", repeatable=True, wait_s=2.0, is_busy=True)
+TOO_LATE = Refused("SEND_WINDOW_PASSED", "no", repeatable=True, wait_s=2.0)
 NO_ACCESS = Refused("insufficient_scope", "no", repeatable=True)
 NO_INVOICE = Refused("ERROR_INTERNAL_INVOICE_NOT_FOUND", "no", repeatable=False, reason="invoice_not_found")
 
@@ -141,6 +142,7 @@ MOVED: dict[str, tuple[Mapping[str, str] | None, Mapping[str, str] | None, Mappi
 REFUSED_FOR_NOW = Decision(
     State.READY, in_flight=False, attempts=2, evidence={"code": "QUERY_LIMIT_EXCEEDED", "text": "five a second"}
 )
+OUR_OWN = replace(REFUSED_FOR_NOW, attempts=3, evidence={"code": "SEND_WINDOW_PASSED", "text": "no"})
 NOT_ALLOWED = replace(REFUSED_FOR_NOW, attempts=3, evidence={"code": "insufficient_scope", "text": "no"})
 REFUSED_FOR_GOOD = {"code": "ERROR_INTERNAL_INVOICE_NOT_FOUND", "text": "no"}
 AFTER: dict[str, tuple[Any, Fact, Decision]] = {
@@ -158,6 +160,7 @@ AFTER: dict[str, tuple[Any, Fact, Decision]] = {
     "silence and unreadable": (SILENT, SILENT, replace(UNKNOWN, answered=False, evidence={"read": "reset"})),
     "refused for now": (TOO_FAST, SILENT, REFUSED_FOR_NOW),
     "refused for now, unpaid": (TOO_FAST, UNPAID, REFUSED_FOR_NOW),
+    "too slow ourselves": (TOO_LATE, UNPAID, OUR_OWN),
     "refused until a person acts": (NO_ACCESS, SILENT, NOT_ALLOWED),
     "refused for good": (NO_INVOICE, SILENT, replace(nothing_sent("invoice_not_found"), evidence=REFUSED_FOR_GOOD)),
     "refused for good, unpaid": (NO_INVOICE, UNPAID, replace(nothing_sent("invoice_not_found"), evidence=REFUSED_FOR_GOOD)),

@@ -126,7 +126,9 @@ def run(book: Any) -> Run:
 
 
 def refused(after_s: float | None = 2.0) -> tuple[Refused, Unknown]:
-    return Refused("QUERY_LIMIT_EXCEEDED", "too fast", repeatable=True, wait_s=after_s), Unknown("not read")
+    return Refused("QUERY_LIMIT_EXCEEDED", "too fast", repeatable=True, wait_s=after_s, is_busy=True), Unknown(
+        "not read"
+    )
 
 
 def hold(book: Any) -> Callable[[], None]:

@@ -280,14 +280,15 @@ def test_of_threads_that_hold_the_same_row_one_may_send(store: Store, ready: Rea
 def test_due_are_ready_ones_and_those_whose_quiet_time_is_over_least_tried_first(store: Store, ready: Ready) -> None:
     soon = datetime.now(UTC) + timedelta(hours=1)
     states: list[dict[str, Any]] = [
-        {"attempts": 3},
-        {"state": "unknown", "quiet_until": LONG_AGO, "attempts": 1},
+        # Tried most, though the portal's refusals do not count.
+        {"fence": 3, "attempts": 0},
+        {"state": "unknown", "quiet_until": LONG_AGO, "fence": 1, "attempts": 1},
         {"state": "unknown", "quiet_until": soon},
         {"state": "sending", "quiet_until": LONG_AGO},
         {"state": "sending", "quiet_until": soon},
         {"state": "review"},
         {"state": "paid", "how": "sent"},
-        {"hold": "amended", "attempts": 1},
+        {"hold": "amended", "fence": 1, "attempts": 1},
     ]
     for invoice_id, values in enumerate(states, start=1):
         force(store, ready(store, invoice_id), **values)

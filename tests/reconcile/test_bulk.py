@@ -431,6 +431,29 @@ def test_where_requests_are_scarce_one_reads_what_all_lanes_begin_with(office: A
     assert office.asked("batch") == 1 + 4
 
 
+def test_where_requests_are_scarce_no_lane_makes_one_of_its_own_for_a_few(office: Any) -> None:
+    wanted = ready(office, range(2, 22))
+    office.state.journal.clear()
+    settle(office.with_desk(pace=Narrow()), wanted, lanes=12)
+    assert (office.asked("batch"), executed(office)) == (2, {1: 20})
+
+
+def test_a_first_reading_that_fails_leaves_each_lane_to_begin_by_itself(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails, real = iter([LedgerError("it is locked")]), moves.claim_all
+
+    def fail_once(*given: Any) -> Any:
+        if (error := next(fails, None)) is not None:
+            raise error
+        return real(*given)
+
+    wanted = ready(office, range(2, 102))
+    monkeypatch.setattr(moves, "claim_all", fail_once)
+    outcomes = settle(office.with_desk(pace=Narrow()), wanted, lanes=2)
+    assert Counter(each.row.state for each in outcomes.values()) == {State.PAID: 4, State.READY: 96}
+
+
 @pytest.mark.parametrize("pace", [Late, Unpaced], ids=["no pace", "no ledger"])
 def test_where_the_first_reading_comes_to_nothing_each_is_told_of_and_nothing_is_sent(
     office: Any, pace: type[Unpaced], monkeypatch: pytest.MonkeyPatch
@@ -580,7 +603,8 @@ def test_where_requests_are_scarce_each_carries_as_much_as_it_can() -> None:
 
 
 @pytest.mark.parametrize(
-    ("total", "at_once", "is_scarce", "size"), [(500, 30, False, 25), (500, 29, True, 48), (2500, 45, True, 48)]
+    ("total", "at_once", "is_scarce", "size"),
+    [(500, 30, False, 25), (500, 29, True, 48), (2500, 45, True, 48), (90, 4, False, 10), (90, 3, True, 48)],
 )
 def test_where_a_run_needs_more_requests_than_start_at_once_each_carries_as_much_as_it_can(
     total: int, at_once: int, is_scarce: bool, size: int

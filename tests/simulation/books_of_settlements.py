@@ -12,7 +12,7 @@ from airflow_b24.ledger.moves import Move
 from airflow_b24.ledger.plain import Plain
 from airflow_b24.ledger.rows import COPIED
 from airflow_b24.ledger.settlement import Patience, applied
-from airflow_b24.ledger.states import TRANSITIONS, State
+from airflow_b24.ledger.states import State, may_follow
 from tests.simulation.books import Books
 
 CLAIMABLE = frozenset({"ready", "sending", "unknown"})
@@ -47,7 +47,7 @@ class SettlementBooks(Books):
 
     def move_all(self, moves: Sequence[Move], patience: Patience) -> list[Row | None]:
         for each in moves:
-            if each.decision.state not in {each.row.state, *TRANSITIONS[each.row.state]}:
+            if not may_follow(each.row.state, each.decision.state):
                 ways = f"{each.row.state} -> {each.decision.state}"
                 raise InvariantError(f"settlement {each.row.id}: {ways} is not in the table")
         tried = [each for each in moves if self._tried(each)]
@@ -148,7 +148,7 @@ class SettlementBooks(Books):
     def due(self, portal_id: int, limit: int, *, begun: bool = False) -> list[dict[str, int]]:
         now = self.now
         found = [row for row in self.settlement.values() if self._is_due(row, now, begun)]
-        found.sort(key=lambda row: (row["attempts"], row["id"]))
+        found.sort(key=lambda row: (row["fence"], row["id"]))
         return [{"invoice_id": row["invoice_id"], "settlement_id": row["id"]} for row in found[:limit]]
 
     def _is_due(self, row: dict[str, Any], now: datetime, begun: bool) -> bool:

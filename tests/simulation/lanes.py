@@ -174,10 +174,16 @@ class Ride:
 class Opening(Ride):
     """What `Lane.open` does where requests are scarce, before there are lanes."""
 
-    def over(self, value: list[Chunk]) -> None:
+    def over(self, value: Chunk) -> None:
         self.is_over = True
-        self._hand_on(value)
-        self.run.spread(value)
+        chunks = value.deal(len(self.run.lanes), self.lane.tempo.size)
+        self._hand_on(chunks)
+        self.run.spread(chunks)
+
+    def end(self, error: Exception | None = None) -> None:
+        if error is not None:
+            self.lane.broken.append(error)
+        self.over(Chunk())
 
     def _hand_on(self, chunks: list[Chunk]) -> None:
         """What it was shown, each lane was shown of its chunk."""

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_b24.ledger.decide import retried, reviewed
 from airflow_b24.ledger.facts import Answered, Decision, Refused, Row, Unknown
 from airflow_b24.ledger.settlement import Commit, Committed, Exchange, Exchanged, Look, applied
-from airflow_b24.ledger.states import TRANSITIONS, State
+from airflow_b24.ledger.states import State, may_follow
 from tests.simulation.model import (
     DEAD,
     KNOWN,
@@ -144,7 +144,7 @@ def _commit(world: World, who: int, effect: Commit, row: Row) -> World:
     held = sending and row.hold is not None
     if ("fence" in world.guards and not mine) or ("hold" in world.guards and held):
         return world.reply(who, Committed(None))
-    if effect.decision.state not in TRANSITIONS[effect.row.state]:
+    if not may_follow(effect.row.state, effect.decision.state):
         world = world.blame("no way through the table")
     changes = _hashable(applied(effect.row, effect.decision))
     if sending:

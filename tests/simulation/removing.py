@@ -41,7 +41,7 @@ def committing(change: Callable[[DictBooks, Row], Row]) -> Any:
 
 def any_way() -> Any:
     """The table of transitions is a guard of its own."""
-    return patch.object(books_of_settlements, "TRANSITIONS", dict.fromkeys(State, frozenset(State)))
+    return patch.object(books_of_settlements, "may_follow", lambda before, after: True)
 
 
 def before(decides: Callable[..., Decision]) -> Sequence[Any]:
