@@ -275,6 +275,13 @@ def test_an_attempt_that_was_overtaken_while_it_was_refused_uncounts_nothing(run
     assert (settled.trouble, book.look(1).attempts) == (refused(61.0)[0], 2)
 
 
+def test_a_move_to_the_stage_of_parts_that_may_still_land_is_waited_for(run: Run, book: Any) -> None:
+    book.open(quiet_until=book.now + timedelta(seconds=70))
+    settled, attempt = run(UNPAID)
+    assert settled == Settled(book.look(1), wait_s=70.0, trouble=Unknown("a move to the stage of parts may still land"))
+    assert (settled.row.state, attempt.sent) == (State.READY, 0)
+
+
 def test_a_silent_pre_read_ends_the_attempt_with_nothing_sent(run: Run) -> None:
     settled, attempt = run(SILENT)
     assert (settled.row.state, settled.trouble, attempt.sent) == (State.READY, SILENT, 0)
@@ -362,6 +369,16 @@ APPLIED: dict[str, tuple[State, Decision, dict[str, Any]]] = {
         State.REVIEW,
         Decision(State.READY, in_flight=False, answered=False, attempts=0),
         {"attempts": 0, "in_flight": False, "answered": False},
+    ),
+    "what a person has decided on is remembered": (
+        State.REVIEW,
+        Decision(State.READY, is_told=True, evidence={"marks": MARKS}),
+        {"snapshot": MARKS},
+    ),
+    "what a person has decided on may have no marks": (
+        State.REVIEW,
+        Decision(State.READY, is_told=True),
+        {"snapshot": None},
     ),
     "a refused send keeps its count": (State.SENDING, Decision(State.READY, in_flight=False), {"in_flight": False}),
     "a review that is paid keeps its count": (State.REVIEW, Decision(State.PAID, how="by_hand"), {}),
