@@ -89,16 +89,24 @@ class OperatingTime:
 
     def __init__(self) -> None:
         self._resets_at: dict[str, datetime] = {}
+        self._guesses: dict[str, datetime] = {}
 
     def hear(self, method: str, time: Time | None) -> None:
         """Remember what an answer of this method says, which one of a portal without this limit does not."""
         if time is not None and time.operating_reset_at is not None:
             self._resets_at[method.lower()] = time.operating_reset_at
+            self._guesses.pop(method.lower(), None)
 
     def free_at(self, method: str, now: datetime) -> datetime:
-        """When a method that is refused may be asked again; where nobody has told, some of it is free in a minute."""
+        """When a method that is refused may be asked again.
+
+        Where nobody has told, some of it may be free in a minute; where it was not, nobody should wait for it.
+        """
         resets_at = self._resets_at.get(method.lower())
-        return resets_at + ROUNDED_OFF if resets_at and resets_at + ROUNDED_OFF > now else now + BASKET
+        if resets_at and resets_at + ROUNDED_OFF > now:
+            return resets_at + ROUNDED_OFF
+        guess = self._guesses.setdefault(method.lower(), now + BASKET)
+        return guess if guess > now else now + 2 * BASKET
 
 
 class LocalPace:

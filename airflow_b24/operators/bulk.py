@@ -66,7 +66,7 @@ class PayMatchedInvoicesOperator(PortalOperator):
             )
             outcomes = self._settle(hook, wanted, pay_system)
         summary = summed(wanted, outcomes)
-        self.log.info("Of %s matched invoices: %s", len(wanted), summary)
+        self.log.info("Of %s invoices: %s", len(wanted), summary)
         error = error_of(outcomes, summary)
         if error is not None:
             context["ti"].xcom_push(key=SUMMARY, value=summary)
@@ -86,7 +86,7 @@ class PayMatchedInvoicesOperator(PortalOperator):
         return outcomes
 
     def _tell(self, progress: Progress) -> None:
-        trouble = f"; the portal's last answer: {progress.trouble}" if progress.trouble else ""
+        trouble = f"; the portal said: {progress.trouble}" if progress.trouble else ""
         self.log.info("%s of %s: %s%s", progress.done, progress.of, dict(progress.states), trouble)
 
     def _write(self, desk: Desk, rows: Iterable[Row], *, in_timeline: bool) -> None:

@@ -199,7 +199,7 @@ class Lane:
         readings = self.desk.invoices.readings(row.key for row in effect.reads if row.kind not in self.alone)
         began = now_s()
         got = yield from exchange_all(pays, readings, effect.send_before)
-        self.outcomes.hear((*got.pays.values(), *got.reads.values()))
+        self.outcomes.hear(got.pays.values() or got.reads.values())
         if pays:
             self.tempo.took(len(pays), now_s() - began)
         answers: dict[Key, Told] = {key: self._told(key, told) for key, told in got.pays.items()}

@@ -103,7 +103,7 @@ class Tempo:
 class Progress:
     """How far a run has come: how many of how many have an outcome, by state, or `open` and `failed`.
 
-    `trouble` is what the portal's last answer had against all that was asked, empty if nothing.
+    `trouble` is what the portal has had, since this was last told, against all that one request asked for; empty if nothing.
     """
 
     done: int
@@ -127,8 +127,9 @@ class Outcomes:
 
     def hear(self, told: Iterable[object]) -> None:
         """Keep what an answer has against each of the things that it was asked for."""
-        errors = [each.said if isinstance(each, BitrixError) else "" for each in told]
-        self._trouble = errors[0] if errors and all(errors) else ""
+        errors = [each if isinstance(each, BitrixError) else None for each in told]
+        if errors and errors[0] is not None and all(errors):
+            self._trouble = errors[0].said + _later(errors[0])
 
     @property
     def missing(self) -> list[int]:
@@ -144,7 +145,12 @@ class Outcomes:
     def progress(self) -> Progress:
         """How far it has come."""
         found = self.all()
-        return Progress(len(found), len(self._found), Counter(map(_state, found.values())), self._trouble)
+        trouble, self._trouble = self._trouble, ""
+        return Progress(len(found), len(self._found), Counter(map(_state, found.values())), trouble)
+
+
+def _later(error: BitrixError) -> str:
+    return f" (not before {error.retry_at:%H:%M:%S} UTC)" if error.retry_at else ""
 
 
 def _state(outcome: Outcome) -> str:

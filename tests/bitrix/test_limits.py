@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_b24.bitrix.limits import LocalPace, Pace, Unpaced, now_s, turn
+from airflow_b24.bitrix.limits import LocalPace, OperatingTime, Pace, Unpaced, now_s, turn
+from airflow_b24.bitrix.protocol import Time
 
 
 class Clock:
@@ -93,3 +95,21 @@ def test_without_a_budget_everything_starts_at_once() -> None:
 
 def test_the_window_clock_never_goes_back() -> None:
     assert now_s() <= now_s()
+
+
+NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
+
+
+def _told(reset_at: datetime) -> Time:
+    return Time(0, 0, 0, 0, NOON, NOON, operating=400.0, operating_reset_at=reset_at)
+
+
+def test_where_nobody_tells_when_a_method_is_free_again_a_minute_is_waited_for_once() -> None:
+    operating, noon, minute = OperatingTime(), NOON, timedelta(minutes=1)
+    assert operating.free_at("crm.Pay", noon) == noon + minute
+    # Another lane of the same request, and then the one that has waited.
+    assert operating.free_at("crm.pay", noon + timedelta(seconds=5)) == noon + minute
+    assert operating.free_at("crm.pay", noon + minute) == noon + 3 * minute
+    operating.hear("crm.pay", _told(noon + 4 * minute))
+    assert operating.free_at("crm.pay", noon + minute) == noon + 4 * minute + timedelta(seconds=1)
+    assert operating.free_at("crm.pay", noon + 9 * minute) == noon + 10 * minute

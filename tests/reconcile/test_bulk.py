@@ -504,14 +504,26 @@ def test_what_keeps_a_run_from_coming_any_further_is_told_until_it_is_over(offic
     assert (told[-1].states, told[-1].trouble) == ({"paid": 12}, "")
 
 
-@pytest.mark.parametrize(
-    ("told", "trouble"), [([REFUSED, REFUSED], REFUSED.said), ([REFUSED, True], ""), ([], ""), ([True], "")]
+LATER = RefusedError(
+    "OPERATION_TIME_LIMIT", "used up", method="batch", retry_at=datetime(2026, 11, 30, 12, 5, tzinfo=UTC)
 )
-def test_only_an_answer_that_refuses_everything_is_the_runs_trouble(told: list[object], trouble: str) -> None:
+
+
+@pytest.mark.parametrize(
+    ("told", "trouble"),
+    [
+        ([REFUSED, REFUSED], REFUSED.said),
+        ([LATER], f"{LATER.said} (not before 12:05:00 UTC)"),
+        ([REFUSED, True], ""),
+        ([], ""),
+        ([True], ""),
+    ],
+)
+def test_an_answer_that_refuses_everything_is_the_runs_trouble_and_told_once(told: list[object], trouble: str) -> None:
     outcomes = Outcomes([1])
-    outcomes.hear([REFUSED])
     outcomes.hear(told)
-    assert outcomes.progress().trouble == trouble
+    outcomes.hear([True])
+    assert [outcomes.progress().trouble for _ in range(2)] == [trouble, ""]
 
 
 @pytest.mark.parametrize("lanes", [0, 13])
