@@ -81,7 +81,7 @@ def _flatten(prefix: str, value: object) -> Iterator[tuple[str, str]]:
 def _text(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "1" if value else "0"
-    if isinstance(value, Decimal):
+    if isinstance(value, Decimal) and value.is_finite():
         return format(value, "f")
     if isinstance(value, date):
         return value.isoformat()

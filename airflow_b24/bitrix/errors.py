@@ -38,6 +38,8 @@ QUERY_LIMIT_EXCEEDED: Final = "QUERY_LIMIT_EXCEEDED"
 OPERATION_TIME_LIMIT: Final = "OPERATION_TIME_LIMIT"
 # docs: common errors. The portal's own code for a method that works by itself alone.
 BATCH_NOT_ALLOWED: Final = "ERROR_BATCH_METHOD_NOT_ALLOWED"
+# docs: batch, common errors. The portal runs the same call outside a batch.
+NOT_IN_BATCH: Final = frozenset({BATCH_NOT_ALLOWED, "ERROR_BATCH_LENGTH_EXCEEDED"})
 # docs: common errors. The portal's own code, on which a token is renewed.
 EXPIRED_TOKEN: Final = "expired_token"  # noqa: S105 - a code
 

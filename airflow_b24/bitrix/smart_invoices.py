@@ -9,8 +9,8 @@ from typing import Final
 
 from airflow_b24.bitrix import payment_documents, stage_history
 from airflow_b24.bitrix.bulk import Beside
-from airflow_b24.bitrix.errors import INVOICE_GONE, BitrixError, RequestError
-from airflow_b24.bitrix.fields import check_id
+from airflow_b24.bitrix.errors import INVOICE_GONE, BitrixError, RequestError, ResponseError
+from airflow_b24.bitrix.fields import UNEXPECTED_VALUE, check_id
 from airflow_b24.bitrix.flows import QUICK, REPEATS, Flow, Repeats, attempt
 from airflow_b24.bitrix.invoice import Invoice
 from airflow_b24.bitrix.listing import Listing
@@ -23,6 +23,7 @@ from airflow_b24.bitrix.stages import SMART_INVOICE, Stages
 
 # docs: a list gives 50 rows to a page.
 PAGE: Final = 50
+_GET: Final = "crm.item.get"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +142,32 @@ class SmartInvoices:
         )
 
     def _item(self, invoice_id: int, repeats: Repeats, *, paced: bool) -> Flow[Invoice | BitrixError]:
-        arguments = {"entityTypeId": SMART_INVOICE, "id": invoice_id}
-        request = Request("crm.item.get", arguments, write=False, paced=paced)
-        outcome = yield from attempt(request, repeats)
-        if isinstance(outcome, RequestError) and outcome.code == "NOT_FOUND":
-            # docs: crm.item.get. The type is there, as its stages are; so it is the invoice that is not.
-            return RequestError(INVOICE_GONE, f"invoice_id={invoice_id} is not there any more", method=request.method)
-        return outcome if isinstance(outcome, BitrixError) else self._of(outcome, invoice_id)
+        item = yield from _shown(invoice_id, repeats, paced=paced)
+        if isinstance(item, BitrixError):
+            return item
+        return read_asked_for(self._parse, item, invoice_id, id_field="id", method=_GET)
 
-    def _of(self, response: Response, invoice_id: int) -> Invoice | BitrixError:
-        item = response.result.get("item") if isinstance(response.result, dict) else None
-        return read_asked_for(self._parse, item, invoice_id, id_field="id", method="crm.item.get")
+
+def read_item(invoice_id: int) -> Flow[Mapping[str, object]]:
+    """Read the fields of one invoice as the portal shows them, whatever they say. Raises BitrixError; repeating is safe."""
+    item = yield from _shown(invoice_id, REPEATS, paced=True)
+    if isinstance(item, BitrixError):
+        raise item
+    if str(item.get("id")) != str(invoice_id):
+        raise ResponseError(UNEXPECTED_VALUE, f"id: asked for {invoice_id}, got another item", method=_GET)
+    return item
+
+
+def _shown(invoice_id: int, repeats: Repeats, *, paced: bool) -> Flow[Mapping[str, object] | BitrixError]:
+    request = Request(_GET, {"entityTypeId": SMART_INVOICE, "id": invoice_id}, write=False, paced=paced)
+    outcome = yield from attempt(request, repeats)
+    if isinstance(outcome, RequestError) and outcome.code == "NOT_FOUND":
+        # docs: crm.item.get. The type is there, as its stages are; so it is the invoice that is not.
+        return RequestError(INVOICE_GONE, f"invoice_id={invoice_id} is not there any more", method=_GET)
+    return outcome if isinstance(outcome, BitrixError) else item_of(outcome)
+
+
+def item_of(response: Response) -> Mapping[str, object]:
+    """Return the item that an answer of crm.item.* shows, nothing of it where it shows none."""
+    item = response.result.get("item") if isinstance(response.result, dict) else None
+    return item if isinstance(item, dict) else {}

@@ -20,14 +20,17 @@ class Place(NamedTuple):
     entity_id: int
 
 
-def place_of(invoice: Invoice) -> Place | None:
-    """Return where a comment on an invoice belongs: a legacy one has no timeline, its deal or company has.
+def place_of_smart(invoice_id: int) -> Place:
+    """Return where a comment on a smart invoice belongs: it has a timeline of its own."""
+    # docs: crm.timeline.comment.add. The type of an item is `dynamic_` and its number.
+    return Place(f"dynamic_{SMART_INVOICE}", invoice_id)
+
+
+def place_of_legacy(invoice: Invoice) -> Place | None:
+    """Return where a comment on a legacy invoice belongs: it has no timeline, its deal or company has.
 
     None when there is neither.
     """
-    if invoice.kind == "smart":
-        # docs: crm.timeline.comment.add. The type of an item is `dynamic_` and its number.
-        return Place(f"dynamic_{SMART_INVOICE}", invoice.id)
     if invoice.deal_id is not None:
         return Place("deal", invoice.deal_id)
     return None if invoice.company_id is None else Place("company", invoice.company_id)

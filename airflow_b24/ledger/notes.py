@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, func, select
 
 from airflow_b24.ledger import events
-from airflow_b24.ledger.facts import Row
-from airflow_b24.ledger.rows import locked, rows_of
+from airflow_b24.ledger.facts import Kind, Row
+from airflow_b24.ledger.rows import Found, locked_all, rows_of
 from airflow_b24.ledger.schema import event, settlement
 from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, utc_now
@@ -26,28 +27,43 @@ LEFT_ALONE: Final = timedelta(hours=1)
 
 def note(store: Store, row: Row, trouble: str = "") -> None:
     """Add that all is written, or why not; nothing where the story says so already. Repeating is safe."""
-    what, trouble = NOT_WRITTEN if trouble else WRITTEN, trouble[:LONGEST]
+    note_all(store, [(row, trouble)])
+
+
+def note_all(store: Store, said: Sequence[tuple[Row, str]]) -> None:
+    """The same for many, each named once."""
     with store.snapshot() as connection:
-        if _says(connection, row, what, trouble):
-            return
+        last = _last(connection, [row.id for row, _ in said])
+    news = {row.id: trouble[:LONGEST] for row, trouble in said if not _says(last.get(row.id), row, trouble[:LONGEST])}
+    if not news:
+        return
     with store.transaction() as connection:
-        found = locked(connection, row.id)
-        told = {"state": found["state"], "fence": found["fence"], "at": utc_now(connection)}
-        events.append(connection, row.id, what, **told, evidence={"text": trouble} if trouble else {})
+        found, now = locked_all(connection, news), utc_now(connection)
+        events.append_all(connection, [_event(found[each], trouble, now) for each, trouble in news.items()])
 
 
-def _says(connection: Connection, row: Row, what: str, trouble: str) -> bool:
-    query = select(event.c.what, event.c.state, event.c.evidence).where(
-        event.c.settlement_id == row.id, event.c.what.in_([WRITTEN, NOT_WRITTEN])
+def _event(found: Found, trouble: str, now: datetime) -> events.Event:
+    what, evidence = (NOT_WRITTEN, {"text": trouble}) if trouble else (WRITTEN, {})
+    return events.Event(found["id"], what, found["state"], found["fence"], now, evidence)
+
+
+def _last(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
+    newest = select(func.max(event.c.id)).where(
+        event.c.settlement_id.in_(ids), event.c.what.in_([WRITTEN, NOT_WRITTEN])
     )
-    last = connection.execute(query.order_by(event.c.seq.desc()).limit(1)).first()
+    query = select(event).where(event.c.id.in_(newest.group_by(event.c.settlement_id)))
+    return {each.settlement_id: each for each in connection.execute(query)}
+
+
+def _says(last: Any, row: Row, trouble: str) -> bool:
+    what = NOT_WRITTEN if trouble else WRITTEN
     if last is None:
         # Of parts only what went wrong is news, and that it has gone.
         return what == WRITTEN and row.state is State.COLLECTING
     return (last.what, last.state, last.evidence.get("text", "")) == (what, row.state, trouble)
 
 
-def unwritten(store: Store, portal_id: int, limit: int) -> list[Row]:
+def unwritten(store: Store, portal_id: int, kinds: Iterable[Kind], limit: int) -> list[Row]:
     """What our calls have paid lately, and nothing says that it was written on the invoice, what failed least first."""
     failed = select(event.c.settlement_id, func.count().label("times")).where(event.c.what == NOT_WRITTEN)
     failures = failed.group_by(event.c.settlement_id).subquery("failures")
@@ -61,6 +77,7 @@ def unwritten(store: Store, portal_id: int, limit: int) -> list[Row]:
             .outerjoin(failures, failures.c.settlement_id == settlement.c.id)
             .where(
                 settlement.c.portal_id == portal_id,
+                settlement.c.kind.in_(kinds),
                 settlement.c.state == State.PAID,
                 settlement.c.how == "sent",
                 settlement.c.updated_at.between(now - TRIED_FOR, now - LEFT_ALONE),

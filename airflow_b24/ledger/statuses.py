@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -132,12 +133,20 @@ def _live(connection: Connection, which: ColumnElement[bool]) -> dict[int, list[
 
 def paid_with(connection: Connection, settlement_id: int) -> list[dict[str, Any]]:
     """The payments of a settlement, each with how much of it was `put` there."""
+    return paid_with_all(connection, [settlement_id])[settlement_id]
+
+
+def paid_with_all(connection: Connection, ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    """The same for many settlements, by id."""
     query = (
-        select(payment, allocation.c.amount.label("put"))
+        select(payment, allocation.c.amount.label("put"), allocation.c.settlement_id)
         .join(allocation, allocation.c.payment_id == payment.c.id)
-        .where(allocation.c.settlement_id == settlement_id)
+        .where(allocation.c.settlement_id.in_(ids))
     )
-    return [dict(row) for row in connection.execute(query.order_by(payment.c.id)).mappings()]
+    found: dict[int, list[dict[str, Any]]] = {each: [] for each in ids}
+    for row in connection.execute(query.order_by(payment.c.id)).mappings():
+        found[row["settlement_id"]].append(dict(row))
+    return found
 
 
 def payment_of(connection: Connection, payment_id: int) -> dict[str, Any]:

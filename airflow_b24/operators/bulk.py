@@ -13,11 +13,11 @@ from airflow_b24.ledger.facts import Row
 from airflow_b24.ledger.settlement import Settled
 from airflow_b24.ledger.settlements import look_all
 from airflow_b24.ledger.states import State
-from airflow_b24.operators.paying import write_on_invoice
+from airflow_b24.operators.paying import write_on_invoices
 from airflow_b24.operators.portal import PortalOperator, check_count, is_given
 from airflow_b24.pins import VariablePins
 from airflow_b24.reconcile.bulk import MOST_LANES, settle_all
-from airflow_b24.reconcile.desk import Desk, PaySystem
+from airflow_b24.reconcile.desk import PaySystem
 from airflow_b24.reconcile.guarding import refuse_foreign_ledger
 from airflow_b24.reconcile.lanes import Outcome, Progress
 from airflow_b24.summaries import error_of, summed
@@ -82,18 +82,13 @@ class PayMatchedInvoicesOperator(PortalOperator):
         refuse_foreign_ledger(desk, VariablePins(), pay_system, is_start=False)
         before = look_all(desk.store, wanted)
         outcomes = settle_all(desk, wanted, pay_system, lanes=self.lanes, tell=self._tell)
-        self._write(desk, _newly_paid(before, outcomes.values()), in_timeline=hook.settings.timeline_comments)
+        newly_paid = _newly_paid(before, outcomes.values())
+        write_on_invoices(desk, newly_paid, in_timeline=hook.settings.timeline_comments, log=self.log)
         return outcomes
 
     def _tell(self, progress: Progress) -> None:
         trouble = f"; the portal said: {progress.trouble}" if progress.trouble else ""
         self.log.info("%s of %s: %s%s", progress.done, progress.of, dict(progress.states), trouble)
-
-    def _write(self, desk: Desk, rows: Iterable[Row], *, in_timeline: bool) -> None:
-        for row in rows:
-            if not write_on_invoice(desk, row, in_timeline=in_timeline, log=self.log):
-                # Thousands of closed doors are not knocked on: the sweep comes by later.
-                break
 
 
 def _newly_paid(before: Mapping[int, Row], outcomes: Iterable[Outcome]) -> list[Row]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from airflow.sdk import Context
 
-from airflow_b24.bitrix.errors import AuthError, RefusedError
 from airflow_b24.bitrix.fields import check_id
 from airflow_b24.bitrix.pages import invoice_url
 from airflow_b24.ledger.facts import Row
@@ -17,7 +17,7 @@ from airflow_b24.operators.portal import PortalOperator, is_given
 from airflow_b24.pins import VariablePins
 from airflow_b24.reconcile.desk import Desk, PaySystem
 from airflow_b24.reconcile.guarding import refuse_foreign_ledger, remember
-from airflow_b24.reconcile.noting import note_on_invoice
+from airflow_b24.reconcile.noting import note_on_invoices
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
 from airflow_b24.results import describe, paid_or_raise
 
@@ -85,7 +85,7 @@ class PayInvoiceOperator(PortalOperator):
                 self._remember(desk)
             else:
                 settled = settle_matched(desk, settlement_id, invoice_id, pay_system)
-            write_on_invoice(desk, settled.row, in_timeline=hook.settings.timeline_comments, log=self.log)
+            write_on_invoices(desk, [settled.row], in_timeline=hook.settings.timeline_comments, log=self.log)
         # For map_index_template: the number an accountant knows, also when the task fails.
         cast_context: Any = context
         cast_context["invoice_number"] = settled.row.invoice_number
@@ -130,14 +130,10 @@ class PayPaymentOperator(PortalOperator):
         return {"payment_id": result.pop("invoice_id"), **result}
 
 
-def write_on_invoice(desk: Desk, row: Row, *, in_timeline: bool, log: Any) -> bool:
-    """Write on the invoice what it was paid with, as far as that is wished; what cannot be is left to the sweep.
-
-    False when the portal takes nothing now, of this invoice or another.
-    """
+def write_on_invoices(desk: Desk, rows: Sequence[Row], *, in_timeline: bool, log: Any) -> None:
+    """Write on invoices what they were paid with, as far as that is wished; what cannot be is left to the sweep."""
+    tell = partial(log.info, "Written on %s of %s invoices")
     try:
-        note_on_invoice(desk, row, in_timeline=in_timeline)
+        note_on_invoices(desk, rows, in_timeline=in_timeline, tell=tell)
     except Exception as error:  # noqa: BLE001 - whatever it is, what was settled is settled
-        log.warning("Not everything was written on the invoice, the next sweep tries again: %s", error)
-        return not isinstance(error, (AuthError, RefusedError))
-    return True
+        log.warning("Not everything was written on the invoices, the next sweep tries again: %s", error)

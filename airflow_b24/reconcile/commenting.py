@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from airflow_b24.bitrix.timeline import comment_once, place_of
-from airflow_b24.ledger import identity, statuses
+from airflow_b24.bitrix.flows import Flow
+from airflow_b24.bitrix.legacy_invoices import get_invoice
+from airflow_b24.bitrix.timeline import Place, comment_once, place_of_legacy, place_of_smart
 from airflow_b24.ledger.facts import Row
-from airflow_b24.ledger.states import State
 from airflow_b24.payments.money import Money
-from airflow_b24.reconcile.desk import Desk
+
+Payments = Sequence[Mapping[str, Any]]
 
 # A company's timeline has the comments on all its invoices; another ledger counts its settlements anew.
 MARKER: Final = "[airflow_b24 settlement {id} of ledger {ledger}]"
@@ -18,25 +19,23 @@ PLAIN: Final = {"[": "(", "]": ")", "<": "(", ">": ")"}
 LONGEST: Final = 200
 
 
-def comment(desk: Desk, row: Row) -> bool:
-    """Say in the invoice's timeline (a legacy one's: its deal's or company's) what our call paid it with, once.
+def comment(row: Row, payments: Payments, ledger: str) -> Flow[bool]:
+    """Say in a paid invoice's timeline (a legacy one's: its deal's or company's) what it was paid with, once.
 
-    Returns whether a comment was written: not for what was paid by hand, nor where there is no timeline. Raises
-    BitrixError. Repeating is safe by settlement.
+    `ledger` is the id of the ledger that the settlement is in. Returns whether a comment was written: not where there is
+    no timeline, nor where one is there already. Raises BitrixError. Repeating is safe by settlement.
     """
-    if row.state is not State.PAID or row.how != "sent":
-        return False
-    invoice = desk.client.run(desk.invoices.of(row.kind).get_invoice(row.invoice_id))
-    place = place_of(invoice)
+    if row.kind == "smart":
+        place: Place | None = place_of_smart(row.invoice_id)
+    else:
+        place = place_of_legacy((yield from get_invoice(row.invoice_id)))
     if place is None:
         return False
-    with desk.store.snapshot() as connection:
-        payments = statuses.paid_with(connection, row.id)
-        marker = MARKER.format(id=row.id, ledger=identity.read(connection).id)
-    return desk.client.run(comment_once(place, words(row, payments), marker)) is not None
+    marker = MARKER.format(id=row.id, ledger=ledger)
+    return (yield from comment_once(place, words(row, payments), marker)) is not None
 
 
-def words(row: Row, payments: list[dict[str, Any]]) -> str:
+def words(row: Row, payments: Payments) -> str:
     """The comment's text."""
     paid = f"Invoice {_plain(row.invoice_number)} was marked paid: {Money(row.expected, row.currency)}."
     return "\n".join([paid, *map(_payment, payments)])

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 from airflow_b24.bitrix.bulk import exchange_all
 from airflow_b24.bitrix.commands import encode
 from airflow_b24.bitrix.errors import (
-    BATCH_NOT_ALLOWED,
+    NOT_IN_BATCH,
     OPERATION_TIME_LIMIT,
     AuthError,
     BitrixError,
@@ -48,9 +48,6 @@ from airflow_b24.reconcile.lanes import Outcomes, Queue, Tempo
 from airflow_b24.reconcile.paying import known_way
 from airflow_b24.reconcile.settling import reserve, settle_row
 from airflow_b24.reconcile.translating import answer, fact
-
-# docs: batch, common errors. The portal runs the same call outside a batch.
-NOT_IN_BATCH: Final = frozenset({BATCH_NOT_ALLOWED, "ERROR_BATCH_LENGTH_EXCEEDED"})
 
 
 @dataclass(slots=True)

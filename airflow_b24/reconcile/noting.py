@@ -1,76 +1,96 @@
-"""Noting: what an invoice was paid with is written on it as far as people wish, and again later where that failed."""
+"""Noting: what invoices were paid with is written on them as far as people wish, and again later where that failed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from airflow_b24.bitrix.abreast import abreast
 from airflow_b24.bitrix.errors import AuthError, BitrixError, RefusedError
-from airflow_b24.ledger import notes
-from airflow_b24.ledger.facts import Row
+from airflow_b24.bitrix.flows import Flow
+from airflow_b24.ledger import identity, notes, statuses
+from airflow_b24.ledger.facts import Kind, Row
 from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.commenting import comment
 from airflow_b24.reconcile.desk import Desk
 from airflow_b24.reconcile.progressing import show_progress
 
-# Each takes some requests, which the payments of this run want too.
-AT_ONCE: Final = 50
+# Some ten requests for each chunk, which the payments of this run want too.
+AT_ONCE: Final = 500
+# So many are written on side by side: as many comments as a batch holds.
+CHUNK: Final = 50
 
-Write = Callable[[Desk, Row], bool]
+Trouble = BitrixError | ValueError
+Tell = Callable[[int, int], object]
 
 
-def note_on_invoice(desk: Desk, row: Row, *, in_timeline: bool) -> None:
-    """Write the progress and, if wished, the comment of what our call has paid; the ledger keeps whether that went well.
+def note_on_invoices(
+    desk: Desk, rows: Iterable[Row], *, in_timeline: bool, tell: Tell = lambda written, of: None
+) -> int:
+    """Write the progress and, if wished, the comment of what our calls have paid; returns on how many all is written.
 
-    One that fails keeps the other from nothing. Raises the first BitrixError or ValueError at the end. Repeating is safe
-    by settlement: what stands there already is looked for first.
+    The ledger keeps of each whether that went well; `tell` hears now and then on how many of how many it did. One that
+    fails keeps no other from anything, unless the portal is closed to all: AuthError, RefusedError end it. Raises the
+    first BitrixError or ValueError at the end. Repeating is safe by settlement: what stands there is looked for first.
     """
-    writes = list(_wished(desk, row, in_timeline=in_timeline))
-    troubles = [trouble for write in writes if (trouble := _tried(write, desk, row)) is not None]
-    if writes:
-        notes.note(desk.store, row, _said(troubles[0]) if troubles else "")
-    for trouble in troubles:
-        raise trouble
-
-
-def note_again(desk: Desk, *, in_timeline: bool) -> int:
-    """Write on paid invoices what is missing there, at most AT_ONCE at a time; returns on how many it was written.
-
-    Those that were paid within 7 days, but for the last hour: who pays writes as well. One that cannot be written on
-    stops no other, unless the portal is closed to all. Raises the first one's BitrixError or ValueError at the end. Repeating is safe.
-    """
-    if not in_timeline and not desk.wishes.fields:
-        return 0
-    written, troubles = 0, list[Exception]()
-    for row in notes.unwritten(desk.store, desk.portal_id, AT_ONCE):
-        try:
-            note_on_invoice(desk, row, in_timeline=in_timeline)
-            written += 1
-        except (AuthError, RefusedError):
-            raise
-        except (BitrixError, ValueError) as error:
-            troubles.append(error)
-    for trouble in troubles:
-        raise trouble
+    kinds = _kinds(desk, in_timeline=in_timeline)
+    sent = {row.id: row for row in rows if row.state is State.PAID and row.how == "sent" and row.kind in kinds}
+    wished, written, troubles = list(sent.values()), 0, list[Trouble]()
+    for start in range(0, len(wished), CHUNK):
+        chunk = wished[start : start + CHUNK]
+        found = _written(desk, chunk, in_timeline=in_timeline)
+        notes.note_all(desk.store, [(row, _said(found.get(row.id))) for row in chunk])
+        written += len(chunk) - len(found)
+        tell(written, len(wished))
+        _raise_first(trouble for trouble in found.values() if isinstance(trouble, (AuthError, RefusedError)))
+        troubles += found.values()
+    _raise_first(troubles)
     return written
 
 
-def _wished(desk: Desk, row: Row, *, in_timeline: bool) -> Iterator[Write]:
-    if row.state is not State.PAID or row.how != "sent":
-        return
-    if row.kind == "smart" and desk.wishes.fields:
-        yield show_progress
+def note_again(desk: Desk, *, in_timeline: bool) -> int:
+    """Write on paid invoices what is missing there, at most AT_ONCE of them; returns on how many it was written.
+
+    Those that were paid within 7 days, but for the last hour: who pays writes as well. Raises and repeats as
+    `note_on_invoices` does.
+    """
+    kinds = _kinds(desk, in_timeline=in_timeline)
+    if not kinds:
+        return 0
+    return note_on_invoices(desk, notes.unwritten(desk.store, desk.portal_id, kinds, AT_ONCE), in_timeline=in_timeline)
+
+
+def _kinds(desk: Desk, *, in_timeline: bool) -> tuple[Kind, ...]:
+    """Of which kinds anything is to be written on."""
     if in_timeline:
-        yield comment
+        return "legacy", "smart"
+    return ("smart",) if desk.wishes.fields else ()
 
 
-def _tried(write: Write, desk: Desk, row: Row) -> BitrixError | ValueError | None:
-    try:
-        write(desk, row)
-    except (BitrixError, ValueError) as error:
-        return error
-    return None
+def _written(desk: Desk, rows: Sequence[Row], *, in_timeline: bool) -> dict[int, Trouble]:
+    """Write on invoices side by side; returns the first trouble of each that had any."""
+    with desk.store.snapshot() as connection:
+        payments = statuses.paid_with_all(connection, [row.id for row in rows])
+        ledger = identity.read(connection).id
+    flows: dict[tuple[int, str], Flow[bool]] = {}
+    for row in rows:
+        if desk.wishes.fields:
+            flows[row.id, "progress"] = show_progress(desk.wishes.fields, row, payments[row.id])
+        if in_timeline:
+            flows[row.id, "comment"] = comment(row, payments[row.id], ledger)
+    troubles: dict[int, Trouble] = {}
+    for (settlement_id, _), outcome in desk.client.run(abreast(flows)).items():
+        if isinstance(outcome, (BitrixError, ValueError)):
+            troubles.setdefault(settlement_id, outcome)
+    return troubles
 
 
-def _said(trouble: BitrixError | ValueError) -> str:
+def _raise_first(troubles: Iterable[Trouble]) -> None:
+    for trouble in troubles:
+        raise trouble
+
+
+def _said(trouble: Trouble | None) -> str:
+    if trouble is None:
+        return ""
     return trouble.said if isinstance(trouble, BitrixError) else str(trouble)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Final
 
 from airflow_b24.bitrix.errors import NOT_KEPT, AuthError, BitrixError, RefusedError, RequestError, ResponseError
-from airflow_b24.bitrix.flows import call
+from airflow_b24.bitrix.flows import Flow, call
+from airflow_b24.bitrix.smart_invoices import item_of, read_item
 from airflow_b24.bitrix.stages import SMART_INVOICE
 from airflow_b24.ledger import notes, settlements, statuses
 from airflow_b24.ledger.facts import Row
@@ -15,6 +16,7 @@ from airflow_b24.ledger.partial import show_partial
 from airflow_b24.ledger.states import State
 from airflow_b24.payments.money import Money
 from airflow_b24.reconcile import settling
+from airflow_b24.reconcile.commenting import Payments
 from airflow_b24.reconcile.desk import Desk
 from airflow_b24.reconcile.paying import ByPartialStage
 
@@ -50,7 +52,7 @@ def show_parts(desk: Desk) -> int:
 def _show(desk: Desk, row: Row) -> tuple[int, BitrixError | None]:
     """How much was changed on one invoice, and what went wrong first."""
     changed, trouble = 0, None
-    for show in (show_progress, show_stage):
+    for show in (_show_progress, show_stage):
         try:
             changed += show(desk, row)
         except (AuthError, RefusedError) as error:
@@ -74,24 +76,32 @@ def show_stage(desk: Desk, row: Row) -> bool:
     raise told.cause if isinstance(told.cause, BitrixError) else ResponseError(told.text)
 
 
-def show_progress(desk: Desk, row: Row) -> bool:
-    """Write what is paid, what is left, how many payments and the last one's day, never the stage.
+def _show_progress(desk: Desk, row: Row) -> bool:
+    if not desk.wishes.fields:
+        return False
+    with desk.store.snapshot() as connection:
+        payments = statuses.paid_with(connection, row.id)
+    return desk.client.run(show_progress(desk.wishes.fields, row, payments))
+
+
+def show_progress(fields: Mapping[str, str], row: Row, payments: Payments) -> Flow[bool]:
+    """Write what is paid, what is left, how many payments and the last one's day, never the stage: smart ones only.
 
     Returns whether anything was to be changed. Raises BitrixError, also when the portal has not such a field, or does
     not keep what is written there. Repeating is safe: what stands there already is not written.
     """
-    if row.kind != "smart" or row.state not in WRITABLE or row.how == "by_hand" or not desk.wishes.fields:
+    if row.kind != "smart" or row.state not in WRITABLE or row.how == "by_hand":
         return False
-    with desk.store.snapshot() as connection:
-        wanted = _fields(desk.wishes.fields, row, statuses.paid_with(connection, row.id))
-    shown: Mapping[str, object] = desk.client.run(desk.invoices.smart.get_invoice(row.invoice_id)).raw
+    wanted = _fields(fields, row, payments)
+    shown = yield from read_item(row.invoice_id)
     changed = _without(wanted, shown)
     # Sent in vain it would wake the portal's robots each time.
     known = {name: value for name, value in changed.items() if name in shown}
     if known:
         # docs: the page of crm.item.update
         arguments = {"entityTypeId": SMART_INVOICE, "id": row.invoice_id, "fields": known}
-        shown = _item(desk.client.run(call(_UPDATE, arguments, write=True)).result)
+        # docs: crm.item.update answers with all of the item.
+        shown = item_of((yield from call(_UPDATE, arguments, write=True)))
     if lost := _without(changed, shown):
         text = f"progress_fields: {', '.join(lost)}: not there, or does not keep what is written"
         raise RequestError(NOT_KEPT, text, method=_UPDATE)
@@ -103,13 +113,7 @@ def _without(wanted: Mapping[str, object], shown: Mapping[str, object]) -> dict[
     return {name: value for name, value in wanted.items() if not _stands(shown.get(name), value)}
 
 
-def _item(result: object) -> Mapping[str, object]:
-    # docs: crm.item.update answers with all of the item.
-    item = result.get("item") if isinstance(result, dict) else None
-    return item if isinstance(item, dict) else {}
-
-
-def _fields(fields: Mapping[str, str], row: Row, payments: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+def _fields(fields: Mapping[str, str], row: Row, payments: Payments) -> dict[str, object]:
     if not payments:
         return {}
     paid = sum(payment["put"] for payment in payments)

@@ -187,13 +187,33 @@ def test_a_settlement_of_another_portal_is_not_paid_here(world: Any) -> None:
 
 
 def test_once_the_portal_takes_no_comment_the_rest_is_left_to_the_sweep(
-    world: Any, capsys: pytest.CaptureFixture[str]
+    world: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.connect(timeline_comments=True)
     settlements = matched(world, 5, 6, 7)
+    monkeypatch.setattr("airflow_b24.reconcile.noting.CHUNK", 2)
     world.fault("error", method="crm.timeline.comment.list", times=9, code="ACCESS_DENIED", status=403)
     assert pay(settlements) == {**NOTHING, "paid": 3}
-    assert capsys.readouterr().out.count("Not everything was written on the invoice") == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert (said.count("Written on"), said.count("Written on 0 of 3 invoices")) == (1, 1)
+    assert said.count("Not everything was written on the invoices") == 1
+    assert re.search(r"the next sweep tries again: crm\.timeline\.comment\.list: ACCESS_DENIED", said)
+    assert world.state.comments == []
+
+
+def test_while_it_writes_on_invoices_it_says_how_far_it_has_come(
+    world: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.connect(timeline_comments=True)
+    monkeypatch.setattr("airflow_b24.reconcile.noting.CHUNK", 2)
+    settlements = matched(world, 5, 6, 7)
+    assert pay(settlements) == {**NOTHING, "paid": 3}
+    said = " ".join(capsys.readouterr().out.split())
+    assert re.findall(r"Written on (\d of \d) invoices", said) == ["2 of 3", "3 of 3"]
+    assert len(world.state.comments) == 3
+    assert pay(settlements) == {**NOTHING, "paid": 3}
+    assert "Written on" not in capsys.readouterr().out
+    assert len(world.state.comments) == 3
 
 
 def test_the_list_of_what_failed_is_bounded_and_its_count_is_not() -> None:

@@ -31,7 +31,7 @@ def test_arguments_are_written_in_phps_way(arguments: dict[str, object], query: 
     assert encode(Request("crm.invoice.list", arguments)) == f"crm.invoice.list?{query}"
 
 
-@pytest.mark.parametrize("arguments", [{"a": 1.5}, {"a": b"x"}, {"a": {"b": object()}}])
+@pytest.mark.parametrize("arguments", [{"a": 1.5}, {"a": Decimal("NaN")}, {"a": b"x"}, {"a": {"b": object()}}])
 def test_an_argument_that_has_no_form_is_named(arguments: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"^a.*cannot be sent"):
         encode(Request("x.list", arguments))

@@ -8,9 +8,7 @@ import pytest
 from airflow_b24.bitrix.errors import ResponseError, UnknownOutcomeError
 from airflow_b24.bitrix.legacy_invoice import parse_invoice
 from airflow_b24.bitrix.protocol import Response
-from airflow_b24.bitrix.smart_invoice import parse_invoice as parse_smart
-from airflow_b24.bitrix.stages import Stages
-from airflow_b24.bitrix.timeline import Place, comment_once, place_of
+from airflow_b24.bitrix.timeline import Place, comment_once, place_of_legacy, place_of_smart
 
 Talk = Callable[..., tuple[list[Any], Any]]
 DEAL = Place("deal", 10)
@@ -25,18 +23,18 @@ PLACES = [
     (legacy(UF_DEAL_ID="10", UF_COMPANY_ID="21"), DEAL),
     (legacy(UF_DEAL_ID="0", UF_COMPANY_ID="21"), Place("company", 21)),
     (legacy(), None),
-    (
-        parse_smart({"id": 17, "stageId": "DT31_5:P", "categoryId": 5, "companyId": 21}, Stages({})),
-        Place("dynamic_31", 17),
-    ),
 ]
 
 
 @pytest.mark.parametrize(("invoice", "place"), PLACES)
-def test_a_comment_belongs_into_the_invoices_own_timeline_or_that_of_its_deal_or_company(
+def test_a_comment_on_a_legacy_invoice_belongs_into_the_timeline_of_its_deal_or_company(
     invoice: Any, place: Place | None
 ) -> None:
-    assert place_of(invoice) == place
+    assert place_of_legacy(invoice) == place
+
+
+def test_a_comment_on_a_smart_invoice_belongs_into_its_own_timeline() -> None:
+    assert place_of_smart(17) == Place("dynamic_31", 17)
 
 
 def test_a_comment_is_written_when_none_with_its_marker_is_there(talk: Talk) -> None:

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from airflow_b24.bitrix import bulk as bitrix_bulk
 from airflow_b24.bitrix.bulk import Reading
-from airflow_b24.bitrix.errors import RequestError, ResponseError, UnknownOutcomeError
+from airflow_b24.bitrix.errors import NOT_IN_BATCH, RequestError, ResponseError, UnknownOutcomeError
 from airflow_b24.bitrix.flows import QUICK, attempt
 from airflow_b24.bitrix.protocol import BATCH, Request
 from airflow_b24.ledger import bulk as ledger_bulk
@@ -119,7 +119,7 @@ def _telling(change: Callable[[RequestError], Told]) -> Sequence[Any]:
     real = Lane._told
 
     def told(self: Lane, key: Any, said: Any) -> Told:
-        not_in_batch = isinstance(said, RequestError) and said.code in lane.NOT_IN_BATCH
+        not_in_batch = isinstance(said, RequestError) and said.code in NOT_IN_BATCH
         return change(said) if not_in_batch else real(self, key, said)
 
     return [patch.object(Lane, "_told", told)]
