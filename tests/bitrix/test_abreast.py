@@ -226,8 +226,9 @@ def test_another_exception_ends_all_and_each_flow_is_closed(talk: Talk) -> None:
         finally:
             closed.append(key)
 
+    flows = {key: careful(key) for key in (1, 2)}
     with pytest.raises(KeyError):
-        talk(abreast({key: careful(key) for key in (1, 2)}), Response({"result": {"c0": 1, "c1": 2}}))
+        talk(abreast(flows), Response({"result": {"c0": 1, "c1": 2}}))
     assert sorted(closed) == [1, 2]
 
 

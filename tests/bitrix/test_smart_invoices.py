@@ -13,7 +13,7 @@ from airflow_b24.bitrix.exchange import exchange
 from airflow_b24.bitrix.invoice import InvoiceKey
 from airflow_b24.bitrix.protocol import Response, read_envelope
 from airflow_b24.bitrix.smart_invoice import SELECT, MoveInvoice, parse_invoice
-from airflow_b24.bitrix.smart_invoices import SmartInvoices
+from airflow_b24.bitrix.smart_invoices import SmartInvoices, read_item
 from airflow_b24.bitrix.stages import Semantics, Stage, Stages, Wishes
 
 Talk = Callable[..., tuple[list[Any], Any]]
@@ -287,3 +287,9 @@ def test_a_move_that_cannot_be_is_refused_at_once(given: tuple[Any, Any], named:
 def test_times_of_the_portal_are_aware() -> None:
     moved = parse_invoice(item(stageId="DT31_5:P"), STAGES, WE)
     assert moved.paid_at == datetime.fromisoformat("2026-11-20T10:00:00+03:00")
+
+
+@pytest.mark.parametrize("shown", [{"id": 8}, {}, None])
+def test_the_fields_of_another_invoice_than_was_asked_for_are_an_error(talk: Talk, shown: Any) -> None:
+    with pytest.raises(ResponseError, match="asked for 7"):
+        talk(read_item(7), Response({"item": shown}))

@@ -225,8 +225,10 @@ def test_an_invoice_that_is_gone_hides_no_other(both: Any) -> None:
     rows = both_kinds(both, 3)
     both.delete(3)
     del both.state.smart_invoices[4]
+    told: list[Any] = []
     with pytest.raises(RequestError, match="INVOICE_GONE"):
-        note_on_invoices(both.desk, rows, in_timeline=True)
+        note_on_invoices(both.desk, rows, in_timeline=True, tell=lambda *far: told.append(far))
+    assert told == [(4, 6)]
     gone = {("legacy", 3), ("smart", 4)}
     assert {row.key: noted(both, row.id) for row in rows} == {
         row.key: ["not noted" if row.key in gone else "noted"] for row in rows
@@ -257,6 +259,26 @@ def test_a_field_that_is_not_there_is_named_is_sent_never_and_keeps_neither_the_
     with pytest.raises(RequestError):
         note_on_invoices(smart.desk, [row], in_timeline=True)
     assert smart.asked(UPDATE) == moves
+
+
+def test_of_one_invoices_troubles_the_progress_is_told_first(smart: Any) -> None:
+    row = smart_paid(smart)
+    smart.fault("error", method=ADD, status=400, code="NOT_FOUND")
+    with pytest.raises(RequestError, match="NOT_KEPT"):
+        note_on_invoices(smart.desk, [row], in_timeline=True)
+    assert told(smart)[0].startswith(f"{UPDATE}: NOT_KEPT")
+
+
+def test_what_a_person_paid_and_what_nobody_wishes_for_is_not_written_on(both: Any) -> None:
+    both.ready(3)
+    both.person(3, "P")
+    by_hand = settle_matched(both.desk, both.due()[3], 3, both.pay_system).row
+    asked = both.state.requests
+    assert note_on_invoices(both.desk, [by_hand], in_timeline=True) == 0
+    assert both.state.requests == asked
+    ours = paid(both, 4)
+    assert note_on_invoices(both.desk, [ours], in_timeline=False) == 0
+    assert noted(both, by_hand.id) + noted(both, ours.id) == []
 
 
 def test_a_field_that_does_not_keep_what_is_written_is_named(smart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
