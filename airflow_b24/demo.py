@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -71,7 +71,7 @@ def _play(folder: Path, say: Say) -> Verdict:
         say(
             f"A sandbox portal and bank answer on {addresses.https} (console: {addresses.http}/; {PER_SECOND} requests a second, as on the Enterprise plan)"
         )
-        environment = _environment(folder, addresses)
+        environment = _environment(folder, addresses, {"requests_per_second": PER_SECOND, "burst": BURST})
         write_examples(folder / "dags")
         say("Preparing a temporary Airflow with an SQLite database ...")
         _airflow(["db", "migrate"], environment, folder)
@@ -84,10 +84,9 @@ def _play(folder: Path, say: Say) -> Verdict:
         return _judge(folder, state, failed)
 
 
-def _environment(folder: Path, addresses: server.Addresses) -> dict[str, str]:
+def _environment(folder: Path, addresses: server.Addresses, plan: Mapping[str, int]) -> dict[str, str]:
     ca_file = str(addresses.ca_file)
     portal = {"pay_system_id": seed.REST_SYSTEM, "ca_bundle": ca_file}
-    plan = {"requests_per_second": PER_SECOND, "burst": BURST}
     bank = {"X-Api-Key": seed.BANK_API_KEY, "verify": ca_file}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return kept | {
@@ -100,7 +99,7 @@ def _environment(folder: Path, addresses: server.Addresses) -> dict[str, str]:
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
         "AIRFLOW_CONN_BITRIX24_DEFAULT": json.dumps(
-            {"conn_type": "bitrix24", "password": addresses.https + seed.webhook_path(), "extra": portal | plan}
+            {"conn_type": "bitrix24", "password": addresses.https + seed.webhook_path(), "extra": {**portal, **plan}}
         ),
         "AIRFLOW_CONN_BANK": json.dumps({"conn_type": "http", "host": addresses.https, "extra": bank}),
     }

@@ -113,13 +113,18 @@ def _check_lines(ledger: Ledger, checked: Checked, found: list[Violation]) -> It
         came_in, *became = _sums(each).items()
         yield f"{one_line(each.account)}: in {came_in[1]} = {' + '.join(f'{name} {money}' for name, money in became)}"
     if checked.unread:
-        noun = "record" if checked.unread == 1 else "records"
-        yield f"{checked.unread} {noun} unread, not in the sums: see `airflow b24 review`."
+        yield f"{_records(checked.unread)} unread, not in the sums: see `airflow b24 review`."
+    if checked.told_of:
+        yield f"{_records(checked.told_of)} ignored by a person's word, not in the sums: see `airflow b24 report`."
     at = checked.checkpoint
     yield f"Checkpoint of the events before {at.before} (UTC): {at.events}, SHA-256 {at.sha256}"
     for each_found in found:
         yield f"!!  {each_found.rule:<4}  {one_line(each_found.row)}: {one_line(each_found.text)}"
     yield f"{len(found)} violation{'' if len(found) == 1 else 's'}." if found else "Every rule holds."
+
+
+def _records(count: int) -> str:
+    return f"{count} record{'' if count == 1 else 's'}"
 
 
 def _plain(ledger: Ledger, checked: Checked, found: list[Violation]) -> dict[str, Any]:
@@ -129,6 +134,7 @@ def _plain(ledger: Ledger, checked: Checked, found: list[Violation]) -> dict[str
         "ok": not found,
         "accounts": [{"account": each.account, **_sums(each)} for each in checked.turnovers],
         "unread": checked.unread,
+        "told_of": checked.told_of,
         "checkpoint": {"before": at.before.isoformat(), "events": at.events, "sha256": at.sha256},
         "violations": [asdict(each) for each in found],
     }

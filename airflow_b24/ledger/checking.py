@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select, text
 
-from airflow_b24.ledger import dismissals, records, turnover
+from airflow_b24.ledger import dismissals, record_words, records, turnover
 from airflow_b24.ledger.schema import allocation, event, payment, raw, settlement
 from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, utc_now
@@ -29,12 +29,16 @@ FUNDED = (State.READY, State.SENDING, State.UNKNOWN, State.PAID)
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a check found; amounts in minor units. `unread` records may hold money that is in no sum."""
+    """What a check found; amounts in minor units. `unread` records may hold money that is in no sum.
+
+    `told_of` ones hold none, as a person has said.
+    """
 
     violations: list[Violation]
     turnovers: list[Turnover]
     checkpoint: Checkpoint
     unread: int = 0
+    told_of: int = 0
 
 
 def check(store: Store, before: date | None = None) -> Checked:
@@ -49,8 +53,10 @@ def examine(connection: Connection, before: date) -> Checked:
     sums = turnover.turnovers(connection)
     found = [violation for question in _questions() for violation in _named(connection, *question)]
     found += [*_unequal(sums), *read_stories(connection, checkpoint), *_unguarded(connection)]
-    unread = sum(row["verdict"] == "quarantined" for row in records.set_aside(connection))
-    return Checked(found, sums, checkpoint, unread)
+    aside = records.set_aside(connection)
+    unread = sum(row["verdict"] == "quarantined" for row in aside)
+    told_of = sum(row["rule"] == record_words.RULE for row in aside)
+    return Checked(found, sums, checkpoint, unread, told_of)
 
 
 def _named(connection: Connection, rule: str, row: str, said: str, query: Select[Any]) -> Iterator[Violation]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from airflow.sdk import Context
 
@@ -23,6 +23,10 @@ from airflow_b24.reconcile.lanes import Outcome, Progress
 from airflow_b24.summaries import error_of, summed
 
 SUMMARY = "summary"
+
+FIX: Final = (
+    'give what MatchPaymentsOperator returns, [{"invoice_id": 5, "settlement_id": 17}]: settlements=match.output'
+)
 
 
 class PayMatchedInvoicesOperator(PortalOperator):
@@ -103,8 +107,10 @@ def _wanted(given: Any) -> dict[int, int]:
         raise _unlike("settlements", given)
     for place, each in enumerate(given):
         name = f"settlements[{place}]"
-        if not isinstance(each, dict) or set(each) != {"invoice_id", "settlement_id"}:
+        if not isinstance(each, dict):
             raise _unlike(name, each)
+        if odd := set(each) ^ {"invoice_id", "settlement_id"}:
+            raise ValueError(f"{name}: missing or unknown: {', '.join(sorted(map(str, odd)))}; {FIX}")
         settlement_id = check_id(each["settlement_id"], f"{name}.settlement_id")
         invoice_id = check_id(each["invoice_id"], f"{name}.invoice_id")
         if wanted.setdefault(settlement_id, invoice_id) != invoice_id:
@@ -113,5 +119,4 @@ def _wanted(given: Any) -> dict[int, int]:
 
 
 def _unlike(name: str, found: object) -> ValueError:
-    fix = 'give what MatchPaymentsOperator returns, [{"invoice_id": 5, "settlement_id": 17}]: settlements=match.output'
-    return ValueError(f"{name}: found {type(found).__name__} {repr(found)[:80]}; {fix}")
+    return ValueError(f"{name}: found {type(found).__name__} {repr(found)[:80]}; {FIX}")

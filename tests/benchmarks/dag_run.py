@@ -25,6 +25,8 @@ from tests.benchmarks.watched import Spell
 
 ROOT = Path(__file__).parents[2]
 MIGRATE_S = 120.0
+# The plan of the portal is an ordinary one.
+ORDINARY: Mapping[str, int] = {}
 SEEN, SAID, LEDGER, METADATA = "seen.json", "said.txt", "airflow_b24.db", "airflow.db"
 
 
@@ -67,7 +69,9 @@ def prepare(folder: Path) -> Path:
     """Make an empty metadata database, once for all runs; returns its file."""
     folder.mkdir()
     path = folder / METADATA
-    environment = _environment(folder, Addresses("http://127.0.0.1:1", "https://127.0.0.1:1", folder / "none"))
+    environment = _environment(
+        folder, Addresses("http://127.0.0.1:1", "https://127.0.0.1:1", folder / "none"), ORDINARY
+    )
     _airflow(["-m", "airflow", "db", "migrate"], environment, folder, MIGRATE_S)
     return path
 
@@ -90,7 +94,7 @@ def run_dag(dag_id: str, home: Path, addresses: Addresses, limit_s: float) -> Da
     conf = {"mode": "pay", "start_from": (TODAY - timedelta(days=60)).isoformat()}
     command = ["-m", "tests.benchmarks.watched", str(home / SEEN), "dags", "test", "-c", json.dumps(conf), dag_id]
     began = time.perf_counter()
-    _airflow(command, _environment(home, addresses) | {"PYTHONPATH": str(ROOT)}, home, limit_s)
+    _airflow(command, _environment(home, addresses, ORDINARY) | {"PYTHONPATH": str(ROOT)}, home, limit_s)
     return _read(home, time.perf_counter() - began)
 
 

@@ -361,7 +361,7 @@ def test_an_ignored_record_is_unread_no_more_and_every_rule_holds(books: Store) 
     assert check(books).unread == 1
     record_words.ignore(books, unread(books), "anna", "no money")
     checked = check(books)
-    assert (checked.unread, checked.violations) == (0, [])
+    assert (checked.unread, checked.told_of, checked.violations) == (0, 1, [])
 
 
 def test_a_dismissal_changes_no_checkpoint_of_the_days_before_it(books: Store) -> None:
