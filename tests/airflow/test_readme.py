@@ -86,7 +86,7 @@ def test_the_calls_of_the_sandboxes_doors_work_as_printed(world: Any) -> None:
         url = address.replace("http://127.0.0.1:8024", world.addresses.http)
         with urllib.request.urlopen(urllib.request.Request(url, body.encode()), timeout=10) as answer:  # noqa: S310
             assert answer.status == 200
-    assert len(commands) == 5
+    assert len(commands) == 6
     assert (world.state.settings.write_s, world.state.settings.workers) == (0.04, 4)
     assert world.state.faults.rules[-1].times == 2
     assert world.state.bank.records[-1]["purpose"] == "Invoice 2026/900"
