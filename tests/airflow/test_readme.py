@@ -87,7 +87,8 @@ def test_the_calls_of_the_sandboxes_doors_work_as_printed(world: Any) -> None:
         with urllib.request.urlopen(urllib.request.Request(url, body.encode()), timeout=10) as answer:  # noqa: S310
             assert answer.status == 200
     assert len(commands) == 6
-    assert (world.state.settings.write_s, world.state.settings.workers) == (0.04, 4)
+    settings = world.state.settings
+    assert (settings.write_s, settings.workers, world.state.operating.limit_s) == (0.5, 4, 20)
     assert world.state.faults.rules[-1].times == 2
     assert world.state.bank.records[-1]["purpose"] == "Invoice 2026/900"
     made = next(each for each in world.state.invoices.values() if each.number == "2026/900")
