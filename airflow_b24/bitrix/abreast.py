@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Generic, TypeVar
 
-from airflow_b24.bitrix.commands import MAX_COMMANDS, decode, encode
-from airflow_b24.bitrix.errors import NOT_IN_BATCH, BitrixError, RequestError, ResponseError, UnknownOutcomeError
+from airflow_b24.bitrix.commands import MAX_COMMANDS, decode, encode, in_batch, is_for_single_calls
+from airflow_b24.bitrix.errors import BitrixError, ResponseError, UnknownOutcomeError
 from airflow_b24.bitrix.flows import Effect, Flow, Reply, answered
 from airflow_b24.bitrix.protocol import BATCH, Request, Response, Wait
 
@@ -84,15 +84,14 @@ class _Ranks(Generic[K, T]):
     def _batch(self, some: Mapping[K, Request]) -> Flow[dict[K, Reply]]:
         """Make several requests in one. Those that the portal takes in no batch have no reply: they still wait."""
         named = {f"c{index}": request for index, request in enumerate(some.values())}
-        arguments = {"halt": 0, "cmd": {name: encode(request) for name, request in named.items()}}
         write, paced = any(each.write for each in some.values()), any(each.paced for each in some.values())
-        whole = yield Request(BATCH, arguments, write=write, paced=paced)
+        whole = yield in_batch(named, write=write, paced=paced)
         if isinstance(whole, (ResponseError, UnknownOutcomeError)):
             # It may have been too much for the portal, or for us.
             self.size = max(self.size // 2, 1)
         parts = [whole] * len(some) if isinstance(whole, BitrixError) else decode(answered(whole), named).values()
         told = dict(zip(some, parts, strict=True))
-        refused = {key for key, part in told.items() if _is_refused_in_batch(part)}
+        refused = {key for key, part in told.items() if is_for_single_calls(part)}
         self.alone.update(some[key].method.lower() for key in refused)
         return {key: _own(some[key], part) for key, part in told.items() if key not in refused}
 
@@ -112,10 +111,6 @@ def _unfit(effect: Effect) -> ValueError | None:
     return None
 
 
-def _is_refused_in_batch(part: Response | BitrixError) -> bool:
-    return isinstance(part, RequestError) and (part.code in NOT_IN_BATCH or part.method == BATCH)
-
-
 def _own(request: Request, part: Response | BitrixError) -> Response | BitrixError:
     """The same for one request: an error of its own to raise, which is unclear as a read's or as a write's is."""
     if isinstance(part, Response):
@@ -123,11 +118,4 @@ def _own(request: Request, part: Response | BitrixError) -> Response | BitrixErr
     kind = type(part)
     if isinstance(part, (ResponseError, UnknownOutcomeError)):
         kind = UnknownOutcomeError if request.write else ResponseError
-    return kind(
-        part.code,
-        part.description,
-        status=part.status,
-        method=part.method,
-        host=part.host,
-        retry_at=part.retry_at,
-    )
+    return part.as_kind(kind)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from airflow_b24.bitrix.commands import MAX_COMMANDS, decode, encode
+from airflow_b24.bitrix.commands import MAX_COMMANDS, decode, in_batch
 from airflow_b24.bitrix.errors import BitrixError, ResponseError
 from airflow_b24.bitrix.exchange import Exchanged, Order
 from airflow_b24.bitrix.fields import read_id
 from airflow_b24.bitrix.flows import QUICK, Flow, Reply, answered, attempt
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey, Kind
 from airflow_b24.bitrix.listing import Listing
-from airflow_b24.bitrix.protocol import BATCH, Request, Response
+from airflow_b24.bitrix.protocol import Request, Response
 
 # docs: a list gives 50 rows to a page.
 PAGE: Final = 50
@@ -91,9 +91,7 @@ def _commands(pays: Sequence[Order], readings: Sequence[Reading]) -> Iterator[tu
 
 
 def _ask(requests: Mapping[str, Request], send_before: float | None, *, write: bool) -> Flow[Response | BitrixError]:
-    # docs: batch. Without `halt` one command's error stops no other.
-    arguments = {"halt": 0, "cmd": {name: encode(request) for name, request in requests.items()}}
-    request = Request(BATCH, arguments, write=write, paced=False, send_before=send_before)
+    request = in_batch(requests, write=write, paced=False, send_before=send_before)
     if not write:
         return (yield from attempt(request, QUICK))
     return _outcome((yield request))

@@ -5,14 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from urllib.parse import quote
 
-from airflow_b24.bitrix.errors import OPERATION_TIME_LIMIT, BitrixError, RefusedError, ResponseError
+from airflow_b24.bitrix.errors import (
+    NOT_IN_BATCH,
+    OPERATION_TIME_LIMIT,
+    BitrixError,
+    RefusedError,
+    RequestError,
+    ResponseError,
+)
 from airflow_b24.bitrix.protocol import BATCH, Request, Response, Time, read_envelope, read_time
 
 # docs: a batch holds 50 commands at most
 MAX_COMMANDS: Final = 50
+
+
+def in_batch(
+    requests: Mapping[str, Request], *, write: bool, paced: bool = True, send_before: float | None = None
+) -> Request:
+    """Put at most MAX_COMMANDS requests into one, each by its name. Raises ValueError naming an argument."""
+    # docs: batch. Without `halt` one command's error stops no other.
+    arguments = {"halt": 0, "cmd": {name: encode(request) for name, request in requests.items()}}
+    return Request(BATCH, arguments, write=write, paced=paced, send_before=send_before)
+
+
+def is_for_single_calls(outcome: object) -> TypeGuard[RequestError]:
+    """Say whether the portal has refused to run a call in a batch, or any batch: by itself it may run."""
+    return isinstance(outcome, RequestError) and (outcome.code in NOT_IN_BATCH or outcome.method == BATCH)
 
 
 def encode(request: Request) -> str:

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from airflow_b24.bitrix.redaction import REDACTOR
+
+E = TypeVar("E", bound="BitrixError")
 
 NOT_SENT: Final = "NOT_SENT"
 SEND_WINDOW_PASSED: Final = "SEND_WINDOW_PASSED"
@@ -71,7 +73,7 @@ class BitrixError(Exception):
 
     def __str__(self) -> str:
         place = " at ".join(part for part in (self.method, self.host) if part) or "Bitrix24"
-        said = " ".join(": ".join(part for part in (self.code, self.description) if part).split()).removesuffix(".")
+        said = _on_one_line(self.code, self.description)
         status = f" (HTTP {self.status})" if self.status is not None else ""
         later = f" Not before {self.retry_at.isoformat(timespec='seconds')}." if self.retry_at else ""
         return f"{place}: {said or 'an error without a code'}{status}. {ADVICE.get(self.code, self.advice)}{later}"
@@ -79,13 +81,23 @@ class BitrixError(Exception):
     @property
     def said(self) -> str:
         """What the portal refused and why, on one line: without our own advice."""
-        words = " ".join(": ".join(part for part in (self.method, self.code, self.description) if part).split())
-        return words.removesuffix(".")
+        return _on_one_line(self.method, self.code, self.description)
+
+    def as_kind(self, kind: type[E]) -> E:
+        """Return the same as an error of another group, or as another one of its own."""
+        return kind(self.code, self.description, **self._details)
+
+    @property
+    def _details(self) -> dict[str, Any]:
+        return {"status": self.status, "method": self.method, "host": self.host, "retry_at": self.retry_at}
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Airflow moves errors between processes, and Exception's own pickling forgets keyword arguments.
-        details = {"status": self.status, "method": self.method, "host": self.host, "retry_at": self.retry_at}
-        return _rebuild, (type(self), self.code, self.description, details)
+        return _rebuild, (type(self), self.code, self.description, self._details)
+
+
+def _on_one_line(*parts: str) -> str:
+    return " ".join(": ".join(filter(None, parts)).split()).removesuffix(".")
 
 
 class RefusedError(BitrixError):

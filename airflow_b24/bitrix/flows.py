@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
-from airflow_b24.bitrix.commands import MAX_COMMANDS, decode, encode
+from airflow_b24.bitrix.commands import MAX_COMMANDS, decode, in_batch
 from airflow_b24.bitrix.errors import (
     EXPIRED_TOKEN,
     OPERATION_TIME_LIMIT,
@@ -24,7 +24,7 @@ from airflow_b24.bitrix.errors import (
 )
 from airflow_b24.bitrix.limits import MAX_SLEEP_S
 from airflow_b24.bitrix.methods import is_read
-from airflow_b24.bitrix.protocol import BATCH, Request, Response, Wait
+from airflow_b24.bitrix.protocol import Request, Response, Wait
 
 T = TypeVar("T")
 Effect = Request | Wait
@@ -147,8 +147,7 @@ def together(requests: Mapping[str, Request], *, repeats: Repeats = REPEATS) -> 
 
 def _in_one(requests: Mapping[str, Request], repeats: Repeats) -> Flow[dict[str, Response | BitrixError] | BitrixError]:
     named = {f"c{index}": request for index, request in enumerate(requests.values())}
-    arguments = {"halt": 0, "cmd": {name: encode(request) for name, request in named.items()}}
-    outcome = yield from attempt(Request(BATCH, arguments, write=False), repeats)
+    outcome = yield from attempt(in_batch(named, write=False), repeats)
     if isinstance(outcome, BitrixError):
         return outcome
     return dict(zip(requests, decode(outcome, named).values(), strict=True))

@@ -169,14 +169,9 @@ class Session:
         if request.send_before is None:
             return error
         # It did not run and is not repeated here; the next request renews the token, so that it may be sent again.
-        return RefusedError(
-            error.code,
-            error.description,
-            status=error.status,
-            method=error.method,
-            host=error.host,
-            retry_at=self._now(),
-        )
+        refused = error.as_kind(RefusedError)
+        refused.retry_at = self._now()
+        return refused
 
     def _judge(self, request: Request, outcome: Answer | Lost) -> Response | BitrixError:
         if isinstance(outcome, Answer) and 300 <= outcome.status < 400:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from airflow_b24.bitrix.invoice import Invoice
 from airflow_b24.commands.answering import PROBLEM, as_json, confirmed, hooked, note, settings, tell
 from airflow_b24.commands.lookup import Ledger, look_up
-from airflow_b24.commands.printing import one_line
+from airflow_b24.commands.printing import one_line, plural
 from airflow_b24.ledger import adoptions
 from airflow_b24.ledger.checking import Checked, check
 from airflow_b24.ledger.store import Store
@@ -113,18 +113,14 @@ def _check_lines(ledger: Ledger, checked: Checked, found: list[Violation]) -> It
         came_in, *became = _sums(each).items()
         yield f"{one_line(each.account)}: in {came_in[1]} = {' + '.join(f'{name} {money}' for name, money in became)}"
     if checked.unread:
-        yield f"{_records(checked.unread)} unread, not in the sums: see `airflow b24 review`."
+        yield f"{plural(checked.unread, 'record')} unread, not in the sums: see `airflow b24 review`."
     if checked.told_of:
-        yield f"{_records(checked.told_of)} ignored by a person's word, not in the sums: see `airflow b24 report`."
+        yield f"{plural(checked.told_of, 'record')} ignored by a person's word, not in the sums: see `airflow b24 report`."
     at = checked.checkpoint
     yield f"Checkpoint of the events before {at.before} (UTC): {at.events}, SHA-256 {at.sha256}"
     for each_found in found:
         yield f"!!  {each_found.rule:<4}  {one_line(each_found.row)}: {one_line(each_found.text)}"
-    yield f"{len(found)} violation{'' if len(found) == 1 else 's'}." if found else "Every rule holds."
-
-
-def _records(count: int) -> str:
-    return f"{count} record{'' if count == 1 else 's'}"
+    yield f"{plural(len(found), 'violation')}." if found else "Every rule holds."
 
 
 def _plain(ledger: Ledger, checked: Checked, found: list[Violation]) -> dict[str, Any]:

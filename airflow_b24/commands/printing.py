@@ -65,18 +65,18 @@ def report_lines(shown: Sequence[Line], totals: Mapping[str, Any]) -> Iterator[s
     proven = f" ({totals['would_pay']} of them would be paid)" if totals["would_pay"] else ""
     waiting = f"{totals['waiting']} waiting{proven}"
     yield (
-        f"{_plural(totals['payments'], 'payment')}: {totals['paid']} paid ({totals['by_hand']} of them by hand), "
+        f"{plural(totals['payments'], 'payment')}: {totals['paid']} paid ({totals['by_hand']} of them by hand), "
         f"{totals['review']} for review, {waiting}, {totals['ignored']} ignored"
         f"{_beside(totals['dismissed'], 'dismissed')}."
         f"{_cases(totals['open_cases'])}"
     )
     if totals["not_written"]:
-        yield f"{_plural(totals['not_written'], 'invoice')} could not be written on as wished: the next sweep tries again."
+        yield f"{plural(totals['not_written'], 'invoice')} could not be written on as wished: the next sweep tries again."
     yield from (f"Received on {one_line(account)}: {money}" for account, money in totals["received"].items())
 
 
 def _cases(count: int) -> str:
-    return f" {_plural(count, 'open case')}: see `airflow b24 review`." if count else ""
+    return f" {plural(count, 'open case')}: see `airflow b24 review`." if count else ""
 
 
 def _beside(count: int, what: str) -> str:
@@ -131,7 +131,8 @@ def ignored_line(record_id: int, *, undone: bool, is_new: bool) -> str:
     return f"Record {record_id} {'waits for a person again' if undone else 'is ignored: it leaves the list'}."
 
 
-def _plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
+    """So many of something, in words."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 

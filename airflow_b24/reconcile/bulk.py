@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, Final
 
 from airflow_b24.bitrix.bulk import MOST_PAYS
 from airflow_b24.bitrix.errors import BitrixError
@@ -118,15 +118,17 @@ def _ride(lane: Lane, lanes: int, outcomes: Outcomes, tell: Callable[[Progress],
     with ThreadPoolExecutor(lanes, thread_name_prefix="b24-lane") as pool:
         try:
             opening = pool.submit(lane.open, lanes)
-            while wait([opening], timeout=TELL_S).not_done:
-                tell(outcomes.progress())
-            running = [pool.submit(lane.ride, chunk) for chunk in opening.result()]
-            while wait(running, timeout=TELL_S).not_done:
-                tell(outcomes.progress())
+            _await([opening], outcomes, tell)
+            _await([pool.submit(lane.ride, chunk) for chunk in opening.result()], outcomes, tell)
         except BaseException:
             # What a lane has in hand is brought to its end and written down; nothing new is taken.
             lane.queue.stop(StoppedError("the run was told to end"))
             raise
+
+
+def _await(running: Sequence[Future[Any]], outcomes: Outcomes, tell: Callable[[Progress], object]) -> None:
+    while wait(running, timeout=TELL_S).not_done:
+        tell(outcomes.progress())
 
 
 def _account(desk: Desk, lane: Lane, outcomes: Outcomes) -> None:

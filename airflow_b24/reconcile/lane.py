@@ -9,15 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_b24.bitrix.bulk import exchange_all
-from airflow_b24.bitrix.commands import encode
-from airflow_b24.bitrix.errors import (
-    NOT_IN_BATCH,
-    OPERATION_TIME_LIMIT,
-    AuthError,
-    BitrixError,
-    RefusedError,
-    RequestError,
-)
+from airflow_b24.bitrix.commands import encode, is_for_single_calls
+from airflow_b24.bitrix.errors import OPERATION_TIME_LIMIT, AuthError, BitrixError, RefusedError, RequestError
 from airflow_b24.bitrix.flows import Flow
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey
 from airflow_b24.bitrix.limits import now_s
@@ -203,7 +196,7 @@ class Lane:
         return ExchangedAll(answers, _facts(got.reads), began)
 
     def _told(self, key: InvoiceKey, told: bool | BitrixError) -> Told:
-        if isinstance(told, RequestError) and (told.code in NOT_IN_BATCH or told.method == BATCH):
+        if is_for_single_calls(told):
             self.alone.add(key.kind)
             return Refused(told.code, str(told), repeatable=True, reason=ALONE, cause=told)
         return answer(told)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Final
@@ -75,7 +75,7 @@ class Tempo:
         self._waited = False
         # Each lane that has anything to do reads its first chunk before it pays it.
         busy = min(lanes, ceil(self._total / most))
-        self.is_scarce = busy + busy * ceil(self._total / (busy * most)) > at_once
+        self.is_scarce = busy * (1 + self._rounds(most)) > at_once
 
     @property
     def size(self) -> int:
@@ -125,10 +125,10 @@ class Outcomes:
         with self._lock:
             self._found[settlement_id] = outcome
 
-    def hear(self, told: Iterable[object]) -> None:
+    def hear(self, told: Collection[object]) -> None:
         """Keep what an answer has against each of the things that it was asked for."""
-        errors = [each if isinstance(each, BitrixError) else None for each in told]
-        if errors and errors[0] is not None and all(errors):
+        errors = [each for each in told if isinstance(each, BitrixError)]
+        if errors and len(errors) == len(told):
             self._trouble = errors[0].said + _later(errors[0])
 
     @property

@@ -8,8 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from airflow_b24.bitrix import bulk as bitrix_bulk
-from airflow_b24.bitrix import flows, legacy_invoices, smart_invoices
+from airflow_b24.bitrix import commands, flows, legacy_invoices, smart_invoices
 from airflow_b24.bitrix.legacy_invoice import parse_invoice
 from airflow_b24.bitrix.protocol import Request
 from airflow_b24.payments import matching as payments_matching
@@ -112,7 +111,7 @@ def replaced() -> Iterator[None]:
         swap(patch.object(bulk, "MOST_PAYS", FewPays()))
         swap(patch.object(settling, "now_s", _now_s))
         swap(patch.object(lane, "now_s", _now_s))
-        for module in (bitrix_bulk, lane):
+        for module in (commands, lane):
             swap(patch.object(module, "encode", _by_request(module.encode)))
         swap(patch.object(invoices, "columns", _columns))
         swap(patch.object(sandbox_smart, "columns", _smart_columns))

@@ -11,7 +11,7 @@ from airflow_b24.bitrix import bulk as bitrix_bulk
 from airflow_b24.bitrix.bulk import Reading
 from airflow_b24.bitrix.errors import NOT_IN_BATCH, RequestError, ResponseError, UnknownOutcomeError
 from airflow_b24.bitrix.flows import QUICK, attempt
-from airflow_b24.bitrix.protocol import BATCH, Request
+from airflow_b24.bitrix.protocol import Request
 from airflow_b24.ledger import bulk as ledger_bulk
 from airflow_b24.ledger.chunks import ClaimAll, CommitAll, CommittedAll, ExchangeAll, ExchangedAll, Told
 from airflow_b24.ledger.facts import Decision, Fact, Refused, Row, Unknown
@@ -104,8 +104,7 @@ def _repeated() -> Sequence[Any]:
     """A batch that pays is repeated like one that reads."""
 
     def ask(requests: Mapping[str, Request], send_before: float | None, *, write: bool) -> Any:
-        arguments = {"halt": 0, "cmd": {name: bitrix_bulk.encode(each) for name, each in requests.items()}}
-        return (yield from attempt(Request(BATCH, arguments, write=False, paced=False), QUICK))
+        return (yield from attempt(bitrix_bulk.in_batch(requests, write=False, paced=False), QUICK))
 
     return [patch.object(bitrix_bulk, "_ask", ask)]
 
