@@ -18,7 +18,7 @@ _WORDS: Final = {
     "paid": "paid",
     "already_paid": "paid by hand",
     "review": "for a person",
-    "waiting": "without an end yet",
+    "waiting": "waiting",
     "failed": "failed",
 }
 
@@ -54,7 +54,7 @@ def _try_again(waiting: list[Exception], text: str) -> Exception:
     times = [at for at in (getattr(error, "retry_at", None) for error in waiting) if isinstance(at, datetime)]
     unknown = any(isinstance(error, UnknownOutcomeError) for error in waiting)
     kind = UnknownOutcomeError if unknown else RefusedError
-    return kind(LEFT_OPEN, f"{text}. The first without an end: {_said(waiting[0])}", retry_at=min(times, default=None))
+    return kind(LEFT_OPEN, f"{text}. The first that waits: {_said(waiting[0])}", retry_at=min(times, default=None))
 
 
 def _said(error: Exception) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, or_, select
 
 from airflow_b24.ledger import events, identity, quiet
 from airflow_b24.ledger.facts import Key, Kind
-from airflow_b24.ledger.rows import locked, write
+from airflow_b24.ledger.rows import AT_ONCE, locked, write
 from airflow_b24.ledger.schema import event, settlement
 from airflow_b24.ledger.settlement import Patience
 from airflow_b24.ledger.states import ADOPTED, PASSING, RESTORED, State
@@ -33,17 +33,17 @@ class Found:
 
 def unknown_among(connection: Connection, portal_id: int, kind: Kind, invoice_ids: Collection[int]) -> set[int]:
     """Those of the invoices which this ledger neither sent anything for nor knows to be paid."""
-    if not invoice_ids:
-        return set()
     told = select(event.c.id).where(event.c.settlement_id == settlement.c.id, event.c.what == ADOPTED).exists()
-    query = select(settlement.c.invoice_id).where(
-        settlement.c.portal_id == portal_id,
-        settlement.c.kind == kind,
-        # A list of thousands is longer than what a statement may hold.
-        settlement.c.invoice_id.between(min(invoice_ids), max(invoice_ids)),
-        or_(settlement.c.sends > 0, settlement.c.state == State.PAID, told),
-    )
-    return set(invoice_ids) - set(connection.execute(query).scalars())
+    wanted, unknown = sorted(invoice_ids), set(invoice_ids)
+    for start in range(0, len(wanted), AT_ONCE):
+        query = select(settlement.c.invoice_id).where(
+            settlement.c.portal_id == portal_id,
+            settlement.c.kind == kind,
+            settlement.c.invoice_id.in_(wanted[start : start + AT_ONCE]),
+            or_(settlement.c.sends > 0, settlement.c.state == State.PAID, told),
+        )
+        unknown.difference_update(connection.execute(query).scalars())
+    return unknown
 
 
 def unfunded(connection: Connection, portal_id: int) -> dict[Key, tuple[int, str]]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
-
 from airflow_b24.ledger import events
-from airflow_b24.ledger.facts import Key, Kind, Row
+from airflow_b24.ledger.facts import Kind, Row
 from airflow_b24.ledger.rows import locked, write
 from airflow_b24.ledger.schema import settlement
 from airflow_b24.ledger.settlements import live
@@ -47,17 +45,6 @@ def open_plain(store: Store, plain: Plain) -> int:
             evidence = {"expected": plain.expected, "currency": plain.currency}
             events.append(connection, settlement_id, "asked", state=State.READY, fence=0, at=now, evidence=evidence)
         return settlement_id
-
-
-def asked_for(connection: Connection, portal_id: int) -> set[Key]:
-    """(kind, id) of the invoices that have a live settlement and no payment: somebody named them by their id."""
-    query = select(settlement.c.kind, settlement.c.invoice_id).where(
-        settlement.c.portal_id == portal_id,
-        settlement.c.origin == "manual",
-        settlement.c.allocated == 0,
-        settlement.c.state != State.RELEASED,
-    )
-    return {(kind, invoice_id) for kind, invoice_id in connection.execute(query)}
 
 
 def reopen_plain(store: Store, row: Row, expected: int, currency: str, exponent: int) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy import case as either
 
 from airflow_b24.ledger import cases
 from airflow_b24.ledger.errors import UnknownIdError
@@ -71,12 +72,27 @@ def live(connection: Connection, portal_id: int, kind: Kind, invoice_id: int) ->
     ).scalar_one_or_none()
 
 
-def live_invoices(connection: Connection, portal_id: int) -> set[Key]:
-    """(kind, id) of every invoice that has a live settlement."""
-    query = select(settlement.c.kind, settlement.c.invoice_id).where(
-        settlement.c.portal_id == portal_id, settlement.c.state != State.RELEASED
-    )
-    return {(kind, invoice_id) for kind, invoice_id in connection.execute(query)}
+def live_among(connection: Connection, portal_id: int, keys: Iterable[Key]) -> dict[Key, bool]:
+    """Those of the invoices that have a live settlement, and whether somebody named them by their id: it has no payment."""
+    by_id = either((and_(settlement.c.origin == "manual", settlement.c.allocated == 0), 1), else_=0)
+    found: dict[Key, bool] = {}
+    for kind, ids in _by_kind(keys).items():
+        for start in range(0, len(ids), AT_ONCE):
+            query = select(settlement.c.invoice_id, by_id).where(
+                settlement.c.portal_id == portal_id,
+                settlement.c.kind == kind,
+                settlement.c.invoice_id.in_(ids[start : start + AT_ONCE]),
+                settlement.c.state != State.RELEASED,
+            )
+            found |= {(kind, invoice_id): bool(named) for invoice_id, named in connection.execute(query)}
+    return found
+
+
+def _by_kind(keys: Iterable[Key]) -> dict[Kind, list[int]]:
+    found: dict[Kind, list[int]] = {}
+    for kind, invoice_id in sorted(set(keys)):
+        found.setdefault(kind, []).append(invoice_id)
+    return found
 
 
 def due(store: Store, portal_id: int, limit: int, *, begun: bool = False) -> list[dict[str, int]]:

@@ -6,7 +6,7 @@ that the ledger has no record of. Reading, reporting and shadow matching need no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -16,6 +16,7 @@ from airflow_b24.ledger.errors import ForeignLedgerError
 from airflow_b24.ledger.identity import Identity
 from airflow_b24.ledger.store import Store
 from airflow_b24.reconcile.desk import Desk, PaySystem
+from airflow_b24.reconcile.matching import portions
 from airflow_b24.reconcile.witnessing import paid_lately, unknown_pays
 
 WAY_ON: Final = (
@@ -104,7 +105,7 @@ def refuse_foreign_ledger(
     pins: Pins,
     pay_system: PaySystem | None,
     *,
-    paid: Sequence[Invoice] | None = None,
+    paid: Iterable[Invoice] | None = None,
     is_start: bool = True,
 ) -> None:
     """Raise ForeignLedgerError, with what was found and the way on, unless this ledger is the one that may pay.
@@ -135,10 +136,11 @@ def pin(pins: Pins, standing: Standing) -> None:
         pins.put(name, standing.ledger, before)
 
 
-def refuse_unknown_pays(desk: Desk, pay_system: PaySystem | None, paid: Sequence[Invoice]) -> None:
+def refuse_unknown_pays(desk: Desk, pay_system: PaySystem | None, paid: Iterable[Invoice]) -> None:
     """Raise ForeignLedgerError when the portal shows pays of ours that this ledger knows nothing of."""
-    found = unknown_pays(desk, pay_system, paid)
-    if not found:
+    looked_at = (unknown_pays(desk, pay_system, portion) for portion in portions(paid))
+    found = next(filter(None, looked_at), None)
+    if found is None:
         return
     numbers = ", ".join(invoice.number for invoice in found[:SHOWN])
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""

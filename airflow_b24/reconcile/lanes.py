@@ -101,7 +101,7 @@ class Tempo:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come: how many of how many have an outcome, by state, or `open` and `failed`.
+    """How far a run has come: how many of how many have an outcome, by what the operator's result calls it.
 
     `trouble` is what the portal has had, since this was last told, against all that one request asked for; empty if nothing.
     """
@@ -157,5 +157,5 @@ def _state(outcome: Outcome) -> str:
     if isinstance(outcome, Exception):
         return "failed"
     if outcome.trouble is None:
-        return outcome.row.state.value
-    return "open" if isinstance(outcome.trouble, Unknown) or outcome.trouble.repeatable else "failed"
+        return "already_paid" if outcome.row.how == "by_hand" else outcome.row.state.value
+    return "waiting" if isinstance(outcome.trouble, Unknown) or outcome.trouble.repeatable else "failed"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from itertools import islice
 from typing import Any, Literal, cast
 
 from sqlalchemy import Connection
@@ -14,7 +14,7 @@ from airflow_b24.bitrix import companies
 from airflow_b24.bitrix.invoice import Invoice as PortalInvoice
 from airflow_b24.bitrix.kinds import Invoices
 from airflow_b24.bitrix.listing import Listing
-from airflow_b24.ledger import adoptions, allocations, outcomes, payments, plain, portals, releases, settlements
+from airflow_b24.ledger import adoptions, allocations, outcomes, payments, portals, releases, settlements
 from airflow_b24.ledger.facts import Key
 from airflow_b24.ledger.outcomes import Outcome
 from airflow_b24.ledger.promise import Part, Promise
@@ -33,7 +33,7 @@ PAID_LATELY = timedelta(days=45)
 MOVED_LATELY = timedelta(days=2)
 
 
-# So many paid invoices are looked at together.
+# So many invoices are looked at together.
 PORTION = 500
 
 # Looks at paid invoices as they are listed, some at a time, before anything is promised; raises LedgerError.
@@ -55,7 +55,8 @@ def match_payments(desk: Desk, mode: Mode, today: date, witness: Witness | None 
     if not waiting:
         if witness is not None:
             # What is ready from an earlier run will be sent all the same.
-            deque(_witnessed(paid_since(desk, today - PAID_LATELY), witness), maxlen=0)
+            for rows in portions(paid_since(desk, today - PAID_LATELY)):
+                witness(rows)
         return {"payments": 0, "proven": 0, "review": 0, "promised": 0}
     asked, dealt_with = (
         [_payment(row, parted.get(row["id"], frozenset())) for row in of] for of in (waiting, dismissed)
@@ -84,21 +85,16 @@ def match_payments(desk: Desk, mode: Mode, today: date, witness: Witness | None 
 class Taken:
     """What the ledger has on the portal's invoices, by (kind, id)."""
 
-    settled: frozenset[Key]
     collected: Mapping[Key, Sequence[Mapping[str, Any]]]
     # Paid, as a person has told; the payment that did it may still come in. With price and currency.
-    adopted: Mapping[Key, tuple[int, str]] = field(default_factory=dict)
-    # Settled without a payment, because somebody named the invoice.
-    by_id: frozenset[Key] = frozenset()
+    adopted: Mapping[Key, tuple[int, str]]
 
 
 def _taken(connection: Connection, portal_id: int) -> Taken:
     # What is held, or was promised at another price, takes no more: a person must look at it first.
     collected = allocations.collected(connection, portal_id)
     open_ = {key: rows for key, rows in collected.items() if all(row["hold"] is None for row in rows)}
-    live = frozenset(settlements.live_invoices(connection, portal_id))
-    by_id = frozenset(plain.asked_for(connection, portal_id))
-    return Taken(live - open_.keys(), open_, adoptions.unfunded(connection, portal_id), by_id)
+    return Taken(open_, adoptions.unfunded(connection, portal_id))
 
 
 def portal_invoices(
@@ -111,12 +107,17 @@ def portal_invoices(
     """
     wanted: dict[Key, Invoice] = {}
     payers: dict[Key, int | None] = {}
-    for row in _witnessed(_listed(desk, today), witness):
-        # What moves between the lists may stand in several: the later word counts.
-        wanted.pop(row.key, None)
-        invoice = _invoice(row, taken)
-        if sieve.wants(invoice, row.company_id):
-            wanted[row.key], payers[row.key] = invoice, row.company_id
+    for rows in portions(_listed(desk, today)):
+        if witness is not None and (paid := [row for row in rows if row.paid]):
+            witness(paid)
+        with desk.store.snapshot() as connection:
+            live = settlements.live_among(connection, desk.portal_id, [row.key for row in rows])
+        for row in rows:
+            # What moves between the lists may stand in several: the later word counts.
+            wanted.pop(row.key, None)
+            invoice = _invoice(row, taken, live)
+            if sieve.wants(invoice, row.company_id):
+                wanted[row.key], payers[row.key] = invoice, row.company_id
     tax_ids = desk.client.run(companies.requisites(_ids(payers[key] for key in wanted)))
     accounts = desk.client.run(companies.bank_accounts(_ids(each.own_company for each in wanted.values())))
     return [_identified(each, payers[key], tax_ids, accounts) for key, each in wanted.items()], payers
@@ -129,18 +130,11 @@ def _listed(desk: Desk, today: date) -> Iterator[PortalInvoice]:
     yield from _moved_since(desk, today - MOVED_LATELY)
 
 
-def _witnessed(rows: Iterable[PortalInvoice], witness: Witness | None) -> Iterator[PortalInvoice]:
-    """Let the witness look at the paid ones of the rows that pass by, all of them by the end."""
-    paid: list[PortalInvoice] = []
-    for row in rows:
-        if witness is not None and row.paid:
-            paid.append(row)
-            if len(paid) == PORTION:
-                witness(paid)
-                paid = []
-        yield row
-    if witness is not None and paid:
-        witness(paid)
+def portions(rows: Iterable[PortalInvoice]) -> Iterator[list[PortalInvoice]]:
+    """Yield the rows as they are listed, some together: a list may be longer than what should be held of it."""
+    listed = iter(rows)
+    while portion := list(islice(listed, PORTION)):
+        yield portion
 
 
 def paid_since(desk: Desk, day: date) -> Iterator[PortalInvoice]:
@@ -166,12 +160,13 @@ def _ids(found: Iterable[int | None]) -> list[int]:
     return sorted({company_id for company_id in found if company_id is not None})
 
 
-def _invoice(row: PortalInvoice, taken: Taken) -> Invoice:
-    """The invoice as far as it is known before its companies are."""
+def _invoice(row: PortalInvoice, taken: Taken, live: Mapping[Key, bool]) -> Invoice:
+    """The invoice as far as it is known before its companies are; `live` are settled, with or without a payment."""
     key, amount = row.key, price(row)
     collected = taken.collected.get(key, ())
     due = (amount and amount.minor, amount and amount.currency, identity(row))
-    is_funded = key in taken.settled and not (row.paid and amount and taken.adopted.get(key) == due[:2])
+    is_taken = key in live and key not in taken.collected
+    is_funded = is_taken and not (row.paid and amount and taken.adopted.get(key) == due[:2])
     is_another = any((each["expected"], each["currency"], each["identity"]) != due for each in collected)
     return Invoice(
         kind=cast("InvoiceKind", row.kind),
@@ -187,7 +182,7 @@ def _invoice(row: PortalInvoice, taken: Taken) -> Invoice:
         cancelled=row.cancelled,
         voucher_number=row.voucher_number,
         settled=is_funded or is_another,
-        by_id=key in taken.by_id,
+        by_id=live.get(key, False),
         collected=tuple(_payment(each) for each in collected),
     )
 

@@ -5,7 +5,7 @@ The mark of who paid an invoice is overwritten by any later edit: its absence pr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 
@@ -18,9 +18,9 @@ from airflow_b24.reconcile.matching import PAID_LATELY, paid_since
 from airflow_b24.reconcile.translating import price
 
 
-def paid_lately(desk: Desk) -> list[Invoice]:
+def paid_lately(desk: Desk) -> Iterator[Invoice]:
     """Ask the portal for the invoices paid in the last 45 days, as matching does. Raises BitrixError."""
-    return list(paid_since(desk, (datetime.now(UTC) - PAID_LATELY).date()))
+    return paid_since(desk, (datetime.now(UTC) - PAID_LATELY).date())
 
 
 def unknown_pays(desk: Desk, pay_system: PaySystem | None, listed: Iterable[Invoice]) -> list[Invoice]:

@@ -81,7 +81,7 @@ def test_nothing_matched_is_nothing_to_do(world: Any) -> None:
 def test_a_lost_batch_fails_the_task_until_it_may_be_sent_again(world: Any) -> None:
     settlements, task = matched(world, 5, 6), Task()
     world.fault("lost_before", method=PAY)
-    with pytest.raises(UnknownOutcomeError, match="Of 2 matched invoices: 2 without an end yet") as caught:
+    with pytest.raises(UnknownOutcomeError, match="Of 2 matched invoices: 2 waiting") as caught:
         pay(settlements, task)
     in_s = (caught.value.retry_at - datetime.now(UTC)).total_seconds()
     assert in_s == pytest.approx(Patience().quiet_after(2), abs=10)
@@ -113,7 +113,7 @@ def test_a_sweep_says_who_still_waits_and_until_when_and_what_it_returns_is_fini
 def test_operating_time_that_is_used_up_gives_the_task_back_until_the_portal_frees_it(world: Any) -> None:
     settlements, task = matched(world, 5, 6, 7), Task()
     world.fault("operation_time_limit", method=PAY, match={"INVOICE_ID": "6"})
-    with pytest.raises(RefusedError, match="Of 3 matched invoices: 2 paid, 1 without an end yet") as caught:
+    with pytest.raises(RefusedError, match="Of 3 matched invoices: 2 paid, 1 waiting") as caught:
         pay(settlements, task)
     # What its neighbours say: the portal counts ten minutes.
     assert (caught.value.retry_at - datetime.now(UTC)).total_seconds() == pytest.approx(600, abs=10)
@@ -233,7 +233,7 @@ def test_the_list_of_what_failed_is_bounded_and_its_count_is_not() -> None:
 def test_the_error_of_many_says_the_code_what_to_do_and_when_once(first: BitrixError) -> None:
     outcomes: dict[int, Any] = {1: first}
     text = str(error_of(outcomes, summed({1: 1}, outcomes)))
-    once = (first.code, first.description.removesuffix("."), ADVICE[LEFT_OPEN], "Not before ", "1 without an end yet")
+    once = (first.code, first.description.removesuffix("."), ADVICE[LEFT_OPEN], "Not before ", "1 waiting")
     assert {part: text.count(part) for part in once} == dict.fromkeys(once, 1)
     assert ".." not in text
     assert "0 failed" not in text

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 from airflow_b24.sandbox.server import Addresses
 from tests.benchmarks.arithmetic import middle
-from tests.benchmarks.dag_run import DagRun, make_home, plain, prepare, run_dag
+from tests.benchmarks.dag_run import DagRun, count_s, make_home, plain, prepare, run_dag
 from tests.benchmarks.measuring import Bench, Row
 from tests.benchmarks.portal import Report, Setup, open_portal
 
@@ -49,18 +49,23 @@ SIZES: Mapping[str, Sequence[Size]] = {
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A first run that pays everything, the next one, which finds nothing new, and what the portal saw of them."""
+    """A first run that pays everything, the next one, which finds nothing new, and what the portal saw of them.
+
+    `report_s` is what counting everything in the ledger takes then, by itself.
+    """
 
     first: DagRun
     again: DagRun
     requests: int
     requests_again: int
+    report_s: float
     report: Report
 
     def raw(self) -> dict[str, object]:
         """Everything that was seen."""
         seen = {"requests": self.requests, "requests again": self.requests_again, "503": self.report.refused}
         told = {**seen, "executed": self.report.executed, "methods of both": self.report.methods}
+        told |= {"report_s": self.report_s}
         return {**plain(self.first), **told, "again": plain(self.again)}
 
 
@@ -85,7 +90,7 @@ def _tell(bench: Bench, size: Size, home: Path, empty: Path) -> Story:
         again = run_dag(size.dag_id, home, portal.addresses, LIMIT_S)
         report = portal.end()
     sys.stderr.write(f"{size.dag_id} {size.invoices}: {first.run_s:.1f} s, then {again.run_s:.1f} s\n")
-    return Story(first, again, requests, report.requests - requests, report)
+    return Story(first, again, requests, report.requests - requests, count_s(home), report)
 
 
 def _requests(addresses: Addresses) -> int:

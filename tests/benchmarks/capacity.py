@@ -11,7 +11,7 @@ from tests.benchmarks.measuring import Bench, Row
 TITLE = (
     "What saturates first: a model, whose costs were measured on the sandbox and whose operating time (40 ms a pay, 42 with its share of a batch), "
     "processors (2), time to start a task (2 s of one) and writers of PostgreSQL (8) are assumed; a run every 15 minutes, "
-    "a week read again, all payments of 12 months in one ledger; above 100 % it cannot be done"
+    "a week collected again and 45 days of paid invoices listed again in each, all payments of 12 months in one ledger; above 100 % it cannot be done"
 )
 LOADS = {
     "1 portal, 1,000,000 a month, day and night": Load(1, 1_000_000),

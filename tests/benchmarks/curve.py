@@ -68,14 +68,16 @@ def inputs_of(found: Found) -> tuple[Inputs, str]:
 
 
 def _again(bulk: Sequence[Row]) -> dict[str, float]:
-    """What a run spends on a payment that it knows: to collect it again, and to match and report beside it."""
+    """What a run spends on a payment that it knows: to collect it again, to list its invoice, and to count it."""
     few, many = (extreme(bulk, key=lambda row: row["invoices"]) for extreme in (min, max))
     more = many["invoices"] - few["invoices"]
     if not more:
         return {}
-    (before, *_), (after, *_) = ([run["again"]["tasks"] for run in row["runs"]] for row in (few, many))
+    (before, *_), (after, *_) = ([_costs(run) for run in row["runs"]] for row in (few, many))
+    return {name: max(0.0, after[name] - before[name]) / more for name in after}
 
-    def each(*names: str) -> float:
-        return max(0.0, sum(after.get(name, 0.0) - before.get(name, 0.0) for name in names)) / more
 
-    return {"again_s": each("collect"), "kept_s": each("match", "report")}
+def _costs(run: Mapping[str, Any]) -> dict[str, float]:
+    tasks = run["again"]["tasks"]
+    told = {"listed_requests": run["requests again"], "kept_s": run["report_s"]}
+    return {"again_s": tasks["collect"], "listed_s": tasks["match"], **told}

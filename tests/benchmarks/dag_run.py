@@ -19,6 +19,8 @@ from typing import Any
 
 from airflow_b24.demo import _environment
 from airflow_b24.examples import write_examples
+from airflow_b24.ledger.store import Store
+from airflow_b24.reconcile.reporting import report
 from airflow_b24.sandbox.server import Addresses
 from tests.benchmarks.portal import TODAY
 from tests.benchmarks.watched import Spell
@@ -96,6 +98,17 @@ def run_dag(dag_id: str, home: Path, addresses: Addresses, limit_s: float) -> Da
     began = time.perf_counter()
     _airflow(command, _environment(home, addresses, ORDINARY) | {"PYTHONPATH": str(ROOT)}, home, limit_s)
     return _read(home, time.perf_counter() - began)
+
+
+def count_s(home: Path) -> float:
+    """Return the seconds that counting everything in the ledger of a home takes, at best of three."""
+    store, seconds = Store.open(f"sqlite:///{home / LEDGER}"), list[float]()
+    with closing(store):
+        for _ in range(3):
+            began = time.perf_counter()
+            report(store)
+            seconds.append(time.perf_counter() - began)
+    return min(seconds)
 
 
 def _airflow(command: list[str], environment: Mapping[str, str], home: Path, limit_s: float) -> None:

@@ -19,8 +19,11 @@ PLAIN = Inputs(
     single_requests=3.0,
     ledger_s=0.01,
     again_s=0.0,
+    listed_s=0.0,
+    listed_requests=0.0,
     kept_s=0.0,
     pay_s=0.04,
+    batch_s=0.04,
     task_s=2.0,
 )
 MONTH_S = 30 * 24 * 3600
@@ -35,8 +38,9 @@ ONE = Load(1, 1_000_000)
         ("requests to a portal, one by one", (2880 * 18 + 3_000_000) / (2 * MONTH_S)),
         # 40,000 s of 480 s in every 600.
         ("operating time of a portal's pay", 40_000 / (0.8 * MONTH_S)),
-        ("operating time of batch, where it is billed", 42_000 / (0.8 * MONTH_S)),
-        ("time of a portal's runs, one after the other", 0.01),
+        ("operating time of batch, where it is billed", 40_000 / (0.8 * MONTH_S)),
+        # 9 s of every 900, and of four lanes a million times 40 ms.
+        ("time of a portal's runs, one after the other", 0.01 + 10_000 / MONTH_S),
         ("the writer of an SQLite ledger", 10_000 / MONTH_S),
         ("8 writers of a PostgreSQL ledger", 10_000 / MONTH_S / 8),
         # Four tasks of 2 s in 900 s, on two processors.
@@ -54,12 +58,20 @@ def test_what_is_squeezed_into_working_hours_takes_so_much_more_of_a_portals_req
     assert shares(PLAIN, hours)[limit] > 4 * shares(PLAIN, ONE)[limit]
 
 
-def test_every_run_reads_a_week_of_its_portal_again_and_all_that_the_ledger_keeps_of_every_portal() -> None:
-    inputs = replace(PLAIN, again_s=0.001, kept_s=0.0001, months_kept=10)
+def test_every_run_meets_again_a_week_and_45_days_of_its_portal_and_all_that_the_ledger_keeps_of_every_one() -> None:
+    inputs = replace(PLAIN, again_s=0.001, listed_s=0.0002, kept_s=0.0001, months_kept=10)
     limit = "2 processors, reading again what was read before"
     alone, ten = shares(inputs, Load(1, 30_000))[limit], shares(inputs, Load(10, 30_000))[limit]
-    assert alone == pytest.approx((7 + 30) / 900 / 2)
-    assert ten == pytest.approx(10 * (7 + 300) / 900 / 2)
+    assert alone == pytest.approx((7 + 9 + 30) / 900 / 2)
+    assert ten == pytest.approx(10 * (7 + 9 + 300) / 900 / 2)
+    runs = shares(inputs, Load(10, 30_000))["time of a portal's runs, one after the other"]
+    assert runs == pytest.approx((9 + 7 + 9 + 300) / 900 + 300 / MONTH_S)
+
+
+def test_what_was_paid_lately_is_listed_with_requests_of_every_run() -> None:
+    inputs = replace(PLAIN, listed_requests=0.001)
+    limit = "requests to a portal, in bulk"
+    assert shares(inputs, ONE)[limit] == pytest.approx((2880 * (18 + 1500) + 20_000) / (2 * MONTH_S))
 
 
 @pytest.mark.parametrize("load", [ONE, Load(1000, 1000), Load(1, 1_000_000, hours=8, days=21)], ids=str)
@@ -74,10 +86,12 @@ def test_the_most_is_where_a_limit_is_just_not_exceeded_and_the_first_to_saturat
                 assert shares(inputs, replace(load, **{name: most + 1}))[use.limit] > 1
 
 
-def test_a_run_waits_for_the_bucket_once_the_burst_is_spent() -> None:
+def test_a_run_waits_for_what_takes_longer_the_portals_work_or_its_bucket_once_the_burst_is_spent() -> None:
     # 18 + 20 requests of 45; then 18 + 2,000, of which 1,973 leak out at 2 a second.
-    assert run_seconds(PLAIN, 1_000) == 9
-    assert run_seconds(PLAIN, 100_000) == 9 + 1_973 / 2
+    at_once = replace(PLAIN, batch_s=0.0)
+    assert [run_seconds(at_once, size) for size in (1_000, 100_000)] == [9, 9 + 1_973 / 2]
+    # 1,000 pays of 40 ms by four lanes.
+    assert [run_seconds(PLAIN, size) for size in (1_000, 100_000)] == [9 + 10, 9 + 1_000]
 
 
 def test_a_model_is_fitted_to_both_ends_of_a_curve() -> None:
@@ -85,20 +99,22 @@ def test_a_model_is_fitted_to_both_ends_of_a_curve() -> None:
     found = fitted(Inputs(), requests, seconds)
     assert (found.run_requests, found.invoice_requests) == pytest.approx((18, 0.02))
     assert [run_seconds(found, size) for size in (100, 10_000)] == pytest.approx([10, 136])
-    assert run_seconds(found, 1_000) == pytest.approx(10 + 900 * found.invoice_s)
+    assert run_seconds(found, 1_000) == pytest.approx(10 + 900 * (found.invoice_s + 0.042 / 4))
 
 
 def test_costs_are_read_from_the_rows_of_whole_dags() -> None:
-    tasks = ({"collect": 2.0, "match": 1.0, "report": 0.5}, {"collect": 11.0, "match": 2.8, "report": 2.3})
+    few, many = ({"collect": 2.0, "match": 1.0, "report": 0.5}, {"collect": 11.0, "match": 2.8, "report": 2.3})
+    told = ({"requests again": 3, "report_s": 0.1}, {"requests again": 12, "report_s": 0.19})
     bulk = [
         {"DAG": "b24_pay_in_bulk", "invoices": size, "requests": requests, "seconds": seconds, "ledger, ms each": 5.0,
-         "ledger, KB each": 4.0, "runs": [{"again": {"tasks": again}}]}
-        for size, requests, seconds, again in ((1_000, 38.0, 20.0, tasks[0]), (10_000, 218.0, 136.0, tasks[1]))
+         "ledger, KB each": 4.0, "runs": [{"again": {"tasks": again}, **more}]}
+        for size, requests, seconds, again, more in ((1_000, 38.0, 20.0, few, told[0]), (10_000, 218.0, 136.0, many, told[1]))
     ]  # fmt: skip
     mapped = {"DAG": "b24_pay_from_http", "invoices": 100, "requests": 318.0}
     inputs, origin = inputs_of({"airflow": [mapped, *bulk]})
     assert (inputs.single_requests, inputs.ledger_s, inputs.ledger_bytes) == pytest.approx((3.0, 0.005, 4096))
-    assert (inputs.again_s, inputs.kept_s) == pytest.approx((0.001, 0.0004))
+    assert (inputs.again_s, inputs.listed_s, inputs.kept_s) == pytest.approx((0.001, 0.0002, 0.00001))
+    assert inputs.listed_requests == pytest.approx(0.001)
     assert origin == "this run"
 
 

@@ -72,7 +72,7 @@ def test_nothing_is_promised_of_a_payment_that_was_dismissed_meanwhile(
     dismissals.dismiss(store, one, "anna")
     assert allocations.allocate(store, made) == ()
     with store.snapshot() as connection:
-        assert settlements.live_invoices(connection, 1) == set()
+        assert settlements.live_among(connection, 1, [(made.parts[0].kind, made.parts[0].invoice_id)]) == {}
 
 
 def test_of_a_match_and_a_person_at_the_same_time_one_comes_first(

@@ -235,8 +235,10 @@ def test_a_shut_door_is_knocked_at_once(office: Any) -> None:
 
 def test_a_person_who_pays_one_in_between_is_believed_and_nothing_is_paid_twice(office: Any) -> None:
     wanted = ready(office)
-    outcomes = settle(meddle(office, 2, lambda: office.person(5, "P")), wanted)
+    told: list[Progress] = []
+    outcomes = settle(meddle(office, 2, lambda: office.person(5, "P")), wanted, tell=told.append)
     assert Counter(each.row.how for each in outcomes.values()) == {"sent": 11, "by_hand": 1}
+    assert told[-1].states == {"paid": 11, "already_paid": 1}
     assert executed(office) == {1: 11, 0: 1}
 
 
@@ -498,7 +500,7 @@ def test_what_keeps_a_run_from_coming_any_further_is_told_until_it_is_over(offic
     wanted = ready(office)
     office.fault("refused", times=1000, method="batch", match={})
     settle(office, wanted, tell=told.append)
-    assert (told[-1].states, "QUERY_LIMIT_EXCEEDED" in told[-1].trouble) == ({"open": 12}, True)
+    assert (told[-1].states, "QUERY_LIMIT_EXCEEDED" in told[-1].trouble) == ({"waiting": 12}, True)
     office.state.faults.rules.clear()
     settle(office, wanted, tell=told.append)
     assert (told[-1].states, told[-1].trouble) == ({"paid": 12}, "")

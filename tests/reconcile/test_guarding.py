@@ -188,7 +188,7 @@ def test_nothing_is_remembered_of_a_ledger_that_may_not_pay(office: Any, board: 
 
 def test_listed_invoices_bear_witness_without_being_listed_again(office: Any, board: Board) -> None:
     pay(office, board)
-    listed = paid_lately(office.desk)
+    listed = list(paid_lately(office.desk))
     before = office.asked(BATCH)
     refuse_foreign_ledger(office.desk, board, OURS, paid=listed)
     assert office.asked(BATCH) == before

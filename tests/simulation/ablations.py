@@ -186,7 +186,7 @@ GUARDS: dict[str, Guard] = {
     "settled": Guard(
         "matching passes over invoices that have a settlement",
         lambda: [
-            patch.object(DictBooks, "live_invoices", lambda self, portal_id: set()),
+            patch.object(DictBooks, "live_among", lambda self, portal_id, keys: {}),
         ],
     ),
     "release_states": Guard(

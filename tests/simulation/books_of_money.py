@@ -209,10 +209,6 @@ class DictBooks(SettlementBooks):
         # Nothing is adopted in these worlds: no ledger is lost.
         return {}
 
-    def asked_for(self, portal_id: int) -> set[tuple[str, int]]:
-        rows = (row for row in self.settlement.values() if row["origin"] == "manual" and row["allocated"] == 0)
-        return {(row["kind"], row["invoice_id"]) for row in rows if row["state"] != "released"}
-
     # releases
 
     def parted(self, portal_id: int) -> dict[int, frozenset[tuple[str, int]]]:

@@ -142,8 +142,12 @@ class SettlementBooks(Books):
         ]
         return found[0] if found else None
 
-    def live_invoices(self, portal_id: int) -> set[tuple[str, int]]:
-        return {(row["kind"], row["invoice_id"]) for row in self.settlement.values() if row["state"] != "released"}
+    def live_among(self, portal_id: int, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], bool]:
+        wanted, found = frozenset(keys), dict[tuple[str, int], bool]()
+        for row in self.settlement.values():
+            if row["state"] != "released" and (row["kind"], row["invoice_id"]) in wanted:
+                found[row["kind"], row["invoice_id"]] = row["origin"] == "manual" and row["allocated"] == 0
+        return found
 
     def due(self, portal_id: int, limit: int, *, begun: bool = False) -> list[dict[str, int]]:
         now = self.now

@@ -45,7 +45,7 @@ STANDS_IN: dict[Any, dict[str, str]] = {
     cursors: {},
     outcomes: {"record_all": "record_outcomes"},
     payments: {"unallocated": "unallocated", "dismissed": "dismissed"},
-    plain: {"open_plain": "open_plain", "reopen_plain": "reopen_plain", "asked_for": "asked_for"},
+    plain: {"open_plain": "open_plain", "reopen_plain": "reopen_plain"},
     portals: {},
     records: {"ingest": "ingest"},
     moves: {name: name for name in ("claim", "claim_all", "move", "move_all", "begin_partial", "end_partial")},
@@ -53,7 +53,7 @@ STANDS_IN: dict[Any, dict[str, str]] = {
     releases: {"parted": "parted", "release": "release", "accept": "accept"},
     settlements: {
         name: name
-        for name in ("look", "look_all", "record_of", "live", "live_invoices", "due", "ended_since", "collecting")
+        for name in ("look", "look_all", "record_of", "live", "live_among", "due", "ended_since", "collecting")
     },
 }
 ASKING = (

@@ -11,17 +11,16 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from airflow_b24.ledger import adoptions, allocations, payments, plain, portals, releases, settlements
+from airflow_b24.ledger import adoptions, allocations, payments, portals, releases, settlements
 
 # Reads that depend on rows alone, not on the time.
 READS: dict[Any, tuple[str, ...]] = {
     adoptions: ("unfunded",),
     allocations: ("settled_by", "siblings", "collected"),
     payments: ("unallocated", "dismissed"),
-    plain: ("asked_for",),
     portals: ("count",),
     releases: ("parted",),
-    settlements: ("live_invoices",),
+    settlements: ("live_among",),
 }
 
 

@@ -68,7 +68,7 @@ MISSED_SMART: dict[str, tuple[Kinds, int, str]] = {
     "competition": ("smart", 32, "wrong"),
     "date": ("smart", 1128, "wrong"),
     "fence": ("smart", 55, "read_before_claim result double"),
-    "free_money": ("smart", 98, "I1"),
+    "free_money": ("smart", 6160, "I1"),
     "held_money": ("smart", 395, "held"),
     "hold+held": ("smart", 97, "held"),
     "identity": ("smart", 48, "wrong_invoice"),
