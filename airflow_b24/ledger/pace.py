@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from math import ceil
 from typing import Final
 
 from sqlalchemy import Connection, select, update
@@ -15,8 +16,9 @@ from airflow_b24.ledger.schema import pace
 from airflow_b24.ledger.store import Store, utc_now
 from airflow_b24.ledger.upsert import insert_if_absent
 
-# What comes late, or is not counted because it was repeated, must find room all the same.
+# What comes late, or is not counted because it was repeated, must find room all the same: so many, and so late.
 MARGIN: Final = 2
+LATE_S: Final = 0.5
 # Enough to find out, at once, what became of one lost answer.
 URGENT: Final = 3
 KEPT: Final = ("theoretical_arrival", "stood_s", "urgent_until", "held_until")
@@ -37,13 +39,14 @@ class LedgerPace:
         *,
         per_second: float = 2.0,
         burst: int = 50,
-        margin: int = MARGIN,
+        margin: int | None = None,
         urgent: int = URGENT,
     ) -> None:
         self._store = _beside(ledger)
         self._portal_id = portal_id
         self._mine = pace.c.portal_id == portal_id
-        self.at_once = max(0, burst - margin - urgent)
+        unused = max(MARGIN, ceil(LATE_S * per_second)) if margin is None else margin
+        self.at_once = max(0, burst - unused - urgent)
         self._limit = Limit(1 / per_second, self.at_once / per_second, urgent / per_second)
 
     def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:

@@ -51,6 +51,13 @@ def test_the_burst_starts_at_once_and_the_rest_in_turn(paced: Callable[..., Ledg
     assert waits == pytest.approx([0.0, 0.0, 0.0, 1.5, 3.0], abs=0.5)
 
 
+@pytest.mark.parametrize(("per_second", "left"), [(0.5, 2), (2.0, 2), (5.0, 3), (70.0, 35)])
+def test_room_is_left_for_what_comes_half_a_second_late_and_for_two_requests_at_least(
+    store: Store, per_second: float, left: int
+) -> None:
+    assert LedgerPace(store, portal(store), per_second=per_second, burst=50, urgent=3).at_once == 50 - left - 3
+
+
 def test_workers_together_are_given_the_rate_and_no_more(paced: Callable[..., LedgerPace]) -> None:
     def worker(_: int) -> list[float]:
         pace = paced(per_second=0.1, burst=12)
