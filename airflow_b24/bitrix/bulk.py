@@ -52,20 +52,24 @@ class Reading:
 
 
 def exchange_all(
-    pays: Sequence[Order], readings: Sequence[Reading] = (), send_before: float | None = None
+    pays: Sequence[Order],
+    readings: Sequence[Reading] = (),
+    send_before: float | None = None,
+    *,
+    paced: bool = False,
 ) -> Flow[Exchanged]:
     """Pay invoices and then read invoices, in one request; errors are values, nothing is raised for one.
 
     Each pay has its own outcome: True, which proves nothing, or why not; all have the same when the whole request has
     failed. An invoice that the portal does not show is left out of what was read. With pays the request is sent once,
     not after `send_before` (an instant of `now_s`), and never repeated; without them it only reads, and is. Its slot
-    must be reserved before. Raises ValueError for more than a batch holds, or an invoice named twice.
+    must be reserved before, unless it is `paced`. Raises ValueError for more than a batch holds, or an invoice named twice.
     """
     _check(pays, readings)
     requests = dict(_commands(pays, readings))
     if not requests:
         return Exchanged({}, {})
-    outcome = yield from _ask(requests, send_before, write=bool(pays))
+    outcome = yield from _ask(in_batch(requests, write=bool(pays), paced=paced, send_before=send_before))
     if isinstance(outcome, BitrixError):
         unread = {key: outcome for reading in readings for key in reading.keys}
         return Exchanged({pay.key: outcome for pay in pays}, {**unread})
@@ -90,9 +94,8 @@ def _commands(pays: Sequence[Order], readings: Sequence[Reading]) -> Iterator[tu
             yield f"b{index}", reading.beside.request
 
 
-def _ask(requests: Mapping[str, Request], send_before: float | None, *, write: bool) -> Flow[Response | BitrixError]:
-    request = in_batch(requests, write=write, paced=False, send_before=send_before)
-    if not write:
+def _ask(request: Request) -> Flow[Response | BitrixError]:
+    if not request.write:
         return (yield from attempt(request, QUICK))
     return _outcome((yield request))
 

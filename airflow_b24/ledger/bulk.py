@@ -34,7 +34,7 @@ from airflow_b24.ledger.chunks import (
     Report,
     Told,
 )
-from airflow_b24.ledger.decide import after_sending, before_sending, refused_reading
+from airflow_b24.ledger.decide import after_sending, before_sending, failed_reading
 from airflow_b24.ledger.facts import Decision, Fact, Key, Refused, Row, Seen, Unknown
 from airflow_b24.ledger.settlement import (
     Patience,
@@ -73,6 +73,8 @@ class _Lane:
     refused: Counter[int] = field(default_factory=Counter)
     silent: set[int] = field(default_factory=set)
     pause_s: float = 0.0
+    # What others were faster with: looked at once ours is sent.
+    overtaken: list[Row] = field(default_factory=list)
     ended: list[Settled] = field(default_factory=list)
     left: list[int] = field(default_factory=list)
 
@@ -96,11 +98,13 @@ class _Lane:
         yield Reserve(1)
         following = yield from self._claim(ids)
         sent, send_before = yield from self._send(chunk)
-        if not sent and not following:
-            return Chunk()
-        told: ExchangedAll = yield ExchangeAll(sent, (*sent, *following), send_before if sent else None)
-        yield from self._prove(sent, told)
-        return Chunk(following, told.seen, told.began)
+        read = Chunk()
+        if sent or following:
+            told: ExchangedAll = yield ExchangeAll(sent, (*sent, *following), send_before if sent else None)
+            yield from self._prove(sent, told)
+            read = Chunk(following, told.seen, told.began)
+        yield from self._look_at_overtaken()
+        return read
 
     def _claim(self, ids: tuple[int, ...]) -> Generator[LaneEffect, Any, tuple[Row, ...]]:
         if not ids:
@@ -123,9 +127,7 @@ class _Lane:
             told: ExchangedAll = yield ExchangeAll((), chunk.rows)
             chunk = Chunk(chunk.rows, told.seen, told.began)
             done = yield from self._commit(chunk)
-        sent: list[Row] = []
-        for row in chunk.rows:
-            sent += yield from self._sent(row, chunk.seen.get(row.key), done)
+        sent = [now for row in chunk.rows for now in self._sent(row, chunk.seen.get(row.key), done)]
         return tuple(sent), done.send_before
 
     def _commit(self, chunk: Chunk) -> Generator[LaneEffect, Any, CommittedAll]:
@@ -136,7 +138,7 @@ class _Lane:
         done: CommittedAll = yield CommitAll(decided, chunk.read_at)
         return done
 
-    def _sent(self, row: Row, fact: Fact | None, done: CommittedAll) -> Generator[LaneEffect, Any, list[Row]]:
+    def _sent(self, row: Row, fact: Fact | None, done: CommittedAll) -> list[Row]:
         """Sort out what became of one row before anything was sent: it alone, if it may be sent now."""
         step = _step(row, fact)
         self._hear(row, fact)
@@ -149,7 +151,7 @@ class _Lane:
         elif isinstance(now := done.rows[row.id], Row) and now.state is State.SENDING:
             return [now]
         else:
-            yield from self._close(row, done.rows[row.id])
+            self._close(row, now)
         return []
 
     def _hear(self, row: Row, fact: Fact | None) -> None:
@@ -165,7 +167,7 @@ class _Lane:
             yield from self._write([each for each in proved if each[0] not in sent], answers, seen)
             if sent:
                 yield Pause(looks.pop(0))
-                again: ExchangedAll = yield ExchangeAll((), sent)
+                again: ExchangedAll = yield ExchangeAll((), sent, paced=True)
                 seen = again.seen
 
     def _write(self, proved: Proved, answers: Mapping[Key, Told], seen: Mapping[Key, Fact]) -> Steps:
@@ -173,16 +175,21 @@ class _Lane:
             return
         done: CommittedAll = yield CommitAll(tuple(proved))
         for row, decision in proved:
-            trouble = _trouble(decision, answers.get(row.key), seen.get(row.key))
-            yield from self._close(row, done.rows[row.id], trouble)
+            self._close(row, done.rows[row.id], _trouble(decision, answers.get(row.key), seen.get(row.key)))
 
-    def _close(self, row: Row, now: Row | Refused | None, trouble: Refused | Unknown | None = None) -> Steps:
+    def _close(self, row: Row, now: Row | Refused | None, trouble: Refused | Unknown | None = None) -> None:
         if now is None:
-            row, trouble = yield from overtaken(row)
+            self.overtaken.append(row)
         elif isinstance(now, Refused):
-            trouble = now
+            self._try_again(row, now)
         else:
-            row = now
+            self._end(now, trouble)
+
+    def _look_at_overtaken(self) -> Steps:
+        while self.overtaken:
+            self._end(*(yield from overtaken(self.overtaken.pop())))
+
+    def _end(self, row: Row, trouble: Refused | Unknown | None) -> None:
         if trouble is None:
             self.ended.append(standing(row))
         else:
@@ -233,7 +240,7 @@ def _step(row: Row, fact: Fact | None) -> Decision | Settled | Refused | Unknown
 
 def _written(row: Row, fact: Fact | None) -> Decision | Settled | Refused | Unknown | None:
     step = _step(row, fact)
-    return refused_reading(row, step) if isinstance(step, Refused) else step
+    return failed_reading(row, step) if isinstance(step, (Refused, Unknown)) else step
 
 
 def _proof(row: Row, answers: Mapping[Key, Told], seen: Mapping[Key, Fact]) -> Decision:

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from airflow_b24.ledger.facts import Answered, Decision, Fact, Key, Refused, Row, Unknown
 from airflow_b24.ledger.settlement import Effect, Settled
+from airflow_b24.ledger.states import State
 
 # The reason of a refusal that is none of the invoice, but of asking for many at once.
 ALONE: Final = "alone"
@@ -48,10 +49,16 @@ class ClaimAll:
 
 @dataclass(frozen=True, slots=True)
 class CommitAll:
-    """Move each row if our fence still holds; `read_at` is the age check of those that are sent. -> CommittedAll"""
+    """Move each row if our fence still holds; `read_at` is the age check of what rests on a read. -> CommittedAll"""
 
     decided: tuple[tuple[Row, Decision], ...]
     read_at: float | None = None
+
+    def is_stale(self, oldest: float) -> bool:
+        """Say whether anything is to be sent, or believed, on a reading before `oldest`, or of nobody knows when."""
+        if self.read_at is None:
+            return any(decision.state is State.SENDING for _, decision in self.decided)
+        return self.read_at < oldest and any(decision.state is not row.state for row, decision in self.decided)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +72,15 @@ class CommittedAll:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeAll:
-    """Ask the portal, in one request: pay these, then read those. -> ExchangedAll"""
+    """Ask the portal, in one request: pay these, then read those. -> ExchangedAll
+
+    Its slot is reserved, unless it is `paced`: then it waits for its turn by itself, and being refused is an answer.
+    """
 
     pays: tuple[Row, ...]
     reads: tuple[Row, ...]
     send_before: float | None = None
+    paced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,12 +58,13 @@ def after_sending(row: Row, answer: Answered | Refused | Unknown, seen: Fact) ->
     return Decision(State.UNKNOWN, evidence=_shown(seen))
 
 
-def refused_reading(row: Row, refused: Refused) -> Decision | None:
-    """What a refused reading makes of a claim: one that met a busy portal does not count."""
-    attempts = _counted(row, refused)
+def failed_reading(row: Row, trouble: Refused | Unknown) -> Decision | None:
+    """What a reading that failed makes of a claim: one that met a busy portal, or a silent one, does not count."""
+    attempts = _counted(row, trouble)
     if attempts == row.attempts:
         return None
-    return Decision(row.state, attempts=attempts, evidence={"code": refused.code, "text": refused.text})
+    told = {"code": trouble.code} if isinstance(trouble, Refused) else {}
+    return Decision(row.state, attempts=attempts, evidence={**told, "text": trouble.text})
 
 
 def reviewed(row: Row, seen: Seen, beside: Mapping[Key, Fact] | None = None) -> Decision | None:
@@ -201,9 +202,10 @@ def _refused(row: Row, answer: Refused, seen: Fact) -> Decision:
     return Decision(State.REVIEW, reason=answer.reason, in_flight=False, evidence=evidence)
 
 
-def _counted(row: Row, refused: Refused) -> int:
+def _counted(row: Row, trouble: Refused | Unknown) -> int:
     """How many claims count after this one."""
-    return max(row.attempts - 1, 0) if refused.is_busy else row.attempts
+    is_of_portal = trouble.is_busy if isinstance(trouble, Refused) else trouble.is_of_all
+    return max(row.attempts - 1, 0) if is_of_portal else row.attempts
 
 
 def _paid_by_somebody(row: Row, seen: Seen) -> Decision:

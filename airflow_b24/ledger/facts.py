@@ -160,6 +160,8 @@ class Unknown:
 
     text: str
     cause: Exception | None = None
+    # Nothing of what was asked together came back: that says nothing of any one invoice, and such a reading does not count.
+    is_of_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from airflow_b24.ledger.decide import after_sending, before_sending, refused_reading
+from airflow_b24.ledger.decide import after_sending, before_sending, failed_reading
 from airflow_b24.ledger.facts import Answered, Decision, Fact, Key, Kind, Refused, Row, Seen, Unknown
 from airflow_b24.ledger.states import State
 
@@ -192,7 +192,7 @@ def _unreadable(row: Row, fact: Refused | Unknown, *, is_own: bool) -> Generator
 
 
 def _uncounted(row: Row, refused: Refused) -> Generator[Effect, Any, Row]:
-    decision = refused_reading(row, refused)
+    decision = failed_reading(row, refused)
     if decision is None:
         return row
     done: Committed = yield Commit(row, decision)

@@ -141,11 +141,10 @@ class Lane:
 
     def _commit(self, effect: CommitAll) -> CommittedAll:
         moved, refused = self._moves(effect.decided)
-        sends = [each.row for each in moved if each.decision.state is State.SENDING]
-        refused |= self._refusals(sends)
+        refused |= self._refusals([each.row for each in moved if each.decision.state is State.SENDING])
         # The window opens before the commit: a process that stalls in between must not send with a fresh deadline.
         began, patience = now_s(), self.desk.patience
-        if sends and (effect.read_at is None or began - effect.read_at > patience.read_age_s):
+        if effect.is_stale(began - patience.read_age_s):
             return CommittedAll({}, stale=True)
         moved = [each for each in moved if each.row.id not in refused]
         rows = moves.move_all(self.desk.store, moved, patience)
@@ -188,7 +187,7 @@ class Lane:
         pays = [known_way(self.desk, row, self.pay_system).order(row) for row in effect.pays]
         readings = self.desk.invoices.readings(row.key for row in effect.reads if row.kind not in self.alone)
         began = now_s()
-        got = yield from exchange_all(pays, readings, effect.send_before)
+        got = yield from exchange_all(pays, readings, effect.send_before, paced=effect.paced)
         self.outcomes.hear(got.pays.values() or got.reads.values())
         if pays:
             self.tempo.took(len(pays), now_s() - began)

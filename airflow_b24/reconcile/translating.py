@@ -14,6 +14,7 @@ from airflow_b24.bitrix.errors import (
     RequestError,
 )
 from airflow_b24.bitrix.invoice import Invoice, Kind
+from airflow_b24.bitrix.protocol import BATCH
 from airflow_b24.ledger.facts import Answered, Fact, Refused, Seen, Unknown
 from airflow_b24.payments.errors import PaymentError
 from airflow_b24.payments.money import Money, parse_money
@@ -141,7 +142,8 @@ def fact(read: Invoice | BitrixError | None) -> Fact:
         return Unknown("not read")
     if isinstance(read, Invoice):
         return seen(read)
-    return refusal(read) or Unknown(str(read), read)
+    # docs: batch. What a command has against it names the command's method; this is about all of them.
+    return refusal(read) or Unknown(str(read), read, is_of_all=read.method == BATCH)
 
 
 def answer(told: bool | BitrixError) -> Answered | Refused | Unknown:

@@ -22,7 +22,7 @@ from airflow_b24.ledger.chunks import (
     Next,
     Report,
 )
-from airflow_b24.ledger.facts import Answered, Fact, Refused, Row, Seen, Sibling, Unknown
+from airflow_b24.ledger.facts import Answered, Decision, Fact, Refused, Row, Seen, Sibling, Unknown
 from airflow_b24.ledger.settlement import Look, Patience, Pause, Reserve, Settled
 from airflow_b24.ledger.states import State
 
@@ -103,11 +103,8 @@ class Ride:
         return None
 
     def _commit(self, effect: CommitAll) -> CommittedAll:
-        sends = [row for row, decision in effect.decided if decision.state is State.SENDING]
-        if sends:
-            assert effect.read_at is not None
-            if self.clock_s - effect.read_at > PATIENCE.read_age_s:
-                return CommittedAll({}, stale=True)
+        if effect.is_stale(self.clock_s - PATIENCE.read_age_s):
+            return CommittedAll({}, stale=True)
         rows: dict[int, Row | Refused | None] = {}
         for row, decision in effect.decided:
             wrong = Refused("NOT_SENT", "the funnel has no such stage", repeatable=True)
@@ -199,8 +196,11 @@ def test_where_nothing_is_left_for_lanes_nothing_is_reserved_for_them(ride: Ride
     assert (ride.drive(open_chunks(PATIENCE, 3)), ride.order) == (Chunk(), ["Next"])
 
 
-def test_nothing_stands_between_the_commit_of_sending_and_its_request(ride: Ride) -> None:
+@pytest.mark.parametrize("rival", [False, True])
+def test_nothing_stands_between_the_commit_of_sending_and_its_request(ride: Ride, rival: bool) -> None:
+    ride.before = {CommitAll: lambda: ride.book.claim(2)} if rival else {}
     ride.run(6)
+    assert ("Look" in ride.order, 2 in ride.pays) == (rival, not rival)
     for effect, following in zip(ride.effects, ride.effects[1:], strict=False):
         if isinstance(effect, CommitAll) and any(decision.state is State.SENDING for _, decision in effect.decided):
             assert isinstance(following, ExchangeAll)
@@ -212,6 +212,42 @@ def test_a_pre_read_too_old_is_taken_anew_in_place_and_then_sent(ride: Ride) -> 
     assert ride.requests() == [([], [1, 2]), ([], [1, 2]), ([1, 2], [1, 2])]
     assert ride.order.count("Reserve") == 3
     assert ride.states() == {1: "paid", 2: "paid"}
+
+
+@pytest.mark.parametrize("is_of_all", [False, True])
+def test_a_reading_of_which_nothing_came_back_for_anybody_does_not_count(ride: Ride, is_of_all: bool) -> None:
+    ride.shows = {1: [replace(SILENT, is_of_all=is_of_all)] * 2}
+    ride.run(2)
+    assert (ride.states(), ride.pays) == ({1: "ready", 2: "paid"}, [2])
+    assert ride.book.look(1).attempts == (0 if is_of_all else 2)
+
+
+def test_what_was_seen_paid_too_long_ago_is_read_again_before_it_is_believed(ride: Ride) -> None:
+    ride.slow_s, ride.shows = [TOO_SLOW_S], {1: [PAID], 2: [PAID, PAID]}
+    ride.run(2)
+    assert ride.requests() == [([], [1, 2]), ([], [1, 2]), ([1], [1])]
+    assert {each.row.invoice_id: each.row.how for each in ride.ended.values()} == {1: "sent", 2: "by_hand"}
+
+
+@pytest.mark.parametrize(
+    ("read_at", "state", "is_stale"),
+    [
+        (99.0, State.SENDING, True),
+        (99.0, State.PAID, True),
+        (99.0, State.REVIEW, True),
+        # Nothing was seen, nothing rests on it.
+        (99.0, State.READY, False),
+        (100.0, State.SENDING, False),
+        (100.0, State.PAID, False),
+        # What the read-back has proved, and what must never be sent.
+        (None, State.PAID, False),
+        (None, State.SENDING, True),
+    ],
+)
+def test_what_rests_on_a_reading_that_is_too_old_is_stale(
+    ride: Ride, read_at: float | None, state: State, is_stale: bool
+) -> None:
+    assert CommitAll(((ride.book.open(), Decision(state)),), read_at).is_stale(100.0) is is_stale
 
 
 def test_a_pre_read_that_is_too_old_once_more_is_claimed_anew_at_once(ride: Ride) -> None:

@@ -13,14 +13,14 @@ import pytest
 
 from airflow_b24.bitrix import stage_history
 from airflow_b24.bitrix.errors import AuthError, RefusedError
-from airflow_b24.bitrix.limits import Unpaced
+from airflow_b24.bitrix.limits import Unpaced, now_s
 from airflow_b24.bitrix.stages import Wishes
 from airflow_b24.ledger import moves, payments, settlements
 from airflow_b24.ledger.errors import LedgerError, UnknownIdError
 from airflow_b24.ledger.facts import Unknown
 from airflow_b24.ledger.settlement import Patience, Settled
 from airflow_b24.ledger.states import State
-from airflow_b24.reconcile import bulk
+from airflow_b24.reconcile import bulk, lane
 from airflow_b24.reconcile.bulk import settle_all
 from airflow_b24.reconcile.lanes import Outcomes, Progress, Queue, Tempo
 from airflow_b24.reconcile.settling import settle_matched
@@ -163,6 +163,66 @@ def test_a_fault_of_a_batch_leaves_each_paid_once_and_told_of(
     reviews = stand.get("review", 0)
     assert states(again) == {"paid": 12 - reviews} | ({"review": reviews} if reviews else {})
     assert executed(office) == {1: 12 - reviews} | ({0: reviews} if reviews else {})
+
+
+@pytest.mark.parametrize("kind", ["html_503_after", "lost_after", "truncated_after"])
+def test_a_portal_that_answers_nobody_brings_nothing_before_a_person_however_long(office: Any, kind: str) -> None:
+    wanted = ready(office)
+    office.fault(kind, times=10**6, method="batch")
+    for _ in range(2 * Patience().claims):
+        assert states(settle(office, wanted)) == {"ready": 12}
+    office.state.faults.rules.clear()
+    assert states(settle(office, wanted)) == {"paid": 12}
+
+
+def test_what_was_taken_back_while_the_pace_was_waited_for_is_not_believed_to_be_paid(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ready(office)
+    for invoice_id in wanted.values():
+        office.person(invoice_id, "P")
+
+    def take_back() -> None:
+        office.person(5, "S")
+        monkeypatch.setattr(lane, "now_s", lambda: now_s() + 170.0)
+
+    outcomes = settle(office.with_desk(pace=Waited(take_back)), wanted)
+    assert Counter(each.row.how for each in outcomes.values()) == {"by_hand": 11, "sent": 1}
+    assert executed(office) == {0: 11, 1: 1}
+
+
+class Waited(Unpaced):
+    """A pace whose second slot is waited for, while something happens."""
+
+    def __init__(self, what: Callable[[], object]) -> None:
+        self._waits = iter([lambda: None, what])
+
+    def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:
+        if (what := next(self._waits, None)) is not None:
+            what()
+        return iter(())
+
+
+def test_looking_again_at_what_stays_unpaid_takes_slots_of_its_own(office: Any, client: Callable[..., Any]) -> None:
+    wanted, pace = ready(office, range(2, 15)), Counted()
+    settle(office, dict([wanted.popitem()]))
+    office.fault("unpaid", times=12)
+    office.state.journal.clear()
+    settle(office.with_desk(client=client(pace=pace), pace=pace), wanted)
+    assert (pace.reserved, office.asked("batch")) == (2 + len(Patience().looks), 2 + len(Patience().looks))
+
+
+class Counted:
+    """How many slots were taken."""
+
+    at_once, reserved = Unpaced.at_once, 0
+
+    def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:
+        self.reserved += n
+        return iter(())
+
+    def push_back(self, seconds: float) -> None:
+        raise AssertionError("nothing was refused")
 
 
 def test_a_lost_batch_is_sent_again_only_where_it_did_not_land_and_once_it_cannot_any_more(office: Any) -> None:
