@@ -8,8 +8,7 @@ from math import ceil
 from typing import Final, TypeAlias
 
 from airflow_b24.ledger.facts import Answered, Decision, Fact, Key, Refused, Row, Unknown
-from airflow_b24.ledger.settlement import Effect, Settled
-from airflow_b24.ledger.states import State
+from airflow_b24.ledger.settlement import Effect, Settled, rests_on_old
 
 # The reason of a refusal that is none of the invoice, but of asking for many at once.
 ALONE: Final = "alone"
@@ -56,9 +55,7 @@ class CommitAll:
 
     def is_stale(self, oldest: float) -> bool:
         """Say whether anything is to be sent, or believed, on a reading before `oldest`, or of nobody knows when."""
-        if self.read_at is None:
-            return any(decision.state is State.SENDING for _, decision in self.decided)
-        return self.read_at < oldest and any(decision.state is not row.state for row, decision in self.decided)
+        return rests_on_old(self.decided, self.read_at, oldest)
 
 
 @dataclass(frozen=True, slots=True)

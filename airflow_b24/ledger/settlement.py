@@ -13,7 +13,7 @@ delays and interleaves them. The order is the safety:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -71,11 +71,15 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Move the row if our fence still holds; `read_at` is the age check of a send. -> Committed"""
+    """Move the row if our fence still holds; `read_at` is the age check of what rests on a read. -> Committed"""
 
     row: Row
     decision: Decision
     read_at: float | None = None
+
+    def is_stale(self, oldest: float) -> bool:
+        """Say whether this is to be sent, or believed, on a reading before `oldest`, or of nobody knows when."""
+        return rests_on_old([(self.row, self.decision)], self.read_at, oldest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +236,13 @@ def _send(sent: Committed, patience: Patience) -> Generator[Effect, Any, Attempt
     done: Committed = yield Commit(row, decision)
     refused = told.answer if isinstance(told.answer, Refused) and decision.state is State.READY else None
     return (done.row or (yield Look(row.id))), (refused if done.row else None)
+
+
+def rests_on_old(decided: Iterable[tuple[Row, Decision]], read_at: float | None, oldest: float) -> bool:
+    """Say whether any row is moved by what was read before `oldest`, or sent on a reading of nobody knows when."""
+    if read_at is None:
+        return any(decision.state is State.SENDING for _, decision in decided)
+    return read_at < oldest and any(decision.state is not row.state for row, decision in decided)
 
 
 def standing(row: Row) -> Settled:

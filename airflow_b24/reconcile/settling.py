@@ -138,9 +138,9 @@ def reserve(desk: Desk, requests: int) -> bool:
 def _commit(desk: Desk, effect: Commit, way: Way) -> Committed:
     # The window opens before the commit: a process that stalls in between must not send with a fresh deadline.
     began = now_s()
-    sending = effect.decision.state is State.SENDING
-    if sending and (effect.read_at is None or began - effect.read_at > desk.patience.read_age_s):
+    if effect.is_stale(began - desk.patience.read_age_s):
         return Committed(None, stale=True)
+    sending = effect.decision.state is State.SENDING
     through = way.through((effect.decision.evidence or {})["marks"]) if sending else ""
     decision = unless_paid_as_order(desk, effect.decision)
     row = moves.move(desk.store, effect.row, decision, desk.patience, through)

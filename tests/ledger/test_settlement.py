@@ -77,10 +77,8 @@ class Attempt:
         return None
 
     def _commit(self, effect: Commit) -> Committed:
-        if effect.decision.state is State.SENDING:
-            assert effect.read_at is not None, "a send without the time of its pre-read"
-            if self.clock_s - effect.read_at > self.patience.read_age_s:
-                return Committed(None, stale=True)
+        if effect.is_stale(self.clock_s - self.patience.read_age_s):
+            return Committed(None, stale=True)
         return Committed(self.book.move(effect.row, effect.decision, self.patience), send_before=5.0)
 
     def _exchange(self, effect: Exchange) -> Exchanged:

@@ -19,6 +19,7 @@ from tests.simulation.spoiling import (
     NOTHING_RUNS,
     OF_READS,
     OF_WRITES,
+    PAY_RUN_S,
     REFUSALS,
     UNCLEAR,
     UNTOLD,
@@ -115,10 +116,15 @@ class Batch:
             if self.fate != "lost_before":
                 timeline.after(wire.latency(), self._tell, self._refusal())
             return
-        begins = wire.late(len(self.commands) * step_s) if self.fate == "late" else wire.latency()
+        begins = wire.late(self._takes_s(step_s)) if self.fate == "late" else wire.latency()
         timeline.after(begins, self._run, 0)
         if self.fate == "twice":
             timeline.after(begins + 10 * wire.rng.random(), self._copy()._run, 0)
+
+    def _takes_s(self, step_s: float) -> float:
+        """How long it runs, but for what is waited for it beyond a single call."""
+        count = len(self.pays)
+        return count * step_s - (count - 1) * PAY_RUN_S
 
     def _note_pays(self) -> None:
         window = self.request.send_before if self.request.send_before is not None else float("inf")

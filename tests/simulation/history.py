@@ -195,7 +195,7 @@ class RunStopped(NamedTuple):
 
 
 class RunEnded(NamedTuple):
-    """Its last word; `cause` is why there is none. `broken`: what ended a lane of it before its time."""
+    """Its last word; `cause` is why there is none. `broken`: what ended one of its `lanes` before its time."""
 
     at: float
     run: int
@@ -204,6 +204,7 @@ class RunEnded(NamedTuple):
     cause: str
     broken: tuple[str, ...]
     requests: int
+    lanes: tuple[int, ...] = ()
 
 
 class Delivered(NamedTuple):

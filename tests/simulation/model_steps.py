@@ -137,9 +137,9 @@ def _claim(world: World, who: int, row: Row) -> World:
 
 
 def _commit(world: World, who: int, effect: Commit, row: Row) -> World:
-    sending = effect.decision.state is State.SENDING
-    if sending and effect.read_at != world.clock:
+    if effect.is_stale(float(world.clock)):
         return world.reply(who, Committed(None, stale=True))
+    sending = effect.decision.state is State.SENDING
     mine = (row.fence, row.state) == (effect.row.fence, effect.row.state)
     held = sending and row.hold is not None
     if ("fence" in world.guards and not mine) or ("hold" in world.guards and held):

@@ -67,7 +67,7 @@ def happy() -> History:
             Ended(6.1, 1, 1, "paid", "sent", "", 3, 3.0),
         ],
         meant={"B1": PAYMENT},
-        limits={"quiet_s": 185.0, "window_s": 5.0, "read_age_s": 10.0, "lag_s": 0.0},
+        limits={"quiet_s": 185.0, "window_s": 5.0, "read_age_s": 10.0, "lag_s": 0.0, "frozen_s": 0.0},
     )
     history.settlements = [dict(COLUMNS)]
     history.payments = [
@@ -247,6 +247,7 @@ PLANTED: dict[str, Callable[[History], None]] = {
     "by_hand": lambda history: (
         (swap(Changed, 3, how="by_hand")(history), swap(Shown, 1, paid_on="2026-11-01")(history)) and None
     ),
+    "old_belief": swap(Changed, 3, before="ready", at=60.0),
     "reason": ends(REVIEW._replace(reason="cancelled"), state="review"),
     "unbounded": swap(Ended, 0, requests=10_000),
     "error": swap(Ended, 0, trouble="InvariantError"),

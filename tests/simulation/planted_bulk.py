@@ -27,7 +27,7 @@ def in_bulk() -> History:
     """The same as one by one, by lane 1 of run 9."""
     history = happy()
     history.entries = [_by_a_lane(entry) for entry in history.entries if not isinstance(entry, (Began, Ended))]
-    add(RunBegan(3.0, 9, (1,)), RunEnded(6.1, 9, 3.0, (PAID,), "", (), 2))(history)
+    add(RunBegan(3.0, 9, (1,)), RunEnded(6.1, 9, 3.0, (PAID,), "", (), 2, (1,)))(history)
     return history
 
 
@@ -58,6 +58,7 @@ PLANTED: dict[str, tuple[Callable[[History], None], str]] = {
     "one that was not given is told of": (told(Told(2, "paid", "sent", "")), "untold"),
     "what is told was never so": (told(Told(1, "review", "", "")), "told"),
     "what is told is how it was before": (told(Told(1, "ready", "", "")), "told"),
+    "what is told is how it was before its own lane paid it": (told(Told(1, "sending", "", "Unknown")), "told"),
     "what is paid is told with trouble": (told(PAID._replace(trouble="Unknown")), "told"),
     "what stands open is told as if it had an end": (left_open, "told"),
     "it asked too often": (swap(RunEnded, requests=1000), "unbounded"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 from unittest.mock import patch
@@ -21,7 +21,7 @@ from airflow_b24.reconcile import bulk, lane
 from airflow_b24.reconcile.lane import Lane
 from airflow_b24.reconcile.portal import PortalInvoices
 from tests.simulation.lanes import Ride
-from tests.simulation.removing import FAR, Patches, nothing, true_is_proof
+from tests.simulation.removing import FAR, Patches, nothing, patience, true_is_proof
 
 Commits = Callable[[Lane, CommitAll], CommittedAll]
 REFUSED: Final = Refused("NOT_THERE", "nothing is there", repeatable=True, wait_s=0.0)
@@ -62,8 +62,8 @@ def _whole(real: Commits, lanes: Lane, effect: CommitAll) -> CommittedAll:
 def _no_window() -> Sequence[Any]:
     real = lane.exchange_all
 
-    def exchange_all(pays: Any, readings: Any, send_before: float | None) -> Any:
-        return real(pays, readings, FAR if pays else send_before)
+    def exchange_all(pays: Any, readings: Any, send_before: float | None, *, paced: bool) -> Any:
+        return real(pays, readings, FAR if pays else send_before, paced=paced)
 
     return [patch.object(lane, "exchange_all", exchange_all)]
 
@@ -103,8 +103,8 @@ def _read_first() -> Sequence[Any]:
 def _repeated() -> Sequence[Any]:
     """A batch that pays is repeated like one that reads."""
 
-    def ask(requests: Mapping[str, Request], send_before: float | None, *, write: bool) -> Any:
-        return (yield from attempt(bitrix_bulk.in_batch(requests, write=False, paced=False), QUICK))
+    def ask(request: Request) -> Any:
+        return (yield from attempt(replace(request, write=False, send_before=None), QUICK))
 
     return [patch.object(bitrix_bulk, "_ask", ask)]
 
@@ -157,6 +157,10 @@ REAL_READING = PortalInvoices._reading
 # What each is for, and how it is taken away.
 IN_BULK: dict[str, tuple[str, Patches]] = {
     "bulk_read_age": ("a chunk's read is at most 10 s old when it is sent", lambda: _committing(_ageless)),
+    "bulk_pay_run": (
+        "a batch is waited for as long as its pays may run one after the other",
+        lambda: patience(pay_run_s=0.0),
+    ),
     "bulk_window": ("a batch that pays leaves within seconds of its commit", _no_window),
     "bulk_claim_first": ("a chunk is read after its claim", _read_first),
     "bulk_intent": ("a chunk's `sending` is durable before the first byte", lambda: _committing(_unwritten)),

@@ -36,6 +36,10 @@ def _check_told(story: Story, verdict: Verdict, end: RunEnded, told: Told) -> No
     changes = story.changes.get(told.settlement, ())
     before = [each for each in changes if each.at < end.began][-1:]
     during = [each for each in changes if end.began <= each.at <= end.at]
+    mine = [each.at for each in during if each.actor in {f"lane {number}" for number in end.lanes}]
+    if mine:
+        # What its own lanes have made of it is known to it.
+        before, during = [], [each for each in during if each.at >= mine[-1]]
     said = {(each.after, each.how or "") for each in (*before, *during)}
     if (told.state, told.how) not in said:
         verdict.blame("told", end.at, f"{told} of {end}: the ledger says {said}")

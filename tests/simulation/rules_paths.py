@@ -85,8 +85,15 @@ def every_paid_was_read(story: Story, verdict: Verdict) -> None:
                 verdict.blame("how", change.at, f"{change}")
             elif change.how == "by_hand" and change.origin == "match" and not _fits(story, change, seen):
                 verdict.blame("by_hand", change.at, f"{change}: {seen} was not paid with this money")
+            if read is not None and change.before == "ready" and change.at - read.began > _oldest_s(story):
+                verdict.blame("old_belief", change.at, f"{change}: {read} is too old to be believed")
             if seen is not None and seen.mover and not _is_attributed(story, change, seen):
                 verdict.blame("attribution", change.at, f"{change}: {seen} was moved by {seen.mover}")
+
+
+def _oldest_s(story: Story) -> float:
+    limits = story.history.limits
+    return limits["read_age_s"] + limits["window_s"] + limits["frozen_s"]
 
 
 def every_reason_is_true(story: Story, verdict: Verdict) -> None:

@@ -62,6 +62,7 @@ class Run:
         self.simulation, self.number, self.wanted, self.tries = simulation, number, wanted, tries
         self.name = f"run {number}"
         self.rides: list[Ride] = []
+        self.lanes = range(0)
         self.dead = False
         self.requests = 0
         self.slept_s = 0.0
@@ -158,8 +159,9 @@ class Run:
             ride.close()
         told = tuple(_told(settlement_id, outcome) for settlement_id, outcome in outcomes.items())
         broken = tuple(type(error).__name__ for error in self.lane.broken) if self.lane else ()
-        now = self.simulation.timeline.now
-        self.simulation.entries.append(RunEnded(now, self.number, self.began, told, cause, broken, self.requests))
+        now, lanes = self.simulation.timeline.now, tuple(self.lanes)
+        ended = RunEnded(now, self.number, self.began, told, cause, broken, self.requests, lanes)
+        self.simulation.entries.append(ended)
         if self.tries < RETRIES and (cause or any(each.trouble for each in told)):
             waits = [each.wait_s for each in outcomes.values() if isinstance(each, Settled) and each.wait_s is not None]
             begin(self.simulation, self.wanted, min(waits, default=None), self.tries + 1)

@@ -118,6 +118,7 @@ MISSED_IN_BULK: dict[str, tuple[int, str]] = {
     "bulk_lost": (30, "double executions"),
     "bulk_not_run": (5, "waits"),
     "bulk_once": (1, "old_read double executions"),
+    "bulk_pay_run": (1010, "double executions resend_early"),
     "bulk_read_age": (30, "old_read"),
     "bulk_read_back": (1, "not_read"),
     "bulk_rounds": (35, "unbounded"),
