@@ -20,8 +20,8 @@ def abreast(flows: Mapping[K, Flow[T]]) -> Flow[dict[K, T | BitrixError | ValueE
     """Perform many flows as if each were alone; what one returns or raises is its outcome, and hides no other's.
 
     A batch is never repeated here: its error is that of each request in it, and each flow decides for itself. What the
-    portal takes in no batch goes out alone, as does a request with a send window. One that cannot be written into a
-    batch raises ValueError in its flow. Other exceptions of a flow end all of them. Repeating is as safe as the flows are.
+    portal takes in no batch goes out alone, all of it once it has refused a batch as such, as does a request with a send
+    window. One that cannot be written into a batch raises ValueError in its flow. Other exceptions of a flow end all of them. Repeating is as safe as the flows are.
     """
     ranks = _Ranks(flows)
     try:
@@ -43,6 +43,7 @@ class _Ranks(Generic[K, T]):
     ended: dict[K, T | BitrixError | ValueError] = field(default_factory=dict)
     # Methods that the portal takes in no batch.
     alone: set[str] = field(default_factory=set)
+    takes_batches: bool = True
     size: int = MAX_COMMANDS
 
     def send(self, key: K, reply: Reply) -> None:
@@ -79,13 +80,16 @@ class _Ranks(Generic[K, T]):
 
     def _goes_alone(self, request: Request) -> bool:
         method = request.method.lower()
-        return method == BATCH or method in self.alone or request.send_before is not None
+        in_batch = self.takes_batches and method != BATCH and method not in self.alone
+        return not in_batch or request.send_before is not None
 
     def _batch(self, some: Mapping[K, Request]) -> Flow[dict[K, Reply]]:
         """Make several requests in one. Those that the portal takes in no batch have no reply: they still wait."""
         named = {f"c{index}": request for index, request in enumerate(some.values())}
         write, paced = any(each.write for each in some.values()), any(each.paced for each in some.values())
         whole = yield in_batch(named, write=write, paced=paced)
+        # A front that has no such address says so clearly of reads; a write sent to it would be one that may have run.
+        self.takes_batches = not is_for_single_calls(whole)
         if isinstance(whole, (ResponseError, UnknownOutcomeError)):
             # It may have been too much for the portal, or for us.
             self.size = max(self.size // 2, 1)

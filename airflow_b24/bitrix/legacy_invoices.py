@@ -72,7 +72,7 @@ def _get(invoice_id: int) -> Flow[Invoice]:
     try:
         found = _as_invoice((yield from call("crm.invoice.get", {"id": invoice_id})), invoice_id)
     except RequestError as error:
-        raise (yield from _gone(invoice_id)) or error from None
+        raise (yield from _gone(invoice_id, paced=True)) or error from None
     if isinstance(found, BitrixError):
         raise found
     return found
@@ -83,14 +83,14 @@ def look(invoice_id: int) -> Flow[Invoice | BitrixError]:
     request = Request("crm.invoice.get", {"id": invoice_id}, write=False, paced=False)
     outcome = yield from attempt(request, QUICK)
     if isinstance(outcome, RequestError):
-        return (yield from _gone(invoice_id)) or outcome
+        return (yield from _gone(invoice_id, paced=False)) or outcome
     return outcome if isinstance(outcome, BitrixError) else _as_invoice(outcome, invoice_id)
 
 
-def _gone(invoice_id: int) -> Flow[BitrixError | None]:
+def _gone(invoice_id: int, *, paced: bool) -> Flow[BitrixError | None]:
     """Tell a deleted invoice from a missing right: crm.invoice.get refuses both in the same way, a list does not."""
     arguments = {"filter": {"=ID": invoice_id}, "select": ["ID"], "start": -1}
-    listed = yield from attempt(Request("crm.invoice.list", arguments, write=False, paced=False), QUICK)
+    listed = yield from attempt(Request("crm.invoice.list", arguments, write=False, paced=paced), QUICK)
     if isinstance(listed, BitrixError) or listed.result != []:
         return None
     return RequestError(INVOICE_GONE, f"invoice_id={invoice_id} is not there any more", method="crm.invoice.get")

@@ -22,7 +22,7 @@ from airflow_b24.bitrix.errors import (
     UnknownOutcomeError,
 )
 from airflow_b24.bitrix.flows import Flow, Repeats, call
-from airflow_b24.bitrix.protocol import BATCH, Request, Response, Wait, read_envelope
+from airflow_b24.bitrix.protocol import BATCH, Answer, Request, Response, Wait, read, read_envelope
 
 STEADY = Repeats(jitter=lambda: 0.0)
 READ, WRITE = "x.item.get", "x.item.add"
@@ -190,6 +190,17 @@ def test_where_the_portal_takes_no_batch_all_go_out_one_by_one(talk: Talk) -> No
     )
     assert [effect.method for effect in effects] == [BATCH, READ, READ]
     assert outcomes == {1: Response(1), 2: Response(2)}
+
+
+def test_a_front_that_has_no_batch_is_asked_for_none_again_and_every_write_has_a_clear_answer(talk: Talk) -> None:
+    def writing(key: int) -> Flow[Any]:
+        yield from call(READ, {"id": key})
+        return (yield from call(WRITE, {"id": key}, write=True)).result
+
+    missing = read(Request(BATCH, {}, write=False), Answer(404, {}, b"<html><h1>404 Not Found</h1></html>"))
+    effects, outcomes = talk(abreast({1: writing(1), 2: writing(2)}), missing, *map(Response, "abcd"))
+    assert [effect.method for effect in effects] == [BATCH, READ, READ, WRITE, WRITE]
+    assert outcomes == {1: "c", 2: "d"}
 
 
 def test_those_that_wait_wait_once_for_the_longest_and_the_others_go_on_first(talk: Talk) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from airflow_b24.bitrix.errors import INVOICE_GONE, RequestError, ResponseError, UnknownOutcomeError
+from airflow_b24.bitrix.errors import INVOICE_GONE, BitrixError, RequestError, ResponseError, UnknownOutcomeError
+from airflow_b24.bitrix.flows import Flow
 from airflow_b24.bitrix.legacy_invoice import PayInvoice
 from airflow_b24.bitrix.legacy_invoices import (
     get_invoice,
     invoice_listing,
+    look,
     moved_since,
     open_invoices,
     paid_since,
@@ -20,6 +22,13 @@ from airflow_b24.bitrix.legacy_invoices import (
 from airflow_b24.bitrix.protocol import Response
 
 Talk = Callable[..., tuple[list[Any], Any]]
+
+
+def attempted(flow: Flow[Any]) -> Flow[Any]:
+    try:
+        return (yield from flow)
+    except BitrixError as error:
+        return error
 
 
 def row(invoice_id: int, paid: str = "N") -> dict[str, str]:
@@ -45,6 +54,14 @@ def test_a_deleted_invoice_is_told_from_a_missing_right(talk: Talk) -> None:
     with pytest.raises(RequestError) as caught:
         talk(get_invoice(2), refused, Response([{"ID": "2"}]))
     assert caught.value is refused
+
+
+@pytest.mark.parametrize(("flow", "paced"), [(get_invoice, True), (look, False)])
+def test_whether_an_invoice_is_gone_is_asked_in_pace_unless_its_slot_is_reserved(
+    talk: Talk, flow: Callable[[int], Flow[Any]], paced: bool
+) -> None:
+    effects, _ = talk(attempted(flow(2)), RequestError("", "Not found."), Response([]))
+    assert [(each.method, each.paced) for each in effects] == [("crm.invoice.get", paced), ("crm.invoice.list", paced)]
 
 
 def test_a_wrong_id_is_refused_before_anything_is_sent() -> None:
