@@ -58,12 +58,27 @@ def decode(whole: Response, requests: Mapping[str, Request], host: str = "") -> 
 
 
 def times(request: Request, response: Response) -> Iterator[tuple[str, Time | None]]:
-    """Say which methods were asked, those inside a batch too, each with its own `time`; a refused one has none."""
+    """Say which methods have answered, those inside a batch too, each with its own `time`."""
     yield request.method, response.time
-    if request.method.lower() == BATCH:
-        told = _table(response.result.get("result_time")) if isinstance(response.result, dict) else {}
-        for key, text in _table(request.arguments.get("cmd")).items():
-            yield str(text).partition("?")[0], read_time(told.get(key))
+    told = _inside(request, response, "result_time")
+    for key in _inside(request, response, "result"):
+        yield _asked(request, key), read_time(told.get(key))
+
+
+def spent(request: Request, response: Response) -> set[str]:
+    """Say which methods inside a batch have used up their operating time."""
+    errors = _inside(request, response, "result_error").items()
+    return {_asked(request, key) for key, error in errors if _table(error).get("error") == OPERATION_TIME_LIMIT}
+
+
+def _inside(request: Request, response: Response, name: str) -> dict[str, Any]:
+    """One table of a batch's answer; empty for any other's."""
+    is_batch = request.method.lower() == BATCH and isinstance(response.result, dict)
+    return _table(response.result.get(name)) if is_batch else {}
+
+
+def _asked(request: Request, key: str) -> str:
+    return str(_table(request.arguments.get("cmd")).get(key, "")).partition("?")[0]
 
 
 def _outcome(

@@ -85,22 +85,24 @@ class Unpaced:
 
 
 class OperatingTime:
-    """When a portal's methods are free again, as far as its answers have told."""
+    """When a portal's methods are free again, as far as its answers have told. Threads may share one."""
 
     def __init__(self) -> None:
+        # Each is read or written in one step: no thread sees another one half done.
         self._resets_at: dict[str, datetime] = {}
         self._guesses: dict[str, datetime] = {}
 
     def hear(self, method: str, time: Time | None) -> None:
-        """Remember what an answer of this method says, which one of a portal without this limit does not."""
+        """Remember what a good answer of this method says, which one of a portal without this limit does not."""
+        self._guesses.pop(method.lower(), None)
         if time is not None and time.operating_reset_at is not None:
             self._resets_at[method.lower()] = time.operating_reset_at
-            self._guesses.pop(method.lower(), None)
 
     def free_at(self, method: str, now: datetime) -> datetime:
-        """When a method that is refused may be asked again.
+        """When a method that was refused just now may be asked again.
 
-        Where nobody has told, some of it may be free in a minute; where it was not, nobody should wait for it.
+        Where nobody has told, some of it may be free in a minute; where it was not, nobody should wait for it, until
+        there is a good answer again.
         """
         resets_at = self._resets_at.get(method.lower())
         if resets_at and resets_at + ROUNDED_OFF > now:

@@ -122,7 +122,7 @@ class Time:
 class Response:
     """A clear answer. JSON fractions in `result` are Decimal.
 
-    `free_at` says when the methods that were asked are free again, for those that a batch's answer refuses.
+    `free_at` says when the methods are free again that have used up their operating time, as a batch's answer says.
     """
 
     result: Any

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from airflow_b24.bitrix.auth import AddressError, Auth, OAuth, Origin, Secret, spellings
-from airflow_b24.bitrix.commands import times
+from airflow_b24.bitrix.commands import spent, times
 from airflow_b24.bitrix.errors import (
     EXPIRED_TOKEN,
     OPERATION_TIME_LIMIT,
@@ -184,11 +184,10 @@ class Session:
     def _watch(self, request: Request, reply: Response) -> Response:
         """Remember when methods are free again; what a batch's answer refuses inside learns it from here."""
         # docs: limits. A refusal itself does not say until when; the last good answer of the method did.
-        told = list(times(request, reply))
-        for method, time in told:
+        for method, time in times(request, reply):
             self._operating.hear(method, time)
         now = self._now()
-        return replace(reply, free_at={method: self._operating.free_at(method, now) for method, _ in told})
+        return replace(reply, free_at={each: self._operating.free_at(each, now) for each in spent(request, reply)})
 
     def _free_after(self, refused: RefusedError, answer: Answer) -> datetime | None:
         seconds = answer.headers.get("retry-after", "")

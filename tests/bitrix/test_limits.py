@@ -113,3 +113,10 @@ def test_where_nobody_tells_when_a_method_is_free_again_a_minute_is_waited_for_o
     operating.hear("crm.pay", _told(noon + 4 * minute))
     assert operating.free_at("crm.pay", noon + minute) == noon + 4 * minute + timedelta(seconds=1)
     assert operating.free_at("crm.pay", noon + 9 * minute) == noon + 10 * minute
+
+
+def test_a_good_answer_that_tells_nothing_ends_a_guess_so_that_the_next_refusal_is_waited_for_again() -> None:
+    operating, minute = OperatingTime(), timedelta(minutes=1)
+    assert operating.free_at("crm.pay", NOON) == NOON + minute
+    operating.hear("crm.Pay", None)
+    assert operating.free_at("crm.pay", NOON + 9 * minute) == NOON + 10 * minute

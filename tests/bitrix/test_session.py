@@ -77,7 +77,7 @@ class RotatingTokens:
 
 
 def session(**settings: Any) -> Session:
-    return Session(settings.pop("auth", WEBHOOK), now=lambda: NOW, **settings)
+    return Session(settings.pop("auth", WEBHOOK), **{"now": lambda: NOW, **settings})
 
 
 def test_a_request_goes_to_the_webhooks_address() -> None:
@@ -324,6 +324,18 @@ def test_a_spent_method_is_free_again_when_its_last_answer_said_so_or_perhaps_in
     assert error.retry_at == NOW + (SECOND if ago < SECOND else MINUTE)
     _, other = steps_of(here, Request("y.add", send_before=1.0), [SPENT])
     assert other.retry_at == NOW + MINUTE
+
+
+def test_a_minute_is_waited_for_once_from_the_refusal_on_whatever_was_answered_before() -> None:
+    clock = [NOW]
+    here = session(now=lambda: clock[0])
+    inner = Answer(200, {}, json.dumps({"result": inside([])}).encode())
+    steps_of(here, WRITE, [TRUE])
+    for minutes, answer, wait in ((5, SPENT, 1), (6, SPENT, 2), (8, TRUE, 0), (20, SPENT, 1), (25, inner, 1)):
+        clock[0] = NOW + minutes * MINUTE
+        _, told = steps_of(here, BATCH if answer is inner else WRITE, [answer])
+        free_at = told.free_at["x.add"] if answer is inner else getattr(told, "retry_at", clock[0])
+        assert free_at == clock[0] + wait * MINUTE
 
 
 def test_an_answer_that_says_no_time_takes_none_away() -> None:
