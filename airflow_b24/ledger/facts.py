@@ -62,6 +62,7 @@ class Row:
     expected: int
     currency: str
     exponent: int
+    created_at: datetime
     claimed_at: datetime
     allocated: int = 0
     attempts: int = 0

@@ -19,7 +19,7 @@ from airflow_b24.ledger.store import utc_now
 COPIED = (
     *("id", "portal_id", "kind", "invoice_id", "invoice_number", "origin", "fence", "expected", "currency", "exponent"),
     *("allocated", "attempts", "sends", "in_flight", "answered", "pay_system"),
-    *("hold", "how", "reason", "identity", "snapshot"),
+    *("hold", "how", "reason", "identity", "snapshot", "created_at"),
 )
 # As many as one statement's parameters surely hold.
 AT_ONCE = 1000

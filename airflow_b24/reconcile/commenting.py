@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from airflow_b24.bitrix.flows import Flow
@@ -17,6 +18,8 @@ Payments = Sequence[Mapping[str, Any]]
 MARKER: Final = "[airflow_b24 settlement {id} of ledger {ledger}]"
 PLAIN: Final = {"[": "(", "]": ")", "<": "(", ">": ")"}
 LONGEST: Final = 200
+# The portal's clock and the ledger's need not agree.
+APART: Final = timedelta(days=1)
 
 
 def comment(row: Row, payments: Payments, ledger: str) -> Flow[bool]:
@@ -32,7 +35,7 @@ def comment(row: Row, payments: Payments, ledger: str) -> Flow[bool]:
     if place is None:
         return False
     marker = MARKER.format(id=row.id, ledger=ledger)
-    return (yield from comment_once(place, words(row, payments), marker)) is not None
+    return (yield from comment_once(place, words(row, payments), marker, row.created_at - APART)) is not None
 
 
 def words(row: Row, payments: Payments) -> str:

@@ -196,6 +196,7 @@ class Book:
             expected=11800,
             currency="RUB",
             exponent=2,
+            created_at=self.now,
             claimed_at=self.now,
             booked_on=date(2026, 11, 20),
             document_number="17",

@@ -43,6 +43,7 @@ ROW = Row(
     expected=11800,
     currency="RUB",
     exponent=2,
+    created_at=NOW,
     claimed_at=NOW,
     booked_on=BOOKED,
     document_number="17",

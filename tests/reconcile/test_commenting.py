@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,9 @@ from airflow_b24.bitrix.errors import UnknownOutcomeError
 from airflow_b24.ledger import identity, statuses
 from airflow_b24.reconcile.commenting import comment
 from airflow_b24.reconcile.settling import settle_matched, settle_plain
+from airflow_b24.sandbox.state import MOSCOW, Comment
+
+LIST = "crm.timeline.comment.list"
 
 
 def ledger(office: Any) -> str:
@@ -19,6 +23,12 @@ def commented(office: Any, row: Any) -> bool:
     with office.store.snapshot() as connection:
         payments = statuses.paid_with(connection, row.id)
     return bool(office.desk.client.run(comment(row, payments, ledger(office))))
+
+
+def said(office: Any, times: int, *, days_ago: float) -> None:
+    """People have written in the company's timeline."""
+    at, comments = datetime.now(MOSCOW) - timedelta(days=days_ago), office.state.comments
+    comments += [Comment(len(comments) + 1 + each, "company", 21, "x", 1, at) for each in range(times)]
 
 
 def paid(office: Any, settlement_id: int) -> Any:
@@ -71,6 +81,16 @@ def test_another_ledgers_settlement_of_the_same_number_is_another_comment(office
         identity.rename(connection)
     assert commented(office, row)
     assert len(comments(office, "company", 21)) == 2
+
+
+def test_of_a_long_timeline_what_is_older_than_the_settlement_is_not_read(office: Any) -> None:
+    row = paid(office, office.ready())
+    said(office, 120, days_ago=1.5)
+    assert commented(office, row)
+    assert office.asked(LIST) == 1
+    said(office, 60, days_ago=0.5)
+    assert not commented(office, row)
+    assert office.asked(LIST) == 3
 
 
 def test_an_invoice_that_has_no_timeline_is_not_commented(office: Any) -> None:

@@ -155,6 +155,7 @@ def settlement(settlement_id: int, kind: Kind = "legacy") -> Row:
         expected=PRICE,
         currency="RUB",
         exponent=2,
+        created_at=NOON,
         claimed_at=NOON,
         booked_on=date(2026, 11, 20),
         document_number="17",
