@@ -9,8 +9,10 @@ from typing import Any, Final, TypeGuard
 from urllib.parse import quote
 
 from airflow_b24.bitrix.errors import (
+    ACCESS_DENIED,
     NOT_IN_BATCH,
     OPERATION_TIME_LIMIT,
+    AuthError,
     BitrixError,
     RefusedError,
     RequestError,
@@ -34,6 +36,14 @@ def in_batch(
 def is_for_single_calls(outcome: object) -> TypeGuard[RequestError]:
     """Say whether the portal has refused to run a call in a batch, or any batch: by itself it may run."""
     return isinstance(outcome, RequestError) and (outcome.code in NOT_IN_BATCH or outcome.method == BATCH)
+
+
+def is_closed_to_all(error: Exception) -> bool:
+    """Say whether nothing else is to be asked of the portal either: just now, or until a person acts."""
+    if isinstance(error, AuthError):
+        # docs: common errors. Of one command it says that the user may not see or edit what it is about.
+        return error.code != ACCESS_DENIED or error.method == BATCH
+    return isinstance(error, RefusedError)
 
 
 def encode(request: Request) -> str:

@@ -42,6 +42,8 @@ OPERATION_TIME_LIMIT: Final = "OPERATION_TIME_LIMIT"
 BATCH_NOT_ALLOWED: Final = "ERROR_BATCH_METHOD_NOT_ALLOWED"
 # docs: batch, common errors. The portal runs the same call outside a batch.
 NOT_IN_BATCH: Final = frozenset({BATCH_NOT_ALLOWED, "ERROR_BATCH_LENGTH_EXCEEDED"})
+# docs: common errors. The portal's own code for what its user may not do.
+ACCESS_DENIED: Final = "ACCESS_DENIED"
 # docs: common errors. The portal's own code, on which a token is renewed.
 EXPIRED_TOKEN: Final = "expired_token"  # noqa: S105 - a code
 

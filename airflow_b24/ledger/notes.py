@@ -1,4 +1,7 @@
-"""Notes: whether what an invoice was paid with could be written on it, as people wish. Each is an event of its story."""
+"""Notes: who writes on an invoice what it was paid with, as people wish, and whether that could be done.
+
+Each is an event of its story.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from airflow_b24.ledger import events
 from airflow_b24.ledger.facts import Kind, Row
@@ -17,12 +20,37 @@ from airflow_b24.ledger.store import Store, utc_now
 
 # Of what a portal says; its words may be long.
 LONGEST: Final = 500
+# Whoever looks first for what stands there must do so alone: two who look find nothing, and write twice.
+TAKEN: Final = "noting"
 WRITTEN: Final = "noted"
 NOT_WRITTEN: Final = "not noted"
 # So long what is missing on a paid invoice is tried again.
 TRIED_FOR: Final = timedelta(days=7)
-# Who paid it writes at once, perhaps after many others: they must not meet.
+# Who paid it writes at once, perhaps after many others, and so does who has taken it: they must not meet.
 LEFT_ALONE: Final = timedelta(hours=1)
+
+
+def take_all(store: Store, ids: Sequence[int]) -> list[Row]:
+    """Take what is to be written on: of these, what is still paid by our calls, and nobody else has taken.
+
+    Who takes one has it for an hour, or until it is noted. Raises UnknownIdError. Repeating returns fewer.
+    """
+    with store.transaction() as connection:
+        found, now = locked_all(connection, ids), utc_now(connection)
+        last = _last(connection, ids)
+        free = [each for each in found.values() if _is_ours(each) and not _is_taken(last.get(each["id"]), now)]
+        events.append_all(
+            connection, [events.Event(each["id"], TAKEN, each["state"], each["fence"], now) for each in free]
+        )
+        return rows_of(connection, free)
+
+
+def _is_ours(found: Found) -> bool:
+    return (found["state"], found["how"]) == (State.PAID, "sent")
+
+
+def _is_taken(last: Any, now: datetime) -> bool:
+    return bool(last and last.what == TAKEN and last.at > now - LEFT_ALONE)
 
 
 def note(store: Store, row: Row, trouble: str = "") -> None:
@@ -49,7 +77,7 @@ def _event(found: Found, trouble: str, now: datetime) -> events.Event:
 
 def _last(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
     newest = select(func.max(event.c.id)).where(
-        event.c.settlement_id.in_(ids), event.c.what.in_([WRITTEN, NOT_WRITTEN])
+        event.c.settlement_id.in_(ids), event.c.what.in_([TAKEN, WRITTEN, NOT_WRITTEN])
     )
     query = select(event).where(event.c.id.in_(newest.group_by(event.c.settlement_id)))
     return {each.settlement_id: each for each in connection.execute(query)}
@@ -64,9 +92,14 @@ def _says(last: Any, row: Row, trouble: str) -> bool:
 
 
 def unwritten(store: Store, portal_id: int, kinds: Iterable[Kind], limit: int) -> list[Row]:
-    """What our calls have paid lately, and nothing says that it was written on the invoice, what failed least first."""
-    failed = select(event.c.settlement_id, func.count().label("times")).where(event.c.what == NOT_WRITTEN)
-    failures = failed.group_by(event.c.settlement_id).subquery("failures")
+    """What our calls have paid lately, and nothing says that it was written on the invoice, or is being written.
+
+    What nobody has tried yet comes first, and then what was tried longest ago: what fails again and again hides no other.
+    """
+    last = event.alias("last")
+    newest = select(func.max(event.c.id)).where(
+        event.c.settlement_id == settlement.c.id, event.c.what.in_([TAKEN, NOT_WRITTEN])
+    )
     is_written = select(event.c.id).where(
         event.c.settlement_id == settlement.c.id, event.c.what == WRITTEN, event.c.state == State.PAID
     )
@@ -74,7 +107,7 @@ def unwritten(store: Store, portal_id: int, kinds: Iterable[Kind], limit: int) -
         now = utc_now(connection)
         query = (
             select(settlement)
-            .outerjoin(failures, failures.c.settlement_id == settlement.c.id)
+            .select_from(settlement.outerjoin(last, last.c.id == newest.correlate(settlement).scalar_subquery()))
             .where(
                 settlement.c.portal_id == portal_id,
                 settlement.c.kind.in_(kinds),
@@ -82,8 +115,9 @@ def unwritten(store: Store, portal_id: int, kinds: Iterable[Kind], limit: int) -
                 settlement.c.how == "sent",
                 settlement.c.updated_at.between(now - TRIED_FOR, now - LEFT_ALONE),
                 ~is_written.exists(),
+                or_(last.c.id.is_(None), last.c.what != TAKEN, last.c.at <= now - LEFT_ALONE),
             )
-            .order_by(func.coalesce(failures.c.times, 0), settlement.c.id)
+            .order_by(func.coalesce(last.c.id, 0), settlement.c.id)
             .limit(limit)
         )
         return rows_of(connection, [dict(each) for each in connection.execute(query).mappings()])

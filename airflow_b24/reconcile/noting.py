@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 from airflow_b24.bitrix.abreast import abreast
-from airflow_b24.bitrix.errors import AuthError, BitrixError, RefusedError
+from airflow_b24.bitrix.commands import is_closed_to_all
+from airflow_b24.bitrix.errors import BitrixError
 from airflow_b24.bitrix.flows import Flow
 from airflow_b24.ledger import identity, notes, statuses
 from airflow_b24.ledger.facts import Kind, Row
@@ -29,21 +31,23 @@ def note_on_invoices(
 ) -> int:
     """Write the progress and, if wished, the comment of what our calls have paid; returns on how many all is written.
 
-    The ledger keeps of each whether that went well; `tell` hears now and then on how many of how many it did. One that
-    fails keeps no other from anything, unless the portal is closed to all: AuthError, RefusedError end it. Raises the
-    first BitrixError or ValueError at the end. Repeating is safe by settlement: what stands there is looked for first.
+    What another task is writing on is left to it. The ledger keeps of each whether that went well; `tell` hears now and
+    then on how many of how many it did. One that fails keeps no other from anything; only a portal that is closed to all
+    ends it. Raises the first BitrixError or ValueError at the end, LedgerError at once. Repeating is safe by settlement:
+    what stands there is looked for first.
     """
     kinds = _kinds(desk, in_timeline=in_timeline)
-    sent = {row.id: row for row in rows if row.state is State.PAID and row.how == "sent" and row.kind in kinds}
-    wished, written, troubles = list(sent.values()), 0, list[Trouble]()
+    sent = (row.id for row in rows if row.state is State.PAID and row.how == "sent" and row.kind in kinds)
+    wished, written, troubles = list(dict.fromkeys(sent)), 0, list[Trouble]()
     for start in range(0, len(wished), CHUNK):
-        chunk = wished[start : start + CHUNK]
+        chunk = notes.take_all(desk.store, wished[start : start + CHUNK])
         found = _written(desk, chunk, in_timeline=in_timeline)
-        notes.note_all(desk.store, [(row, _said(found.get(row.id))) for row in chunk])
+        notes.note_all(desk.store, [(row, _said(found.get(row.id, []))) for row in chunk])
         written += len(chunk) - len(found)
         tell(written, len(wished))
-        _raise_first(trouble for trouble in found.values() if isinstance(trouble, (AuthError, RefusedError)))
-        troubles += found.values()
+        here = list(chain.from_iterable(found.values()))
+        _raise_first(filter(is_closed_to_all, here))
+        troubles += here
     _raise_first(troubles)
     return written
 
@@ -67,8 +71,8 @@ def _kinds(desk: Desk, *, in_timeline: bool) -> tuple[Kind, ...]:
     return ("smart",) if desk.wishes.fields else ()
 
 
-def _written(desk: Desk, rows: Sequence[Row], *, in_timeline: bool) -> dict[int, Trouble]:
-    """Write on invoices side by side; returns the first trouble of each that had any."""
+def _written(desk: Desk, rows: Sequence[Row], *, in_timeline: bool) -> Mapping[int, Sequence[Trouble]]:
+    """Write on invoices side by side; returns the troubles of each that had any."""
     with desk.store.snapshot() as connection:
         payments = statuses.paid_with_all(connection, [row.id for row in rows])
         ledger = identity.read(connection).id
@@ -78,10 +82,10 @@ def _written(desk: Desk, rows: Sequence[Row], *, in_timeline: bool) -> dict[int,
             flows[row.id, "progress"] = show_progress(desk.wishes.fields, row, payments[row.id])
         if in_timeline:
             flows[row.id, "comment"] = comment(row, payments[row.id], ledger)
-    troubles: dict[int, Trouble] = {}
+    troubles: dict[int, list[Trouble]] = {}
     for (settlement_id, _), outcome in desk.client.run(abreast(flows)).items():
         if isinstance(outcome, (BitrixError, ValueError)):
-            troubles.setdefault(settlement_id, outcome)
+            troubles.setdefault(settlement_id, []).append(outcome)
     return troubles
 
 
@@ -90,7 +94,8 @@ def _raise_first(troubles: Iterable[Trouble]) -> None:
         raise trouble
 
 
-def _said(trouble: Trouble | None) -> str:
-    if trouble is None:
-        return ""
-    return trouble.said if isinstance(trouble, BitrixError) else str(trouble)
+def _said(troubles: Sequence[Trouble]) -> str:
+    """The first of them, in words."""
+    for trouble in troubles:
+        return trouble.said if isinstance(trouble, BitrixError) else str(trouble)
+    return ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
+from airflow_b24.bitrix.commands import is_closed_to_all
 from airflow_b24.bitrix.errors import NOT_KEPT, AuthError, BitrixError, RefusedError, RequestError, ResponseError
 from airflow_b24.bitrix.flows import Flow, call
 from airflow_b24.bitrix.smart_invoices import item_of, read_item
@@ -40,7 +41,7 @@ def show_parts(desk: Desk) -> int:
         shown, trouble = _show(desk, row)
         changed += shown
         notes.note(desk.store, row, trouble.said if trouble else "")
-        if isinstance(trouble, (AuthError, RefusedError)):
+        if trouble and is_closed_to_all(trouble):
             # Payments come first: what is asked for in vain, or out of pace, holds them up.
             raise trouble
         troubles += [trouble] if trouble else []

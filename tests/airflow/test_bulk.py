@@ -192,12 +192,12 @@ def test_once_the_portal_takes_no_comment_the_rest_is_left_to_the_sweep(
     world.connect(timeline_comments=True)
     settlements = matched(world, 5, 6, 7)
     monkeypatch.setattr("airflow_b24.reconcile.noting.CHUNK", 2)
-    world.fault("error", method="crm.timeline.comment.list", times=9, code="ACCESS_DENIED", status=403)
+    world.fault("error", method="crm.timeline.comment.list", times=9, code="insufficient_scope", status=403)
     assert pay(settlements) == {**NOTHING, "paid": 3}
     said = " ".join(capsys.readouterr().out.split())
     assert (said.count("Written on"), said.count("Written on 0 of 3 invoices")) == (1, 1)
     assert said.count("Not everything was written on the invoices") == 1
-    assert re.search(r"the next sweep tries again: crm\.timeline\.comment\.list: ACCESS_DENIED", said)
+    assert re.search(r"the next sweep tries again: crm\.timeline\.comment\.list: insufficient_scope", said)
     assert world.state.comments == []
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from airflow_b24.bitrix.commands import decode, encode
-from airflow_b24.bitrix.errors import AuthError, RequestError, ResponseError
+from airflow_b24.bitrix.commands import decode, encode, is_closed_to_all
+from airflow_b24.bitrix.errors import AuthError, RefusedError, RequestError, ResponseError
 from airflow_b24.bitrix.protocol import Request, Response
 
 GET = Request("crm.invoice.get", {"id": 1}, write=False)
@@ -35,6 +35,24 @@ def test_arguments_are_written_in_phps_way(arguments: dict[str, object], query: 
 def test_an_argument_that_has_no_form_is_named(arguments: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"^a.*cannot be sent"):
         encode(Request("x.list", arguments))
+
+
+CLOSED: list[tuple[Exception, bool]] = [
+    (RefusedError("QUERY_LIMIT_EXCEEDED", method="x.add"), True),
+    (AuthError("insufficient_scope", method="x.add"), True),
+    (AuthError("ACCESS_DENIED", method="batch"), True),
+    (AuthError("ACCESS_DENIED", method="x.add"), False),
+    (RequestError("NOT_FOUND", method="batch"), False),
+    (ResponseError("ANSWER_LOST", method="batch"), False),
+    (ValueError("ACCESS_DENIED"), False),
+]
+
+
+@pytest.mark.parametrize(("error", "closed"), CLOSED)
+def test_a_portal_is_closed_to_all_unless_it_is_one_thing_that_its_user_may_not_do(
+    error: Exception, closed: bool
+) -> None:
+    assert is_closed_to_all(error) is closed
 
 
 @pytest.mark.parametrize("text", ["$result[find][0][ID]", "x $error[a]", "$time[a]"])

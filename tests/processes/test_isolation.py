@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from airflow_b24.ledger import moves, payments, releases, rows
+from airflow_b24.ledger import moves, notes, payments, releases, rows
 from airflow_b24.ledger.facts import Decision, Row
+from airflow_b24.ledger.schema import settlement
 from airflow_b24.ledger.settlement import Patience
 from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store
@@ -209,6 +210,18 @@ def test_a_send_that_waits_for_a_claim_is_fenced_off(ledger: Ledger) -> None:
     ledger.first.go_on()
     assert (claimed.result().state, sent.result()) == (State.READY, None)
     assert ledger.rows("SELECT what FROM b24_event ORDER BY seq DESC LIMIT 1") == [("observed",)]
+
+
+def test_two_that_would_write_on_one_invoice_take_it_one_after_the_other(ledger: Ledger) -> None:
+    settlement_id = ledger.ready()
+    with ledger.store.transaction() as connection:
+        connection.execute(update(settlement).values(state="paid", how="sent"))
+    first = ledger.first.start(lambda store: notes.take_all(store, [settlement_id]), stop_after=EVENT)
+    ledger.first.wait_until_stopped()
+    second = ledger.second.start(lambda store: notes.take_all(store, [settlement_id]))
+    ledger.second.wait_until_blocked()
+    ledger.first.go_on()
+    assert ([row.id for row in first.result()], second.result()) == ([settlement_id], [])
 
 
 def test_time_is_read_after_the_wait_for_a_lock(ledger: Ledger) -> None:

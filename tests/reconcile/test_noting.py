@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from airflow_b24.bitrix.errors import AuthError, BitrixError, RequestError, UnknownOutcomeError
+from airflow_b24.bitrix.flows import Flow
 from airflow_b24.bitrix.stages import Wishes
 from airflow_b24.ledger import settlements
 from airflow_b24.ledger.checking import check
@@ -104,11 +106,15 @@ def test_what_was_paid_long_ago_or_by_hand_or_with_no_wish_is_left_alone(office:
     assert note_again(office.desk, in_timeline=True) == 1
 
 
-def test_a_trouble_is_noted_once_however_often_it_is_met(office: Any) -> None:
+def test_the_story_says_of_each_try_what_became_of_it(office: Any) -> None:
     row = paid(office)
-    for _ in range(3):
+    for _ in range(2):
         failed(office, row)
-    assert noted(office) == ["not noted"]
+    with office.store.snapshot() as connection:
+        events = [each["what"] for each in history(connection, row.id)]
+    assert events[-5:] == ["paid", "noting", "not noted", "noting", "not noted"]
+    assert told(office)[1] == 1
+    assert broken(office) == []
 
 
 def test_one_that_cannot_be_written_on_stops_no_other_but_a_closed_portal_stops_the_next_chunk(
@@ -125,14 +131,55 @@ def test_one_that_cannot_be_written_on_stops_no_other_but_a_closed_portal_stops_
     monkeypatch.setattr("airflow_b24.reconcile.noting.CHUNK", 1)
     paid(office, 4)
     pass_time(office, 2)
-    office.fault("error", times=9, method=ADD, status=400, code="ACCESS_DENIED")
+    office.fault("error", times=9, method=ADD, status=400, code="insufficient_scope")
     with pytest.raises(AuthError):
         note_again(office.desk, in_timeline=True)
-    assert noted(office) == ["not noted"]
-    assert noted(office, 3) == ["not noted"]
+    # What nobody has tried yet goes first.
+    assert (noted(office), noted(office, 3)) == (["not noted"], ["not noted"])
 
 
-def test_what_failed_least_is_tried_first(office: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_webhooks_user_may_not_edit_keeps_no_other_from_being_written_on(
+    both: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_b24.reconcile.noting.CHUNK", 2)
+    rows = smart_rows(both, 6)
+    for row in rows[:3]:
+        deny(both, row)
+    with pytest.raises(AuthError, match="ACCESS_DENIED"):
+        note_on_invoices(both.desk, rows, in_timeline=False)
+    assert [noted(both, row.id) for row in rows] == [["not noted"]] * 3 + [["noted"]] * 3
+
+
+def test_what_fails_again_and_again_takes_no_place_of_what_can_be_written_on(
+    both: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_b24.reconcile.noting.AT_ONCE", 2)
+    rows = smart_rows(both, 4)
+    for row in rows[:2]:
+        deny(both, row)
+    for row in rows[2:]:
+        deny(both, row, times=1)
+    pass_time(both, 2)
+    for _ in range(3):
+        with pytest.raises(AuthError):
+            note_again(both.desk, in_timeline=False)
+    assert note_again(both.desk, in_timeline=False) == 2
+    assert [noted(both, row.id)[-1] for row in rows] == ["not noted"] * 2 + ["noted"] * 2
+
+
+def test_a_field_that_is_wrong_hides_not_that_the_portal_takes_no_comment(
+    both: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_b24.reconcile.noting.CHUNK", 1)
+    office = both.with_desk(wishes=Wishes(fields={"paid": "ufCrm_GONE"}))
+    rows, told = smart_rows(office, 3), list[Any]()
+    office.fault("error", times=9, method=ADD, status=403, code="insufficient_scope")
+    with pytest.raises(AuthError, match="insufficient_scope"):
+        note_on_invoices(office.desk, rows, in_timeline=True, tell=lambda *far: told.append(far))
+    assert told == [(0, 3)]
+
+
+def test_what_nobody_has_tried_goes_first(office: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_b24.reconcile.noting.AT_ONCE", 1)
     failed(office, paid(office))
     paid(office, 3)
@@ -177,6 +224,16 @@ def both_kinds(office: Any, each: int) -> list[Any]:
     return [settled.row for settled in settle_all(office.desk, wanted, office.pay_system, lanes=1).values()]
 
 
+def smart_rows(office: Any, count: int) -> list[Any]:
+    return sorted((row for row in both_kinds(office, count) if row.kind == "smart"), key=lambda row: row.id)
+
+
+def deny(office: Any, row: Any, times: int = 99) -> None:
+    """The webhook's user may not edit this smart invoice."""
+    match = {"id": str(row.invoice_id)}
+    office.fault("error", times=times, method=UPDATE, status=400, code="ACCESS_DENIED", match=match)
+
+
 def commented(office: Any) -> Counter[str]:
     """How many comments each settlement has, by its marker."""
     return Counter(each.text.splitlines()[-1] for each in office.state.comments)
@@ -204,6 +261,67 @@ def test_many_are_written_on_once_each_in_few_requests(both: Any) -> None:
     assert note_on_invoices(both.desk, rows, in_timeline=True) == 120
     assert (both.asked(ADD), both.asked(UPDATE)) == written
     assert broken(both) == []
+
+
+class Interrupted:
+    """A client that does something else between what it has looked for and what it writes."""
+
+    def __init__(self, client: Any, meanwhile: Callable[[], object]) -> None:
+        self.client, self.meanwhile = client, [meanwhile]
+
+    def run(self, flow: Flow[Any]) -> Any:
+        return self.client.run(self._interrupted(flow))
+
+    def _interrupted(self, flow: Flow[Any]) -> Flow[Any]:
+        reply: Any = None
+        while True:
+            try:
+                effect = flow.send(reply)
+            except StopIteration as stop:
+                return stop.value
+            if getattr(effect, "write", False) and self.meanwhile:
+                self.meanwhile.pop()()
+            reply = yield effect
+
+
+def test_two_tasks_at_once_write_on_each_invoice_once(both: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_b24.reconcile.noting.CHUNK", 3)
+    rows, others = both_kinds(both, 4), list[int]()
+
+    def other() -> None:
+        others.append(note_on_invoices(both.desk, rows, in_timeline=True))
+
+    mine = both.with_desk(client=Interrupted(both.desk.client, other))
+    assert note_on_invoices(mine.desk, rows, in_timeline=True) == 8
+    # The other one writes on what is not taken yet.
+    assert others == [5]
+    assert Counter(commented(both).values()) == {1: 8}
+    assert {noted(both, row.id)[-1] for row in rows} == {"noted"}
+    assert broken(both) == []
+
+
+def test_what_a_worker_died_over_is_written_once_by_a_sweep_in_an_hour(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = paid(office)
+
+    def dies() -> None:
+        raise KeyError("the worker")
+
+    dying = office.with_desk(client=Interrupted(office.desk.client, dies))
+    with pytest.raises(KeyError):
+        note_on_invoices(dying.desk, [row], in_timeline=True)
+    pass_time(office, 2)
+    assert note_again(office.desk, in_timeline=True) == 0
+    monkeypatch.setattr("airflow_b24.ledger.notes.LEFT_ALONE", timedelta())
+    assert (note_again(office.desk, in_timeline=True), comments(office)) == (1, 1)
+
+
+def test_what_was_released_meanwhile_is_not_written_on(office: Any) -> None:
+    row = paid(office)
+    with office.store.transaction() as connection:
+        connection.execute(update(settlement).values(state="released"))
+    assert (note_on_invoices(office.desk, [row], in_timeline=True), comments(office)) == (0, 0)
 
 
 @pytest.mark.parametrize("kind", ["lost_after", "html_502_after", "truncated_after", "lost_before"])
@@ -302,6 +420,21 @@ def test_a_progress_of_parts_that_the_portal_refuses_is_seen_in_the_report_until
     assert (show_parts(smart.desk), told(smart)) == (1, ("", 0))
     assert noted(smart) == ["not noted", "noted"]
     assert broken(smart) == []
+
+
+def test_parts_that_the_user_may_not_edit_keep_no_others_from_being_shown(smart: Any) -> None:
+    smart = smart.with_desk(wishes=Wishes(fields={"paid": FIELD}))
+    for invoice_id in (2, 3, 4):
+        if invoice_id > 2:
+            smart.smart_bill(invoice_id)
+        smart.receive(invoice_id, amount=1800, booked_on=smart.today - timedelta(days=1))
+    smart.match()
+    rows = settlements.collecting(smart.store, smart.desk.portal_id, "smart", 50)
+    deny(smart, rows[0])
+    with pytest.raises(AuthError):
+        show_parts(smart.desk)
+    shown = {each.id: each.custom.get(FIELD) for each in smart.state.smart_invoices.values()}
+    assert [shown[row.invoice_id] for row in rows] == [None, "18.00", "18.00"]
 
 
 def test_parts_whose_progress_is_shown_leave_no_note(smart: Any) -> None:
