@@ -116,9 +116,10 @@ class Session:
         return token if isinstance(token, BitrixError) else (yield from self._send(effect, token))
 
     def _send(self, request: Request, token: Secret | None) -> Generator[Step, Any, Response | BitrixError]:
-        url = Secret(f"{self._origin}{self._auth.path(request.method)}")
+        asked = self._origin
+        url = Secret(f"{asked}{self._auth.path(request.method)}")
         outcome = yield Send(url, encode(request, token), request.send_before)
-        reply = self._judge(request, outcome)
+        reply = self._judge(request, outcome, asked)
         if isinstance(reply, RefusedError) and reply.code == QUERY_LIMIT_EXCEEDED:
             yield Ask(partial(self._pace.push_back, self._hold_s(reply)))
         if token is not None and isinstance(reply, AuthError) and reply.code == EXPIRED_TOKEN:
@@ -173,10 +174,10 @@ class Session:
         refused.retry_at = self._now()
         return refused
 
-    def _judge(self, request: Request, outcome: Answer | Lost) -> Response | BitrixError:
+    def _judge(self, request: Request, outcome: Answer | Lost, asked: Origin) -> Response | BitrixError:
         if isinstance(outcome, Answer) and 300 <= outcome.status < 400:
-            return self._follow(request, outcome)
-        reply = read(request, outcome, host=self._origin.netloc)
+            return self._follow(request, outcome, asked)
+        reply = read(request, outcome, host=asked.netloc)
         if isinstance(reply, RefusedError) and isinstance(outcome, Answer):
             reply.retry_at = self._free_after(reply, outcome)
         return self._watch(request, reply) if isinstance(reply, Response) else reply
@@ -195,15 +196,15 @@ class Session:
             return self._now() + timedelta(seconds=int(seconds))
         return self._operating.free_at(refused.method, self._now()) if refused.code == OPERATION_TIME_LIMIT else None
 
-    def _follow(self, request: Request, answer: Answer) -> BitrixError:
+    def _follow(self, request: Request, answer: Answer, asked: Origin) -> BitrixError:
         # docs: change of domain. A renamed portal answers 302; a POST must not be followed, but sent again there.
         target = _origin_of(answer.headers.get("location", ""))
-        host = self._origin.netloc
-        allowed = target is not None and target != self._origin and target.netloc in self._allowed
-        if target is not None and allowed:
+        allowed = target is not None and target != asked and target.netloc in self._allowed
+        # Of several that were asked at once, one has told it already: the others are sent again where it is now.
+        if target is not None and allowed and asked == self._origin:
             self._origin = target
         named = str(target) if target else None
-        return redirected(request, answer.status, named, host=host, allowed=allowed)
+        return redirected(request, answer.status, named, host=asked.netloc, allowed=allowed)
 
 
 def encode(request: Request, token: Secret | None = None) -> bytes:

@@ -242,6 +242,28 @@ def test_a_renamed_portal_is_found_again_within_the_allowed_hosts(status: int) -
     assert str(here.origin) == "https://new.example"
 
 
+def test_each_of_several_that_were_asked_at_the_old_address_is_sent_to_the_new_one() -> None:
+    here = session(allowed_hosts=["new.example", "newer.example"])
+    # All three leave for the old address before it answers any of them; the last hears from it last of all.
+    first, second, last = several = [here.steps(attempt(READ)) for _ in range(3)]
+    assert [asked_at(each) for each in several] == ["portal.example"] * 3
+    assert [asked_at(each, moved_to("new.example")) for each in (first, second)] == ["new.example"] * 2
+    assert asked_at(first, moved_to("newer.example")) == "newer.example"
+    assert asked_at(last, moved_to("new.example")) == "newer.example"
+
+
+def moved_to(host: str) -> Answer:
+    return Answer(302, {"location": f"https://{host}/rest/1/{SECRET}/x"}, b"<html>")
+
+
+def asked_at(steps: Any, answer: Answer | None = None) -> str:
+    """The host that is asked after this answer."""
+    step = steps.send(answer)
+    while not isinstance(step, Send):
+        step = next(steps)
+    return step.url.reveal().split("/")[2]
+
+
 def test_a_write_with_a_window_is_not_sent_to_the_new_address() -> None:
     moved = Answer(302, {"location": "https://new.example/"}, b"")
     steps, error = steps_of(session(allowed_hosts=["new.example"]), WRITE, [moved])

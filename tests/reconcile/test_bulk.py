@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +10,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from airflow_b24.bitrix import stage_history
+from airflow_b24.bitrix.auth import Webhook
+from airflow_b24.bitrix.client import Client
 from airflow_b24.bitrix.errors import AuthError, RefusedError
 from airflow_b24.bitrix.limits import Unpaced, now_s
 from airflow_b24.bitrix.stages import Wishes
@@ -291,6 +295,43 @@ def test_a_shut_door_is_knocked_at_once(office: Any) -> None:
     outcomes = settle(office, wanted)
     assert {type(each.trouble.cause) for each in outcomes.values()} == {AuthError}
     assert office.asked("batch") <= 2
+
+
+class Renamed(httpx.BaseTransport):
+    """What leads to the portal under its new name; at the old one so many are answered at once, with a redirect."""
+
+    def __init__(self, portal: str, at_once: int) -> None:
+        self._portal, self._inner = httpx.URL(portal), httpx.HTTPTransport()
+        self._together = threading.Barrier(at_once)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host == "old.example":
+            self._together.wait(10)
+            return httpx.Response(302, headers={"location": "https://new.example/rest/"}, stream=httpx.ByteStream(b""))
+        there = {"scheme": self._portal.scheme, "host": self._portal.host, "port": self._portal.port}
+        body = {"headers": {"Content-Type": request.headers["content-type"]}, "content": request.read()}
+        return self._inner.handle_request(httpx.Request("POST", request.url.copy_with(**there), **body))
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def test_lanes_that_ask_a_renamed_portal_at_the_same_moment_all_find_it_again(
+    office: Any, served: tuple[Any, str]
+) -> None:
+    wanted = ready(office, range(2, 62))
+    # What paid lately is not asked about first: that question alone would find the new name.
+    first, *others = wanted
+    settle(office, {first: wanted[first]})
+    address = httpx.URL(served[1]).copy_with(scheme="https", host="old.example", port=None)
+    transport = Renamed(served[1], at_once=4)
+    with Client(Webhook.parse(str(address)), transport=transport, allowed_hosts=["new.example"], sleep=nap) as client:
+        outcomes = settle(office.with_desk(client=client), {each: wanted[each] for each in others}, lanes=4)
+    assert (states(outcomes), executed(office)) == ({"paid": 59}, {1: 60})
+
+
+def nap(_seconds: float) -> None:
+    """No real sleeping."""
 
 
 def test_a_person_who_pays_one_in_between_is_believed_and_nothing_is_paid_twice(office: Any) -> None:
