@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-# No queue is longer. What seems so is the work of a clock that ran ahead for once, and must not stop everybody until then.
+# No queue is longer, beside what may start at once. What seems so is the work of a clock that ran ahead for once, and must not stop everybody until then.
 LONGEST_QUEUE_S: Final = 600.0
 
 
@@ -49,7 +49,7 @@ class Budget:
         if wait_s <= 0:
             return wait_s, queued
         work_s = n * self.limit.request_s
-        used_s = _left(self.urgent_until - self.now) + work_s
+        used_s = _left(self.urgent_until - self.now, self.limit.urgent_room_s) + work_s
         wait_s = max(used_s - self.limit.urgent_room_s, _left(self.held_until - self.now))
         return wait_s, replace(self._stand_still(work_s), urgent_until=self.now + used_s)
 
@@ -63,7 +63,7 @@ class Budget:
     def _filled_s(self) -> float:
         """How full the bucket is, with all that wait for it."""
         ahead_s = self.theoretical_arrival - self._clock
-        return max(0.0, ahead_s) if ahead_s <= LONGEST_QUEUE_S else self.limit.room_s
+        return max(0.0, ahead_s) if ahead_s <= LONGEST_QUEUE_S + self.limit.room_s else self.limit.room_s
 
     @property
     def _clock(self) -> float:
@@ -76,5 +76,5 @@ class Budget:
         return replace(self._filled(self._filled_s), stood_s=self.stood_s + seconds)
 
 
-def _left(seconds: float) -> float:
-    return seconds if 0 < seconds <= LONGEST_QUEUE_S else 0.0
+def _left(seconds: float, room_s: float = 0.0) -> float:
+    return seconds if 0 < seconds <= LONGEST_QUEUE_S + room_s else 0.0
