@@ -97,8 +97,11 @@ def _outcome(
     error = tables["result_error"].get(key)
     if error is not None:
         # docs: batch. The outer answer is a 200 whatever happened inside; an inner error has no status of its own.
-        body = error if isinstance(error, dict) else {"error": ""}
-        return read_envelope(request, body, status=400, host=host)
+        told = dict(error) if isinstance(error, dict) else {}
+        if key in tables["result"]:
+            # docs: batch. What failed has no result: both at once are unclear, as they are outside a batch.
+            told["result"] = tables["result"][key]
+        return read_envelope(request, told, status=400, host=host)
     if key not in tables["result"]:
         return ResponseError("NOT_EXECUTED", "the batch holds no answer for it", method=request.method, host=host)
     body = {"result": tables["result"][key], "time": times.get(key)}

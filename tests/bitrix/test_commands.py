@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_b24.bitrix.commands import decode, encode, is_closed_to_all
-from airflow_b24.bitrix.errors import AuthError, RefusedError, RequestError, ResponseError
+from airflow_b24.bitrix.errors import AuthError, RefusedError, RequestError, ResponseError, UnknownOutcomeError
 from airflow_b24.bitrix.protocol import Request, Response
 
 GET = Request("crm.invoice.get", {"id": 1}, write=False)
@@ -91,11 +91,27 @@ def test_maps_with_numbers_for_keys_come_as_lists() -> None:
         ({"error": "ERROR_BATCH_LENGTH_EXCEEDED", "error_description": "Max batch length exceeded"}, RequestError),
         ({"error": 0, "error_description": "Access denied."}, RequestError),
         ({"error": "ERROR_CORE"}, ResponseError),
-        ("text", RequestError),
     ],
 )
 def test_an_inner_error_is_grouped_like_any_other(error: object, expected: type) -> None:
     assert type(decode(Response({"result": [], "result_error": {"a": error}}), {"a": GET})["a"]) is expected
+
+
+UNCLEAR = {
+    "a text for an error": {"result": [], "result_error": {"a": "boom"}},
+    "a number for an error": {"result": [], "result_error": {"a": 0}},
+    "an error without a code": {"result": [], "result_error": {"a": {}}},
+    "a refusal beside a result": {"result": {"a": True}, "result_error": {"a": {"error": "QUERY_LIMIT_EXCEEDED"}}},
+    "a text beside a result": {"result": {"a": True}, "result_error": {"a": "boom"}},
+    "a refusal beside an empty result": {"result": {"a": None}, "result_error": {"a": {"error": "NOT_FOUND"}}},
+}
+
+
+@pytest.mark.parametrize("result", UNCLEAR.values(), ids=UNCLEAR)
+def test_an_inner_answer_that_does_not_say_whether_it_ran_is_unclear(result: Any) -> None:
+    writes = (Request("crm.item.update", {"id": 1}), Request("sale.paysystem.pay.invoice", {"INVOICE_ID": 1}))
+    assert {type(decode(Response(result), {"a": write})["a"]) for write in writes} == {UnknownOutcomeError}
+    assert type(decode(Response(result), {"a": GET})["a"]) is ResponseError
 
 
 @pytest.mark.parametrize("result", [None, [], True, "x", {"result": "x"}])
