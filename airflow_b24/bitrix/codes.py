@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from airflow_b24.bitrix.errors import (
+    OPERATION_TIME_LIMIT,
     AuthError,
     BitrixError,
     RefusedError,
@@ -73,6 +74,17 @@ GROUPS: Final[Mapping[str, ErrorGroup]] = {
     "ERROR_UNEXPECTED_ANSWER": "unclear",
     "ERROR_CORE": "unclear",
 }
+
+# docs: limits, common errors, crm.item.update. These speak of one method, others may go on.
+OF_A_METHOD: Final = frozenset(
+    {
+        OPERATION_TIME_LIMIT,
+        "insufficient_scope",
+        "METHOD_CONFIRM_WAITING",
+        "METHOD_CONFIRM_DENIED",
+        "UPDATE_DYNAMIC_ITEM_RESTRICTED",
+    }
+)
 
 _ERRORS: Final[Mapping[ErrorGroup | None, type[BitrixError]]] = {
     "refused": RefusedError,

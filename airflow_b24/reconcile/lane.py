@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_b24.bitrix.bulk import exchange_all
-from airflow_b24.bitrix.commands import encode, is_for_single_calls
-from airflow_b24.bitrix.errors import OPERATION_TIME_LIMIT, AuthError, BitrixError, RefusedError, RequestError
+from airflow_b24.bitrix.codes import OF_A_METHOD
+from airflow_b24.bitrix.commands import encode, is_closed_to_all, is_for_single_calls
+from airflow_b24.bitrix.errors import BitrixError, RequestError
 from airflow_b24.bitrix.flows import Flow
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey
 from airflow_b24.bitrix.limits import now_s
@@ -97,7 +98,7 @@ class Lane:
             row = settlements.look(self.desk.store, settlement_id)
             self._report([settle_row(self.desk, row, self.pay_system)])
         except (BitrixError, ValueError) as error:
-            self.outcomes.put(settlement_id, error)
+            self._fail(settlement_id, error)
 
     def perform(self, effect: LaneEffect) -> Any:
         """Do what the conversation asks for. Raises LedgerError, or RefusedError when out of pace."""
@@ -131,13 +132,21 @@ class Lane:
     def _report(self, settled: Iterable[Settled]) -> None:
         for each in settled:
             self.outcomes.put(each.row.id, each)
-            cause = each.trouble and each.trouble.cause
-            # What the portal refuses for good, or time after time, is not asked once more.
-            if isinstance(cause, (AuthError, RefusedError)) and cause.method == BATCH:
-                self.queue.stop(cause)
-            elif isinstance(cause, RefusedError) and cause.code == OPERATION_TIME_LIMIT:
-                # docs: limits. The time is each method's own, and no method is for both kinds.
-                self.queue.stop(cause, each.row.kind)
+            self._heed(each.row.id, each.trouble.cause if each.trouble else None)
+
+    def _fail(self, settlement_id: int, error: Exception) -> None:
+        self.outcomes.put(settlement_id, error)
+        self._heed(settlement_id, error)
+
+    def _heed(self, settlement_id: int, why: Exception | None) -> None:
+        """What the portal refuses to others too, for good or time after time, is not asked once more."""
+        if not isinstance(why, BitrixError):
+            return
+        if why.code in OF_A_METHOD and why.method != BATCH:
+            # No method is for both kinds.
+            self.queue.stop(why, self.queue.kinds[settlement_id])
+        elif is_closed_to_all(why):
+            self.queue.stop(why)
 
     def _commit(self, effect: CommitAll) -> CommittedAll:
         moved, refused = self._moves(effect.decided)

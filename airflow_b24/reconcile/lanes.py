@@ -29,7 +29,7 @@ class Queue:
     def __init__(self, ids: Iterable[int], alone: Iterable[int], kinds: Mapping[int, Kind]) -> None:
         self._ids = deque(ids)
         self._alone = deque(alone)
-        self._kinds = kinds
+        self.kinds = kinds
         self._lock = threading.Lock()
         self._stopped: dict[Kind | None, Exception] = {}
 
@@ -60,7 +60,7 @@ class Queue:
 
     def why(self, settlement_id: int) -> Exception | None:
         """Why it is not to be tried any more, None while it may be."""
-        return self._stopped.get(None) or self._stopped.get(self._kinds[settlement_id])
+        return self._stopped.get(None) or self._stopped.get(self.kinds[settlement_id])
 
 
 class Tempo:

@@ -297,6 +297,55 @@ def test_a_shut_door_is_knocked_at_once(office: Any) -> None:
     assert office.asked("batch") <= 2
 
 
+def one_by_one(office: Any) -> tuple[Any, dict[int, int]]:
+    """A desk that reads each smart invoice with its documents, and some that are to be paid so."""
+    for invoice_id in MANY:
+        office.smart_bill(invoice_id)
+        office.receive(invoice_id)
+    wanted = matched(office)
+    by_document = office.with_desk(wishes=Wishes(mark_with="payment"))
+    # What smart invoices take was asked before the door is shut.
+    _ = by_document.desk.invoices.smart
+    office.state.journal.clear()
+    return by_document, wanted
+
+
+SHUT: dict[str, tuple[dict[str, Any], int]] = {
+    # of a portal that pays one by one: how often it is asked
+    "blocked by hand": ({"kind": "error", "code": "OVERLOAD_LIMIT", "status": 503}, 1),
+    "no such webhook": ({"kind": "error", "code": "INVALID_CREDENTIALS", "status": 401}, 1),
+    "deleted": ({"kind": "error", "code": "PORTAL_DELETED", "status": 403}, 1),
+    "a right that its kind lacks": ({"kind": "error", "code": "insufficient_scope", "status": 403}, 1),
+    "too many requests": ({"kind": "refused"}, 2 * Patience().rounds),
+    "used up for long": ({"kind": "error", "code": "OPERATION_TIME_LIMIT", "status": 429}, 2 * Patience().rounds),
+}
+
+
+@pytest.mark.parametrize(("fault", "asked"), SHUT.values(), ids=SHUT)
+def test_a_shut_door_is_knocked_at_once_where_each_is_settled_by_itself(
+    office: Any, fault: dict[str, Any], asked: int
+) -> None:
+    by_document, wanted = one_by_one(office)
+    office.fault(**fault, method="*", times=1000)
+    outcomes = settle(by_document, wanted)
+    assert (states(outcomes), len(office.state.journal)) == ({"ready": 12}, asked)
+    assert len({each.trouble.cause for each in outcomes.values()}) == 1
+
+
+def test_what_may_not_be_done_to_one_stops_no_other(office: Any) -> None:
+    by_document, wanted = one_by_one(office)
+    office.fault("error", method="crm.item.get", code="ACCESS_DENIED", status=403, match={"id": "5"})
+    # They have no payment document, which is for a person to see to.
+    assert states(settle(by_document, wanted)) == {"ready": 1, "review": 11}
+
+
+def test_a_portal_out_of_pace_is_asked_for_one_turn_where_each_is_settled_by_itself(office: Any) -> None:
+    by_document, wanted = one_by_one(office)
+    pace = Late()
+    first, *others = settle(by_document.with_desk(pace=pace), wanted).values()
+    assert (pace.asked, {each.trouble.cause for each in others}) == (1, {first})
+
+
 class Renamed(httpx.BaseTransport):
     """What leads to the portal under its new name; at the old one so many are answered at once, with a redirect."""
 
@@ -515,7 +564,11 @@ def test_a_portal_out_of_pace_claims_nothing(office: Any) -> None:
 class Late(Unpaced):
     """A pace whose next slot is an hour away."""
 
+    def __init__(self) -> None:
+        self.asked = 0
+
     def reserve(self, n: int, within_s: float, *, urgent: bool = False) -> Iterator[float]:
+        self.asked += 1
         yield 3600.0
 
 

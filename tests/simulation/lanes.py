@@ -150,7 +150,7 @@ class Ride:
             self.lane._report([outcome])
             self.take_one()
         elif isinstance(outcome, (BitrixError, ValueError)):
-            self.lane.outcomes.put(settlement_id, outcome)
+            self.lane._fail(settlement_id, outcome)
             self.take_one()
         elif isinstance(outcome, Exception):
             self.end(outcome)
