@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from airflow.sdk import Context
@@ -18,6 +19,7 @@ from airflow_b24.operators.portal import PortalOperator, check_count, is_given
 from airflow_b24.pins import VariablePins
 from airflow_b24.reconcile.bulk import MOST_LANES, settle_all
 from airflow_b24.reconcile.desk import PaySystem
+from airflow_b24.reconcile.ending import Ending
 from airflow_b24.reconcile.guarding import refuse_foreign_ledger
 from airflow_b24.reconcile.lanes import Outcome, Progress
 from airflow_b24.summaries import error_of, summed
@@ -45,6 +47,8 @@ class PayMatchedInvoicesOperator(PortalOperator):
     """
 
     template_fields: Sequence[str] = ("settlements", "pay_system_id", "bx_rest_handler")
+    # Of the run that is under way or was the last one; each attempt has its own.
+    _ending: Ending | None = None
 
     def __init__(
         self,
@@ -63,12 +67,13 @@ class PayMatchedInvoicesOperator(PortalOperator):
 
     def _work(self, context: Context) -> dict[str, Any]:
         wanted = _wanted(self.settlements)
+        self._ending = ending = Ending()
         with self.hook as hook:
             pay_system = hook.pay_system(
                 self.pay_system_id if is_given(self.pay_system_id) else None,
                 self.bx_rest_handler if is_given(self.bx_rest_handler) else None,
             )
-            outcomes = self._settle(hook, wanted, pay_system)
+            outcomes = self._settle(hook, wanted, pay_system, ending)
         summary = summed(wanted, outcomes)
         self.log.info("Of %s invoices: %s", len(wanted), summary)
         error = error_of(outcomes, summary)
@@ -77,22 +82,30 @@ class PayMatchedInvoicesOperator(PortalOperator):
             raise error
         return summary
 
+    def on_kill(self) -> None:
+        """Let the run that is under way send nothing more: Airflow asks for that on SIGTERM, and after a timeout."""
+        if self._ending is not None:
+            self._ending.tell()
+
     def _settle(
-        self, hook: Bitrix24Hook, wanted: Mapping[int, int], pay_system: PaySystem | None
+        self, hook: Bitrix24Hook, wanted: Mapping[int, int], pay_system: PaySystem | None, ending: Ending
     ) -> Mapping[int, Outcome]:
         if not wanted:
             return {}
-        desk = hook.desk()
+        desk = replace(hook.desk(), sleep=ending.sleep)
         refuse_foreign_ledger(desk, VariablePins(), pay_system, is_start=False)
         before = look_all(desk.store, wanted)
-        outcomes = settle_all(desk, wanted, pay_system, lanes=self.lanes, tell=self._tell)
-        newly_paid = _newly_paid(before, outcomes.values())
-        write_on_invoices(desk, newly_paid, in_timeline=hook.settings.timeline_comments, log=self.log)
+        outcomes = settle_all(desk, wanted, pay_system, lanes=self.lanes, tell=self._tell, ending=ending)
+        if not ending.is_told:
+            newly_paid = _newly_paid(before, outcomes.values())
+            write_on_invoices(desk, newly_paid, in_timeline=hook.settings.timeline_comments, log=self.log)
         return outcomes
 
     def _tell(self, progress: Progress) -> None:
         trouble = f"; the portal said: {progress.trouble}" if progress.trouble else ""
         self.log.info("%s of %s: %s%s", progress.done, progress.of, dict(progress.states), trouble)
+        for why in progress.broken:
+            self.log.warning("A lane ended early: %s", why)
 
 
 def _newly_paid(before: Mapping[int, Row], outcomes: Iterable[Outcome]) -> list[Row]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any, Final
 
 from airflow_b24.bitrix.bulk import MOST_PAYS
 from airflow_b24.bitrix.errors import BitrixError
 from airflow_b24.ledger import settlements
-from airflow_b24.ledger.errors import UnknownIdError
-from airflow_b24.ledger.facts import Refused, Row
+from airflow_b24.ledger.errors import LedgerError, UnknownIdError
+from airflow_b24.ledger.facts import Refused, Row, Unknown
 from airflow_b24.ledger.settlement import Settled, standing
 from airflow_b24.ledger.states import State
 from airflow_b24.reconcile.desk import Desk, PaySystem
+from airflow_b24.reconcile.ending import Ending, StoppedError
 from airflow_b24.reconcile.idle_pay_systems import refuse_idle
 from airflow_b24.reconcile.lane import Lane
 from airflow_b24.reconcile.lanes import Outcome, Outcomes, Progress, Queue, Tempo
@@ -26,10 +28,6 @@ TELL_S: Final = 5.0
 _IN_HAND: Final = frozenset({State.READY, State.SENDING, State.UNKNOWN})
 
 
-class StoppedError(Exception):
-    """The run was told to end; what was not tried yet is as it was."""
-
-
 def settle_all(
     desk: Desk,
     wanted: Mapping[int, int],
@@ -37,22 +35,24 @@ def settle_all(
     *,
     lanes: int = 4,
     tell: Callable[[Progress], object] = lambda _: None,
+    ending: Ending | None = None,
 ) -> dict[int, Outcome]:
     """Settle matched invoices, `wanted` as {settlement's id: its invoice's}; safe to repeat by settlement.
 
     Returns what came of each, in the order given: where it stands, or the error for which it was not tried. What has an
     end already is taken from the ledger, and not read again. Raises LedgerError when the ledger cannot be read at first,
-    ValueError for `lanes`; nothing for an invoice, whatever becomes of the others. `tell` hears every few seconds.
+    ValueError for `lanes`; nothing for an invoice, whatever becomes of the others. `tell` hears every few seconds. Once
+    `ending` is told, what was not sent yet stays as it was; give the desk its `sleep`, and no lane waits on for its turn.
     """
     if not 1 <= lanes <= MOST_LANES:
         raise ValueError(f"lanes: {lanes} is not usable; give a whole number from 1 to {MOST_LANES}")
     outcomes = Outcomes(wanted)
     rows = _checked(desk, wanted, settlements.look_all(desk.store, wanted), outcomes)
     rows = _prepared(desk, rows, pay_system, outcomes)
-    run = _lane(desk, rows, pay_system, lanes, outcomes)
+    run = _lane(desk, rows, pay_system, outcomes, lanes=lanes, ending=ending or Ending())
     _ride(run, lanes if rows else 0, outcomes, tell)
     _account(desk, run, outcomes)
-    tell(outcomes.progress())
+    tell(replace(outcomes.progress(), broken=tuple(dict.fromkeys(str(_known_words(error)) for error in run.broken))))
     return outcomes.all()
 
 
@@ -103,11 +103,13 @@ def _ask(desk: Desk, row: Row, pay_system: PaySystem | None) -> None:
     refuse_idle(desk, row, pay_system)
 
 
-def _lane(desk: Desk, rows: list[Row], pay_system: PaySystem | None, lanes: int, outcomes: Outcomes) -> Lane:
+def _lane(
+    desk: Desk, rows: list[Row], pay_system: PaySystem | None, outcomes: Outcomes, *, lanes: int, ending: Ending
+) -> Lane:
     alone = [row.id for row in rows if not desk.invoices.is_listed(row.kind)]
     many = [row.id for row in rows if desk.invoices.is_listed(row.kind)]
     most = MOST_PAYS.get(frozenset(row.kind for row in rows if desk.invoices.is_listed(row.kind)), 1)
-    queue = Queue(many, alone, {row.id: row.kind for row in rows})
+    queue = Queue(many, alone, {row.id: row.kind for row in rows}, ending)
     return Lane(desk, pay_system, queue, Tempo(len(many), lanes, most, desk.pace.at_once), outcomes)
 
 
@@ -121,8 +123,8 @@ def _ride(lane: Lane, lanes: int, outcomes: Outcomes, tell: Callable[[Progress],
             _await([opening], outcomes, tell)
             _await([pool.submit(lane.ride, chunk) for chunk in opening.result()], outcomes, tell)
         except BaseException:
-            # What a lane has in hand is brought to its end and written down; nothing new is taken.
-            lane.queue.stop(StoppedError("the run was told to end"))
+            # What is on its way is brought to its end and written down; nothing new is taken.
+            lane.queue.ending.tell()
             raise
 
 
@@ -136,17 +138,25 @@ def _account(desk: Desk, lane: Lane, outcomes: Outcomes) -> None:
     missing = outcomes.missing
     if not missing:
         return
-    rest = next(iter(lane.broken), None) or StoppedError("no lane came to it")
+    rest = next(map(_known_words, lane.broken), StoppedError("no lane came to it"))
     try:
         rows: Mapping[int, Row] = settlements.look_all(desk.store, missing)
     except Exception as error:  # noqa: BLE001 - whatever it is, each has an outcome
-        rows, rest = {}, error
+        rows, rest = {}, _known_words(error)
     for settlement_id in missing:
         row = rows.get(settlement_id)
         outcomes.put(settlement_id, rest if row is None else _untried(row, lane.queue.why(settlement_id) or rest))
 
 
 def _untried(row: Row, why: Exception) -> Settled:
-    if row.state is not State.READY:
-        return standing(row)
-    return Settled(row, trouble=Refused("NOT_TRIED", f"not tried: {why}", repeatable=True, cause=why))
+    if row.state is State.READY:
+        return Settled(row, trouble=Refused("NOT_TRIED", f"not tried: {why}", repeatable=True, cause=why))
+    stood = standing(row)
+    return stood if stood.trouble is None else replace(stood, trouble=Unknown(f"{stood.trouble.text}: {why}", why))
+
+
+def _known_words(error: Exception) -> Exception:
+    """The error if its words are ours; of any other the name alone, for nobody knows what its text holds."""
+    if isinstance(error, (BitrixError, LedgerError, StoppedError, ValueError)):
+        return error
+    return StoppedError(f"an unexpected {type(error).__name__}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Final
@@ -12,6 +12,7 @@ from typing import Final
 from airflow_b24.bitrix.errors import BitrixError
 from airflow_b24.ledger.facts import Kind, Unknown
 from airflow_b24.ledger.settlement import Settled
+from airflow_b24.reconcile.ending import Ending
 
 # A batch is lost as a whole: the longer it runs, the more is in doubt when it is.
 LONGEST_BATCH_S: Final = 5.0
@@ -24,9 +25,12 @@ Outcome = Settled | Exception
 
 
 class Queue:
-    """The ids that are left, for chunks and for one by one; of what was stopped nobody gets a new one."""
+    """The ids that are left, for chunks and for one by one; of what was stopped, or told to end, nobody gets a new one."""
 
-    def __init__(self, ids: Iterable[int], alone: Iterable[int], kinds: Mapping[int, Kind]) -> None:
+    def __init__(
+        self, ids: Iterable[int], alone: Iterable[int], kinds: Mapping[int, Kind], ending: Ending | None = None
+    ) -> None:
+        self.ending = ending or Ending()
         self._ids = deque(ids)
         self._alone = deque(alone)
         self.kinds = kinds
@@ -36,7 +40,7 @@ class Queue:
     def take(self, first: tuple[int, ...], size: int) -> tuple[int, ...]:
         """Take a chunk: the `first` ones, which were taken before, then new ones."""
         with self._lock:
-            room = min(max(size - len(first), 0), len(self._ids))
+            room = 0 if self.ending.is_told else min(max(size - len(first), 0), len(self._ids))
             return (*first[:size], *(self._ids.popleft() for _ in range(room)))
 
     def leave(self, ids: Iterable[int]) -> None:
@@ -47,7 +51,7 @@ class Queue:
     def take_one(self) -> int | None:
         """Take one that is to be settled by itself."""
         with self._lock:
-            return self._alone.popleft() if self._alone else None
+            return self._alone.popleft() if self._alone and not self.ending.is_told else None
 
     def stop(self, why: Exception, kind: Kind | None = None) -> None:
         """Give out nothing more, of one kind or at all; the first reason counts."""
@@ -60,7 +64,7 @@ class Queue:
 
     def why(self, settlement_id: int) -> Exception | None:
         """Why it is not to be tried any more, None while it may be."""
-        return self._stopped.get(None) or self._stopped.get(self.kinds[settlement_id])
+        return self._stopped.get(None) or self._stopped.get(self.kinds[settlement_id]) or self.ending.why
 
 
 class Tempo:
@@ -104,12 +108,14 @@ class Progress:
     """How far a run has come: how many of how many have an outcome, by what the operator's result calls it.
 
     `trouble` is what the portal has had, since this was last told, against all that one request asked for; empty if nothing.
+    `broken` is what ended lanes before their time, told once the run is over.
     """
 
     done: int
     of: int
     states: Mapping[str, int]
     trouble: str = ""
+    broken: Sequence[str] = ()
 
 
 class Outcomes:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import os
 import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +27,8 @@ from airflow_b24.operators import (
     SweepLedgerOperator,
 )
 from airflow_b24.payments.statements.records import RecordFields
+from airflow_b24.reconcile import lane
+from airflow_b24.reconcile.ending import StoppedError
 from airflow_b24.sources import HttpSource
 from airflow_b24.summaries import SHOWN, error_of, summed
 
@@ -120,6 +127,89 @@ def test_operating_time_that_is_used_up_gives_the_task_back_until_the_portal_fre
     assert task.pushed == {"summary": {**NOTHING, "paid": 2, "waiting": 1}}
     assert pay(settlements) == {**NOTHING, "paid": 3}
     assert world.pays() == {5: 1, 6: 1, 7: 1}
+
+
+@pytest.fixture
+def on_sigterm() -> Iterator[Callable[[PayMatchedInvoicesOperator], Callable[[], None]]]:
+    """Sends SIGTERM to this process, whose handler is Airflow's own: it calls `on_kill`, and raises nothing."""
+    before, heard = signal.getsignal(signal.SIGTERM), threading.Event()
+
+    def terminate(operator: PayMatchedInvoicesOperator) -> Callable[[], None]:
+        def on_term(_signal: int, _frame: object) -> None:
+            operator.on_kill()
+            heard.set()
+
+        def send() -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert heard.wait(10)
+
+        signal.signal(signal.SIGTERM, on_term)
+        return send
+
+    yield terminate
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_task_that_gets_sigterm_writes_down_what_was_on_its_way_and_sends_nothing_more(
+    world: Any, monkeypatch: pytest.MonkeyPatch, on_sigterm: Any
+) -> None:
+    world.connect(timeline_comments=True)
+    world.state.bank.page_size = 100
+    settlements, task, real = matched(world, *range(5, 54)), Task(), lane.exchange_all
+    operator = PayMatchedInvoicesOperator(task_id="pay", settlements=settlements, lanes=1)
+    terminate = on_sigterm(operator)
+
+    def exchange_all(pays: Any, *others: Any, **how: Any) -> Any:
+        if pays:
+            terminate()
+        return real(pays, *others, **how)
+
+    monkeypatch.setattr(lane, "exchange_all", exchange_all)
+    with pytest.raises(RefusedError, match=r"Of 49 matched invoices: 25 paid, 24 waiting.*the run was told to end"):
+        run(operator, task)
+    assert task.pushed == {"summary": {**NOTHING, "paid": 25, "waiting": 24}}
+    # What they were paid with is written on them by the sweep.
+    assert (list(world.pays().values()), world.state.comments) == ([1] * 25, [])
+    monkeypatch.setattr(lane, "exchange_all", real)
+    assert pay(settlements) == {**NOTHING, "paid": 49}
+    assert list(world.pays().values()) == [1] * 49
+
+
+def test_a_task_that_is_told_to_end_waits_for_nothing_long(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    operator = PayMatchedInvoicesOperator(task_id="pay", settlements=matched(world, 5))
+
+    def settle_all(desk: Any, *_given: Any, **_more: Any) -> Any:
+        operator.on_kill()
+        with pytest.raises(StoppedError):
+            desk.sleep(170.0)
+        return {}
+
+    monkeypatch.setattr("airflow_b24.operators.bulk.settle_all", settle_all)
+    assert run(operator) == NOTHING
+
+
+def test_a_task_may_be_told_to_end_before_and_after_its_run_and_its_next_one_pays(world: Any) -> None:
+    operator = PayMatchedInvoicesOperator(task_id="pay", settlements=matched(world, 5))
+    operator.on_kill()
+    assert copy.deepcopy(operator).execute({"ti": Task()}) == {**NOTHING, "paid": 1}  # type: ignore[typeddict-item]
+    operator.execute({"ti": Task()})  # type: ignore[typeddict-item]
+    operator.on_kill()
+    assert copy.deepcopy(operator).execute({"ti": Task()}) == {**NOTHING, "paid": 1}  # type: ignore[typeddict-item]
+
+
+def test_what_broke_a_lane_stands_in_the_log_without_foreign_words(
+    world: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def exchange_all(*_given: Any, **_how: Any) -> Any:
+        raise KeyError("a password")
+
+    settlements = matched(world, 5, 6)
+    monkeypatch.setattr(lane, "exchange_all", exchange_all)
+    with pytest.raises(RefusedError, match="The first that waits: an unexpected KeyError"):
+        pay(settlements, lanes=2)
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("A lane ended early: an unexpected KeyError") == 1
+    assert "a password" not in said
 
 
 def test_one_that_failed_for_good_fails_the_task_for_good_once_all_else_is_paid(world: Any) -> None:

@@ -26,6 +26,7 @@ from airflow_b24.ledger.settlement import Patience, Settled
 from airflow_b24.ledger.states import State
 from airflow_b24.reconcile import bulk, lane
 from airflow_b24.reconcile.bulk import settle_all
+from airflow_b24.reconcile.ending import Ending
 from airflow_b24.reconcile.lanes import Outcomes, Progress, Queue, Tempo
 from airflow_b24.reconcile.settling import settle_matched
 from airflow_b24.sandbox.funnel import Funnel, Robot, Stage
@@ -504,17 +505,39 @@ def test_a_lane_that_breaks_loses_no_outcome_and_the_others_go_on(office: Any, m
     assert executed(office) == {1: 60}
 
 
-def test_a_lane_that_breaks_with_pays_under_way_tells_of_them_as_unknown(
-    office: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("gone with a password"), "an unexpected RuntimeError"),
+        (LedgerError("the disk is full"), "the disk is full"),
+        (REFUSED, str(REFUSED)),
+    ],
+)
+def test_a_lane_that_breaks_with_pays_under_way_tells_of_them_as_unknown_and_why(
+    office: Any, error: Exception, said: str
 ) -> None:
-    wanted = ready(office)
+    wanted, told = ready(office), list[Progress]()
 
     def crash() -> None:
-        raise RuntimeError("gone")
+        raise error
 
-    outcomes = settle(meddle(office, 3, crash), wanted)
+    outcomes = settle(meddle(office, 3, crash), wanted, tell=told.append)
     assert {(each.row.state, type(each.trouble)) for each in outcomes.values()} == {(State.SENDING, Unknown)}
     assert all(each.wait_s == pytest.approx(Patience().quiet_after(12), abs=5) for each in outcomes.values())
+    assert {each.trouble.text for each in outcomes.values()} == {f"the outcome of the call is not known yet: {said}"}
+    assert {str(each.trouble.cause) for each in outcomes.values()} == {said}
+    assert told[-1].broken == (said,)
+
+
+def test_what_broke_a_lane_is_told_where_every_invoice_has_an_outcome_too(office: Any, monkeypatch: Any) -> None:
+    wanted, told, real = ready(office), list[Progress](), Queue.take_one
+
+    def take_one(queue: Queue) -> int | None:
+        raise KeyError(real(queue))
+
+    monkeypatch.setattr(Queue, "take_one", take_one)
+    assert states(settle(office, wanted, lanes=2, tell=told.append)) == {"paid": 12}
+    assert told[-1].broken == ("an unexpected KeyError",)
 
 
 def test_two_runs_over_the_same_at_once_pay_each_once(office: Any) -> None:
@@ -629,7 +652,7 @@ def test_where_the_first_reading_comes_to_nothing_each_is_told_of_and_nothing_is
 def test_a_run_that_is_told_to_end_writes_down_what_was_on_its_way(
     office: Any, monkeypatch: pytest.MonkeyPatch, waits: int
 ) -> None:
-    wanted, real, left = ready(office, range(2, 62)), bulk.wait, iter(range(waits))
+    wanted, real, left, ending = ready(office, range(2, 62)), bulk.wait, iter(range(waits)), Ending()
 
     def stop(*given: Any, **more: Any) -> Any:
         if next(left, None) is None:
@@ -638,7 +661,8 @@ def test_a_run_that_is_told_to_end_writes_down_what_was_on_its_way(
 
     monkeypatch.setattr(bulk, "wait", stop)
     with pytest.raises(KeyboardInterrupt):
-        settle(office.with_desk(pace=Narrow()), wanted, lanes=2)
+        settle(office.with_desk(pace=Narrow()), wanted, lanes=2, ending=ending)
+    assert ending.is_told
     rows = settlements.look_all(office.store, wanted)
     assert {row.state for row in rows.values()} <= ({State.PAID, State.READY} if waits else {State.READY})
 
