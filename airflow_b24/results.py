@@ -68,7 +68,8 @@ def _error(row: Row, trouble: Refused | Unknown, retry_at: datetime | None) -> E
     if row.state in {State.UNKNOWN, State.SENDING}:
         return UnknownOutcomeError(LEFT_OPEN, text, retry_at=retry_at)
     if isinstance(cause, BitrixError):
-        cause.retry_at = retry_at or cause.retry_at
+        # The wait was measured from it, perhaps long before the run was over.
+        cause.retry_at = cause.retry_at or retry_at
         return cause
     if cause is not None:
         return cause

@@ -16,9 +16,11 @@ from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy import update
 
 from airflow_b24.bitrix.errors import ADVICE, LEFT_OPEN, BitrixError, RefusedError, UnknownOutcomeError
+from airflow_b24.ledger.facts import Refused
 from airflow_b24.ledger.portals import portal_id
 from airflow_b24.ledger.schema import ledger, settlement
-from airflow_b24.ledger.settlement import Patience
+from airflow_b24.ledger.settlement import Patience, Settled
+from airflow_b24.ledger.settlements import look
 from airflow_b24.operators import (
     CollectPaymentsOperator,
     MatchPaymentsOperator,
@@ -328,6 +330,18 @@ def test_the_error_of_many_says_the_code_what_to_do_and_when_once(first: BitrixE
     assert ".." not in text
     assert "0 failed" not in text
     assert "Nothing ran" not in text
+
+
+def test_the_time_that_the_portal_named_is_not_moved_on_by_what_the_run_took_afterwards(world: Any) -> None:
+    (first,) = matched(world, 5)
+    named = datetime.now(UTC) + timedelta(seconds=30)
+    cause = RefusedError("OPERATION_TIME_LIMIT", retry_at=named)
+    # Refused five minutes ago, and measured then.
+    trouble = Refused(cause.code, str(cause), repeatable=True, wait_s=330.0, cause=cause)
+    row = look(world.store(), first["settlement_id"])
+    outcomes: dict[int, Any] = {1: Settled(row, trouble.wait_s, trouble)}
+    error = error_of(outcomes, summed({1: 1}, outcomes))
+    assert (type(error), error.retry_at) == (RefusedError, named)  # type: ignore[union-attr]
 
 
 def test_the_earliest_time_that_helps_is_the_one_to_try_again_at() -> None:
