@@ -156,12 +156,12 @@ def _records() -> Iterator[Question]:
     yield "I4", "payment {id}", "no record brought it", select(payment.c.id).where(payment.c.id.not_in(brought))
 
 
-# What keeps rows as they are, by the end of its name: see migrations 0001, 0004 and 0007.
+# What keeps rows as they are, by the end of its name: see migrations 0001, 0004, 0007 and 0008.
 GUARDED = ("event", "dismissal", "record_word")
 GUARDS = {
     "sqlite": (
         "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table AND sql LIKE '%RAISE(ABORT%'",
-        {"update", "delete"},
+        {"update", "delete", "insert"},
     ),
     "postgresql": (
         (

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.exc import DBAPIError
 
 from airflow_b24.ledger import allocations, dismissals, moves, payments, record_words, records, releases, settlements
 from airflow_b24.ledger.checking import check, examine
@@ -281,9 +282,9 @@ GUARDED = pytest.mark.parametrize("guarded", ["event", "dismissal", "record_word
 
 
 @GUARDED
-@pytest.mark.parametrize("name", ["update", "delete", "fixed", "kept"])
+@pytest.mark.parametrize("name", ["update", "delete", "insert", "fixed", "kept"])
 def test_a_missing_trigger_is_named_for_what_could_be_changed(store: Store, guarded: str, name: str) -> None:
-    if store.is_sqlite != (name in {"update", "delete"}):
+    if store.is_sqlite != (name in {"update", "delete", "insert"}):
         return
     with store.transaction() as connection:
         where = "" if store.is_sqlite else f" ON b24_{guarded}"
@@ -292,6 +293,23 @@ def test_a_missing_trigger_is_named_for_what_could_be_changed(store: Store, guar
         connection.rollback()
     said = f"it is missing: {guarded}s could be changed"
     assert [(each.rule, each.row, each.text) for each in found] == [("I5", f"trigger b24_{guarded}_{name}", said)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "REPLACE INTO b24_event SELECT * FROM b24_event",
+        "REPLACE INTO b24_event SELECT id + 99, settlement_id, seq, at, what, state, fence, evidence FROM b24_event",
+        "REPLACE INTO b24_dismissal SELECT * FROM b24_dismissal",
+        "REPLACE INTO b24_record_word SELECT * FROM b24_record_word",
+    ],
+)
+def test_sqlite_replaces_nothing_that_may_not_be_changed(books: Store, statement: str) -> None:
+    dismissals.dismiss(books, 6, "anna")
+    record_words.ignore(books, unread(books), "anna", "no money")
+    if books.is_sqlite:
+        with pytest.raises(DBAPIError, match="cannot change"), books.transaction() as connection:
+            connection.execute(text(statement))
 
 
 @GUARDED

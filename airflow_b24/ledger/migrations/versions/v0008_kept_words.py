@@ -1,0 +1,30 @@
+"""On SQLite, what may not be changed is not replaced either: REPLACE deletes a row, and triggers on deleting hear nothing.
+
+Revision ID: 0008
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+# By table: what is said, and what a new row must not have in common with one that is there.
+KEPT = {
+    "b24_event": ("events cannot change", "id = NEW.id OR (settlement_id = NEW.settlement_id AND seq = NEW.seq)"),
+    "b24_dismissal": ("dismissals cannot change", "id = NEW.id"),
+    "b24_record_word": ("words on records cannot change", "id = NEW.id"),
+}
+
+
+def upgrade() -> None:
+    # PostgreSQL has no REPLACE; what it does instead is an update, which is refused.
+    if op.get_bind().dialect.name == "sqlite":
+        for table, (said, same) in KEPT.items():
+            op.execute(
+                f"CREATE TRIGGER {table}_insert BEFORE INSERT ON {table} "  # noqa: S608 - ours
+                f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) BEGIN SELECT RAISE(ABORT, '{said}'); END"
+            )
