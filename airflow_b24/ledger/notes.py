@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, func, literal_column, or_, select
 
 from airflow_b24.ledger import events
 from airflow_b24.ledger.facts import Kind, Row
@@ -83,6 +83,17 @@ def _last(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
     return {each.settlement_id: each for each in connection.execute(query)}
 
 
+def _is_note(events: FromClause) -> ColumnElement[bool]:
+    # In the words of the index of notes, not as values that are bound: else it is not found to be of use.
+    return events.c.what.in_([literal_column(f"'{what}'") for what in (WRITTEN, NOT_WRITTEN)])
+
+
+def _is_newest() -> ColumnElement[bool]:
+    later = event.alias("later")
+    of_same = (later.c.settlement_id == event.c.settlement_id, later.c.id > event.c.id)
+    return ~select(later.c.id).where(*of_same, _is_note(later)).exists()
+
+
 def _says(last: Any, row: Row, trouble: str) -> bool:
     what = NOT_WRITTEN if trouble else WRITTEN
     if last is None:
@@ -101,7 +112,10 @@ def unwritten(store: Store, portal_id: int, kinds: Iterable[Kind], limit: int) -
         event.c.settlement_id == settlement.c.id, event.c.what.in_([TAKEN, NOT_WRITTEN])
     )
     is_written = select(event.c.id).where(
-        event.c.settlement_id == settlement.c.id, event.c.what == WRITTEN, event.c.state == State.PAID
+        event.c.settlement_id == settlement.c.id,
+        _is_note(event),
+        event.c.what == WRITTEN,
+        event.c.state == State.PAID,
     )
     with store.snapshot() as connection:
         now = utc_now(connection)
@@ -125,13 +139,10 @@ def unwritten(store: Store, portal_id: int, kinds: Iterable[Kind], limit: int) -
 
 def troubles(connection: Connection, within: timedelta | None = None) -> dict[int, str]:
     """By settlement that is paid or waits for parts, why its invoice lacks what was to be written on it."""
-    newest = (
-        select(func.max(event.c.id)).where(event.c.what.in_([WRITTEN, NOT_WRITTEN])).group_by(event.c.settlement_id)
-    )
     query = (
         select(event.c.settlement_id, event.c.evidence)
         .join(settlement, settlement.c.id == event.c.settlement_id)
-        .where(event.c.id.in_(newest), event.c.what == NOT_WRITTEN)
+        .where(_is_note(event), event.c.what == NOT_WRITTEN, _is_newest())
         .where(settlement.c.state.in_([State.PAID, State.COLLECTING]))
     )
     if within is not None:

@@ -182,7 +182,7 @@ Index(
     sqlite_where=settlement.c.state != "released",
     postgresql_where=settlement.c.state != "released",
 )
-Index("ix_b24_settlement_due", settlement.c.portal_id, settlement.c.state, settlement.c.attempts, settlement.c.id)
+Index("ix_b24_settlement_due", settlement.c.portal_id, settlement.c.state, settlement.c.fence, settlement.c.id)
 # Asked before each send, however long the ledger has been kept.
 Index("ix_b24_settlement_sent", settlement.c.portal_id, settlement.c.pay_system, settlement.c.quiet_until)
 
@@ -246,6 +246,15 @@ event = _table(
     Column("fence", Integer, nullable=False),
     Column("evidence", JSON, nullable=False),
     UniqueConstraint("settlement_id", "seq"),
+)
+# Asked of all stories at once, and most of a story are no notes.
+Index(
+    "ix_b24_event_notes",
+    event.c.what,
+    event.c.settlement_id,
+    event.c.id,
+    sqlite_where=event.c.what.in_(["noted", "not noted"]),
+    postgresql_where=event.c.what.in_(["noted", "not noted"]),
 )
 
 case = _table(

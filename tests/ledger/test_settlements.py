@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event as happens
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError
 
-from airflow_b24.ledger import cases, events, moves, payments, plain, settlements
+from airflow_b24.ledger import cases, events, moves, notes, payments, plain, settlements
 from airflow_b24.ledger.errors import InvariantError
 from airflow_b24.ledger.facts import Decision, Row
 from airflow_b24.ledger.plain import Plain
@@ -153,6 +153,16 @@ def test_what_tells_nothing_of_the_pay_system_is_not_on_its_record(
     assert settlements.record_of(store, 1, "31", 3) == []
 
 
+def troubles(store: Store) -> object:
+    with store.snapshot() as connection:
+        return notes.troubles(connection)
+
+
+def test_what_is_due_has_an_index_in_the_order_in_which_it_is_asked_for(store: Store) -> None:
+    found = {each["name"]: each["column_names"] for each in inspect(store.engine).get_indexes("b24_settlement")}
+    assert found["ix_b24_settlement_due"] == ["portal_id", "state", "fence", "id"]
+
+
 @pytest.mark.parametrize(
     ("ask", "index"),
     [
@@ -161,8 +171,10 @@ def test_what_tells_nothing_of_the_pay_system_is_not_on_its_record(
             "ix_b24_settlement_sent (portal_id=? AND pay_system=?",
         ),
         (lambda store: settlements.due(store, 1, 9), "ix_b24_settlement_due (portal_id=? AND state=?"),
+        (troubles, "ix_b24_event_notes (what=?)"),
+        (lambda store: notes.unwritten(store, 1, ["smart"], 9), "ix_b24_event_notes (what=? AND settlement_id=?)"),
     ],
-    ids=["the record of a pay system", "what is due"],
+    ids=["the record of a pay system", "what is due", "troubles", "what is written"],
 )
 def test_of_a_long_ledger_only_what_is_asked_for_is_read(
     tmp_path: Path, ask: Callable[[Store], object], index: str
@@ -174,6 +186,7 @@ def test_of_a_long_ledger_only_what_is_asked_for_is_read(
     with store.snapshot() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given).all()
     assert any(index in line.detail for line in plan), plan
+    assert not any(line.detail.startswith("SCAN") for line in plan), plan
 
 
 def test_each_portal_has_its_own_record_of_a_pay_system(store: Store, ready: Ready) -> None:

@@ -1,10 +1,13 @@
 """On SQLite, what may not be changed is not replaced either: REPLACE deletes a row, and triggers on deleting hear nothing.
 
+Notes are found without reading all stories, and what is due in the order in which it is asked for.
+
 Revision ID: 0008
 """
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
@@ -21,6 +24,7 @@ KEPT = {
 
 
 def upgrade() -> None:
+    _index()
     # PostgreSQL has no REPLACE; what it does instead is an update, which is refused.
     if op.get_bind().dialect.name == "sqlite":
         for table, (said, same) in KEPT.items():
@@ -28,3 +32,13 @@ def upgrade() -> None:
                 f"CREATE TRIGGER {table}_insert BEFORE INSERT ON {table} "  # noqa: S608 - ours
                 f"WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) BEGIN SELECT RAISE(ABORT, '{said}'); END"
             )
+
+
+def _index() -> None:
+    op.drop_index("ix_b24_settlement_due", "b24_settlement")
+    op.create_index("ix_b24_settlement_due", "b24_settlement", ["portal_id", "state", "fence", "id"], unique=False)
+    notes = sa.text("what IN ('noted', 'not noted')")
+    columns = ["what", "settlement_id", "id"]
+    op.create_index(
+        "ix_b24_event_notes", "b24_event", columns, unique=False, sqlite_where=notes, postgresql_where=notes
+    )
