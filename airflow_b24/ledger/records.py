@@ -29,7 +29,8 @@ CHUNK = 500
 class Record:
     """One delivered record: its whole text, and the payment it is, or the rule that set it aside.
 
-    `account` and `key` say whose record it is, as far as that can be read, also when it is no payment.
+    `account` and `key` say whose record it is, as far as that can be read, also when it is no payment. `number` tells
+    equal ones that are no payment and have no key apart, as a payment's occurrence does.
     """
 
     body: str
@@ -39,10 +40,11 @@ class Record:
     detail: str = ""
     account: str = ""
     key: str = ""
+    number: int = 0
 
     @property
     def occurrence(self) -> int:
-        return self.payment.occurrence if self.payment else 0
+        return self.payment.occurrence if self.payment else self.number
 
     @property
     def read_as(self) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import TypeAlias
 
@@ -53,7 +55,20 @@ def _closed(delivered: Sequence[Delivered], today: date) -> list[Delivered]:
 def _records(delivered: Sequence[Delivered], start_from: date) -> list[Record]:
     identified = iter(identify([item for _, item in delivered if isinstance(item, Payment)]))
     known = (next(identified) if isinstance(item, Payment) else item for _, item in delivered)
-    return [_record(_body(raw), item, start_from) for (raw, _), item in zip(delivered, known, strict=True)]
+    return _numbered(_record(_body(raw), item, start_from) for (raw, _), item in zip(delivered, known, strict=True))
+
+
+def _numbered(found: Iterable[Record]) -> list[Record]:
+    """Count equal records without an id from 0, as equal payments are: each may be money of its own."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for record in found:
+        if record.key:
+            numbered.append(record)
+        else:
+            numbered.append(replace(record, number=seen[record.body]))
+            seen[record.body] += 1
+    return numbered
 
 
 def _record(body: str, item: Payment | Ignored | Quarantined, start_from: date) -> Record:

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from airflow_b24.ledger import cursors
+from airflow_b24.ledger.checking import check
 from airflow_b24.ledger.cursors import Cursor
 from airflow_b24.ledger.store import Store, make_engine
 from airflow_b24.payments.statements.records import RecordFields, decode_json
@@ -148,6 +149,24 @@ def test_equal_payments_without_an_id_stay_two_however_often_they_are_read(store
     bank = Bank(record(), record())
     assert run(store, bank, fields)["new"] == 2
     assert run(store, bank, fields) == {**NOTHING, "received": 2, "repeated": 2}
+
+
+def test_equal_records_without_an_id_that_cannot_be_read_stay_two_and_become_two_payments(store: Store) -> None:
+    unread = RecordFields(id=None, remittance="purpose", payer_name=None, payer_tax_id=None, payer_account=None)
+    exact = replace(unread, numbers_are_exact=True)
+    odd = record(amount=decode_json(b"118.50"))
+    assert run(store, Bank(odd, odd), unread)["quarantined"] == 2
+    # The overlap brings both again, or one of them.
+    for again in (Bank(odd, odd), Bank(odd)):
+        assert run(store, again, unread)["quarantined"] == 0
+    assert run(store, Bank(odd, odd), exact)["new"] == 2
+    assert column(store, "SELECT verdict FROM b24_raw") == ["payment", "payment"]
+    assert check(store).violations == []
+
+
+def test_equal_records_with_an_id_are_one(store: Store) -> None:
+    odd = record(amount="12,00")
+    assert run(store, Bank(odd, odd)) == {**NOTHING, "received": 2, "quarantined": 1, "repeated": 1}
 
 
 def test_an_amount_is_kept_to_the_minor_unit_and_a_float_is_quarantined(store: Store) -> None:
