@@ -31,7 +31,7 @@ FUNDED = (State.READY, State.SENDING, State.UNKNOWN, State.PAID)
 class Checked:
     """What a check found; amounts in minor units. `unread` records may hold money that is in no sum.
 
-    `told_of` ones hold none, as a person has said.
+    So may the `told_of` ones: a person has said that they are dealt with by hand, or hold none.
     """
 
     violations: list[Violation]

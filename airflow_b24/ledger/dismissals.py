@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, RowMapping, func, insert, select
 
 from airflow_b24.ledger.errors import UnknownIdError
-from airflow_b24.ledger.schema import allocation, dismissal, payment, settlement
+from airflow_b24.ledger.schema import allocation, dismissal, payment, record_word, settlement
 from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store, utc_now
 
@@ -54,6 +54,11 @@ def reopen_changed(connection: Connection, payment_id: int, by: str) -> None:
     _say(connection, payment_id, REOPENED, by)
 
 
+def dismiss_new(connection: Connection, payment_id: int, word: RowMapping) -> None:
+    """Dismiss a payment that came of a record which a person has dealt with; `word` is a row of `record_word`."""
+    _say(connection, payment_id, DISMISSED, word["said_by"], word["id"])
+
+
 def refuse_promised(connection: Connection, payment_id: int) -> None:
     """Raise ValueError, with the way on, when any of the payment is put to an invoice."""
     query = (
@@ -82,10 +87,17 @@ def dismissed_of(connection: Connection, payment_ids: Sequence[int]) -> set[int]
 
 @cache
 def latest() -> Any:
-    """A subquery with one row for each payment that is dismissed now: {payment_id, said_by, said_at}."""
+    """A subquery with one row for each payment that is dismissed now: {id, payment_id, said_by, said_at, reason}.
+
+    Where it rests on a word on the payment's record, it was said then and for that reason; else the reason is null.
+    """
     newer = dismissal.alias("newer")
     later = select(newer.c.id).where(newer.c.payment_id == dismissal.c.payment_id, newer.c.id > dismissal.c.id)
-    return select(dismissal).where(dismissal.c.what == DISMISSED, ~later.exists()).subquery("dismissed")
+    said_at = func.coalesce(record_word.c.said_at, dismissal.c.said_at).label("said_at")
+    columns = (dismissal.c.id, dismissal.c.payment_id, dismissal.c.said_by, said_at, record_word.c.reason)
+    on_record = record_word.c.id == dismissal.c.word_id
+    query = select(*columns).select_from(dismissal).outerjoin(record_word, on_record)
+    return query.where(dismissal.c.what == DISMISSED, ~later.exists()).subquery("dismissed")
 
 
 def _lock(connection: Connection, payment_id: int, shown: Facts | None) -> None:
@@ -97,9 +109,9 @@ def _lock(connection: Connection, payment_id: int, shown: Facts | None) -> None:
         raise ValueError(f"PAYMENT_ID: {payment_id} has changed meanwhile; look at it again")
 
 
-def _say(connection: Connection, payment_id: int, what: str, by: str) -> bool:
+def _say(connection: Connection, payment_id: int, what: str, by: str, word_id: int | None = None) -> bool:
     if is_dismissed(connection, payment_id) == (what == DISMISSED):
         return False
-    row = {"payment_id": payment_id, "what": what, "said_by": by[:255], "said_at": utc_now(connection)}
-    connection.execute(insert(dismissal).values(row))
+    words = {"what": what, "said_by": by[:255], "said_at": utc_now(connection), "word_id": word_id}
+    connection.execute(insert(dismissal).values(payment_id=payment_id, **words))
     return True

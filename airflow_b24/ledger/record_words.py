@@ -1,15 +1,18 @@
 """A person's words on records that cannot be read: dealt with, for a reason. Every word stays, the newest counts.
 
-The database refuses to change or delete one. A record that is read as a payment after all is one, whatever was said.
+The database refuses to change or delete one. A record that is read as a payment after all is one, which such a word
+dismisses.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, insert, or_, select
 
+from airflow_b24.ledger import dismissals
 from airflow_b24.ledger.errors import UnknownIdError
 from airflow_b24.ledger.schema import raw, record_word
 from airflow_b24.ledger.store import Store, utc_now
@@ -53,7 +56,48 @@ def unread_of(connection: Connection, raw_id: int, *, lock: bool = False) -> dic
         raise UnknownIdError(f"RECORD_ID: {raw_id} is not in this ledger; `airflow b24 review` shows the numbers")
     if found["verdict"] != "quarantined" or found["payment_id"] is not None:
         raise ValueError(f"RECORD_ID: {raw_id} can be read, or speaks of a payment: there is nothing to be said of it")
+    newest = connection.execute(newest_about(found["account"], found["key"])).scalar() if found["key"] else raw_id
+    if newest != raw_id:
+        raise ValueError(f"RECORD_ID: {raw_id} is not the bank's last word on this: decide on record {newest}")
     return dict(found)
+
+
+def newest_about(account: Any, key: Any) -> Select[Any]:
+    """Of the records with this identity that are no payment's, the id of the one which the bank said last."""
+    about = raw.alias("about")
+    known = (about.c.account == account, about.c.key == key, about.c.payment_id.is_(None))
+    return select(about.c.id).where(*known).order_by(about.c.received_at.desc(), about.c.id.desc()).limit(1)
+
+
+def carry_over(connection: Connection, payment_id: int, account: str, key: str, known: Mapping[str, Any]) -> None:
+    """Dismiss a new payment when a record that told of it is ignored now: it may be paid back, or put by hand.
+
+    `known`: the source, digest and occurrence of the record it was read from.
+    """
+    told = {"payment_id": payment_id, "account": account, "key": key, **known}
+    word = connection.execute(_newest_on(), told).mappings().first()
+    if word is not None:
+        dismissals.dismiss_new(connection, payment_id, word)
+
+
+@cache
+def _newest_on() -> Any:
+    # Made once: it is asked for every payment that comes in.
+    told = and_(*(raw.c[name] == bindparam(name) for name in ("account", "key", "payment_id")))
+    same = and_(*(raw.c[name] == bindparam(name) for name in ("source", "digest")), raw.c.payment_id.is_(None))
+    # Equal records without an id may have been counted in another order while they could not be read.
+    before = and_(same, raw.c.occurrence < bindparam("occurrence"))
+    said = latest()
+    query = select(said).join(raw, raw.c.id == said.c.raw_id).where(or_(told, before))
+    return query.order_by(said.c.id.desc()).limit(1)
+
+
+def reopen_changed(connection: Connection, which: ColumnElement[bool]) -> None:
+    """Take back every word by which one of these records is ignored, because the bank says something else now."""
+    said = latest()
+    ignored = select(said.c.raw_id).join(raw, raw.c.id == said.c.raw_id).where(which).order_by(said.c.id)
+    for raw_id in connection.execute(ignored).scalars().all():
+        _say(connection, raw_id, REOPENED, dismissals.BANK, "")
 
 
 @cache

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import groupby, repeat
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, or_, select, update
 
 from airflow_b24.ledger import cursors, payments, record_words
 from airflow_b24.ledger.cursors import Cursor
@@ -61,6 +61,21 @@ class Record:
         return self.digest, self.occurrence
 
 
+@dataclass(frozen=True)
+class _Delivery:
+    """What one reading of a source brought: the payments, by account and key, and the digests of all its records."""
+
+    source: str
+    booked: AbstractSet[tuple[str, str]]
+    said: AbstractSet[str]
+
+    def known(self, record: Record) -> dict[str, Any]:
+        return {"source": self.source, "digest": record.digest, "occurrence": record.occurrence}
+
+    def row_of(self, record: Record) -> ColumnElement[bool]:
+        return and_(*(raw.c[name] == value for name, value in self.known(record).items()))
+
+
 def ingest(store: Store, source: str, records: Iterable[Record], read: Cursor | None) -> dict[str, int]:
     """Keep every record, and note with the last of them how far the source has been read.
 
@@ -71,10 +86,11 @@ def ingest(store: Store, source: str, records: Iterable[Record], read: Cursor | 
     ordered = sorted(records, key=_place)
     counts["received"] = len(ordered)
     booked = {(record.account, record.key) for record in ordered if record.payment is not None}
+    delivery = _Delivery(source, booked, {record.digest for record in ordered})
     chunks: list[Sequence[Record]] = [ordered[start : start + CHUNK] for start in range(0, len(ordered), CHUNK)]
     for last, chunk in enumerate(chunks or [[]], start=1 - len(chunks or [[]])):
         with store.transaction() as connection:
-            counts.update(_keep_all(connection, source, chunk, booked))
+            counts.update(_keep_all(connection, delivery, chunk))
             if last == 0 and read is not None:
                 cursors.advance(connection, source, read)
     return dict(counts)
@@ -86,14 +102,12 @@ def _place(record: Record) -> tuple[str, str, bool, str, int]:
     return record.account, record.key, record.payment is None, record.digest, record.occurrence
 
 
-def _keep_all(
-    connection: Connection, source: str, chunk: Sequence[Record], booked: AbstractSet[tuple[str, str]]
-) -> Iterator[str]:
+def _keep_all(connection: Connection, delivery: _Delivery, chunk: Sequence[Record]) -> Iterator[str]:
     """Keep the records in their order; those that say nothing new are only counted, many at once."""
-    same = _same(connection, source, chunk)
+    same = _same(connection, delivery.source, chunk)
     for is_same, some in groupby(chunk, lambda record: record.known in same):
         if not is_same:
-            yield from (_keep(connection, source, record, booked) for record in some)
+            yield from (_keep(connection, delivery, record) for record in some)
             continue
         again = [{"of": same[record.known]} for record in some]
         more = update(raw).where(raw.c.id == bindparam("of")).values(deliveries=raw.c.deliveries + 1)
@@ -125,35 +139,28 @@ def _is_read_as(record: Record, row: RowMapping) -> bool:
     return is_counted and payments.is_as_known(record.payment, row)
 
 
-def _keep(connection: Connection, source: str, record: Record, booked: AbstractSet[tuple[str, str]]) -> str:
+def _keep(connection: Connection, delivery: _Delivery, record: Record) -> str:
     judged = {"verdict": record.verdict, "rule": record.rule, "detail": record.detail}
     whose = {"account": record.account, "key": record.key, **record.read_as}
-    known = {"source": source, "digest": record.digest, "occurrence": record.occurrence}
-    this = and_(*(raw.c[name] == value for name, value in known.items()))
-    new = {**known, **whose, **judged, "body": record.body, "received_at": utc_now(connection)}
+    new = {**delivery.known(record), **whose, **judged, "body": record.body, "received_at": utc_now(connection)}
     if not insert_if_absent(connection, raw, new):
-        return _again(connection, this, record, {**judged, **whose}, booked)
-    return _judge(connection, this, record, judged)
+        return _again(connection, delivery, record, {**judged, **whose})
+    return _judge(connection, delivery, record, judged)
 
 
-def _judge(connection: Connection, this: ColumnElement[bool], record: Record, judged: dict[str, str]) -> str:
+def _judge(connection: Connection, delivery: _Delivery, record: Record, judged: dict[str, str]) -> str:
     if record.payment is not None:
-        return _as_payment(connection, this, record.payment, judged)
+        return _as_payment(connection, delivery, record, record.payment, judged)
     # The bank calls a payment we know pending, cancelled or a debit: it may be taking it back.
     taken_back = payments.hold_if_known(connection, record.account, record.key) if record.key else None
     if taken_back is None:
         return record.verdict
-    connection.execute(update(raw).where(this).values(payment_id=taken_back, **AMENDED))
+    connection.execute(update(raw).where(delivery.row_of(record)).values(payment_id=taken_back, **AMENDED))
     return "amended"
 
 
-def _again(
-    connection: Connection,
-    this: ColumnElement[bool],
-    record: Record,
-    judged: dict[str, Any],
-    booked: AbstractSet[tuple[str, str]],
-) -> str:
+def _again(connection: Connection, delivery: _Delivery, record: Record, judged: dict[str, Any]) -> str:
+    this = delivery.row_of(record)
     connection.execute(update(raw).where(this).values(deliveries=raw.c.deliveries + 1))
     # A mapping that was mended since may read the same record in another way: then that counts.
     known = connection.execute(select(raw.c.payment_id, raw.c.verdict, raw.c.rule).where(this)).one()
@@ -162,11 +169,27 @@ def _again(
             _read_anew(connection, known.payment_id, record)
         # Un-booked in the very words of before it was booked, and booked nowhere in this delivery.
         was_set_aside = known.verdict != "payment" and known.rule != AMENDED["rule"]
-        unbooked = record.payment is None and (record.account, record.key) not in booked
-        return _judge(connection, this, record, judged) if was_set_aside and unbooked else "repeated"
+        unbooked = record.payment is None and (record.account, record.key) not in delivery.booked
+        return _judge(connection, delivery, record, judged) if was_set_aside and unbooked else "repeated"
     connection.execute(update(raw).where(this).values(**judged))
-    fate = _judge(connection, this, record, judged)
+    fate = _judge(connection, delivery, record, judged)
+    if fate == record.verdict and record.key:
+        _speak_again(connection, delivery, record)
     return "repeated" if fate == record.verdict else fate
+
+
+def _speak_again(connection: Connection, delivery: _Delivery, record: Record) -> None:
+    """Let it speak from now on, and wait for a person, when the bank has gone back to these words of before."""
+    newest = raw.c.id == record_words.newest_about(record.account, record.key).scalar_subquery()
+    said = connection.execute(select(raw.c.source, raw.c.digest).where(newest)).one()
+    # A delivery of both says nothing new, and what another source said is for that source to take back.
+    if said.source == delivery.source and said.digest not in delivery.said:
+        connection.execute(update(raw).where(delivery.row_of(record)).values(received_at=utc_now(connection)))
+        record_words.reopen_changed(connection, _aside(record.account, record.key))
+
+
+def _aside(account: str, key: str) -> ColumnElement[bool]:
+    return and_(raw.c.account == account, raw.c.key == key, raw.c.payment_id.is_(None))
 
 
 def _read_anew(connection: Connection, payment_id: int, record: Record) -> None:
@@ -181,33 +204,35 @@ def _read_anew(connection: Connection, payment_id: int, record: Record) -> None:
     connection.execute(update(raw).where(*told, other).values(**record.read_as))
 
 
-def _as_payment(connection: Connection, this: ColumnElement[bool], new: NewPayment, judged: dict[str, str]) -> str:
+def _as_payment(
+    connection: Connection, delivery: _Delivery, record: Record, new: NewPayment, judged: dict[str, str]
+) -> str:
     payment_id, fate = payments.record(connection, new)
     row = {**judged, **AMENDED} if fate == "amended" else judged
-    connection.execute(update(raw).where(this).values(payment_id=payment_id, **row))
+    connection.execute(update(raw).where(delivery.row_of(record)).values(payment_id=payment_id, **row))
     # What the bank said of it before it was booked belongs to the payment, and is nobody's question any more.
-    earlier = (raw.c.account == new.account, raw.c.key == new.key, raw.c.payment_id.is_(None))
     if new.occurrence == 0:
-        connection.execute(update(raw).where(*earlier).values(payment_id=payment_id))
+        connection.execute(update(raw).where(_aside(new.account, new.key)).values(payment_id=payment_id))
+    if fate == "new":
+        record_words.carry_over(connection, payment_id, new.account, new.key, delivery.known(record))
     return fate
 
 
 def set_aside(connection: Connection) -> list[dict[str, Any]]:
     """Records that are no payment of their own, oldest first: {id, source, key, verdict, rule, detail, body, received_at}.
 
-    Of several about the same (account, key) the newest speaks. An amendment is not among them: it speaks of a payment
-    that the ledger has. What a person has dealt with is ignored by the rule `dismissed`, with their reason as `detail`,
-    and has `said_by` and `said_at`.
+    Of several about the same (account, key) the one speaks that the bank said last. An amendment is not among them: it
+    speaks of a payment that the ledger has. What a person has dealt with is ignored by the rule `dismissed`, with their
+    reason as `detail`, and has `said_by` and `said_at`.
     """
     names = ("id", "source", "key", "verdict", "rule", "detail", "body", "received_at")
-    newest = select(func.max(raw.c.id)).where(raw.c.payment_id.is_(None), raw.c.key != "")
-    speaks = or_(raw.c.key == "", raw.c.id.in_(newest.group_by(raw.c.account, raw.c.key)))
+    newest = record_words.newest_about(raw.c.account, raw.c.key).scalar_subquery()
     said = record_words.latest()
     words = (said.c.reason, said.c.said_by, said.c.said_at)
     query = (
         select(*(raw.c[name] for name in names), *words)
         .outerjoin(said, and_(said.c.raw_id == raw.c.id, raw.c.verdict == "quarantined"))
-        .where(raw.c.payment_id.is_(None), speaks)
+        .where(raw.c.payment_id.is_(None), or_(raw.c.key == "", raw.c.id == newest))
         .order_by(raw.c.id)
     )
     return [_with_word(dict(row)) for row in connection.execute(query).mappings()]

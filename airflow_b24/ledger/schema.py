@@ -220,6 +220,8 @@ dismissal = _table(
     Column("what", String(16), nullable=False),
     Column("said_by", String(255), nullable=False),
     Column("said_at", UtcDateTime, nullable=False),
+    # The person's word on its record, of before it could be read, where that is what it rests on.
+    Column("word_id", Id, ForeignKey("b24_record_word.id")),
     CheckConstraint("what IN ('dismissed', 'reopened')", name="what"),
 )
 

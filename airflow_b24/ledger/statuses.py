@@ -83,6 +83,7 @@ def payments(connection: Connection, *, unended: bool = False, newest: int | Non
             said.c.evidence.label("outcome_evidence"),
             dismissed.c.said_at.label("dismissed_at"),
             dismissed.c.said_by.label("dismissed_by"),
+            dismissed.c.reason.label("dismissed_for"),
         )
         .outerjoin(said, said.c.payment_id == payment.c.id)
         .outerjoin(dismissed, dismissed.c.payment_id == payment.c.id)

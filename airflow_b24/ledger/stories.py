@@ -51,7 +51,9 @@ class Checkpoint:
     def _take(self, row: RowMapping, names: Sequence[str], at: str) -> bool:
         if row[at] >= datetime.combine(self.before, time.min, UTC):
             return False
-        said = {**{name: row[name] for name in names}, at: row[at].isoformat(timespec="microseconds")}
+        # A column of a later version is told only where it says something: the digests of before stay what they were.
+        known = {name: row[name] for name in names if row[name] is not None}
+        said = {**known, at: row[at].isoformat(timespec="microseconds")}
         self._hash.update(json.dumps(said, sort_keys=True, ensure_ascii=False).encode() + b"\n")
         return True
 
@@ -66,7 +68,7 @@ def read_stories(connection: Connection, checkpoint: Checkpoint) -> Iterator[Vio
         told = list(story)
         for rule, text in (*_order(told), *_path(told), *_proof(told)):
             yield Violation(rule, f"settlement {settlement_id}", text)
-    for words, about in ((dismissal, ["payment_id"]), (record_word, ["raw_id", "reason"])):
+    for words, about in ((dismissal, ["payment_id", "word_id"]), (record_word, ["raw_id", "reason"])):
         for word in connection.execute(select(words).order_by(words.c.id)).mappings():
             checkpoint.add_word(word, about)
 

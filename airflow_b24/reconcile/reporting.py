@@ -198,7 +198,8 @@ def _fate(row: dict[str, Any], overdue_before: datetime) -> Fate:
     """Status, reason code and sentence of one payment, and the settlement they are about."""
     if row["dismissed_at"] is not None:
         by, day = row["dismissed_by"], row["dismissed_at"].date()
-        return "dismissed", "dismissed", f"{by} has dealt with it elsewhere, as said on {day}.", None
+        why = f": {row['dismissed_for']}" if row["dismissed_for"] else "."
+        return "dismissed", "dismissed", f"{by} has dealt with it elsewhere, as said on {day}{why}", None
     fates = [_settlement_fate(each, row["outcome_reason"] or "", overdue_before) for each in row["settlements"]]
     first = min(fates, key=lambda fate: URGENCY.index(fate[0]), default=None)
     if row["held"]:

@@ -108,6 +108,26 @@ def test_a_record_that_cannot_be_read_leaves_the_list_for_a_reason_and_comes_bac
     assert "Q1" in run("review")[1]
 
 
+def test_a_record_that_was_dealt_with_and_can_be_read_later_pays_nothing_until_it_is_reopened(
+    world: Any, run: Run
+) -> None:
+    world.bill(7)
+    odd = Record("{odd}", "quarantined", rule="amount", detail="a float", account=ACCOUNT, key="id:B7")
+    ingest(world.store(), "bank", [odd], None)
+    run("ledger", "ignore", "1", "--reason", "paid back on Monday", "--yes")
+    receive(world)
+    assert match() == []
+    assert shown(run) == [("B7", "dismissed")]
+    words = f"{getuser()} has dealt with it elsewhere, as said on {TODAY}: paid back on Monday"
+    assert words in " ".join(run("report")[1].split())
+    code, out, _ = run("ledger", "check")
+    assert (code, "review 0.00 RUB + dismissed 118.00 RUB" in out) == (0, True)
+    row = json.loads(run("ledger", "export", "--format", "json")[1])[0]
+    assert (row["status"], row["why"], row["closed_on"]) == ("dismissed", words, TODAY.isoformat())
+    run("ledger", "reopen", "1", "--yes")
+    assert [each["invoice_id"] for each in match()] == [7]
+
+
 def test_a_reopened_payment_is_matched_again(overpaid: Any, run: Run) -> None:
     run("ledger", "dismiss", "1", "--yes")
     overpaid.state.invoices[7].price += 1

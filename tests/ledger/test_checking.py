@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +17,7 @@ from airflow_b24.ledger.facts import Decision
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.promise import Promise
 from airflow_b24.ledger.records import Record
-from airflow_b24.ledger.schema import event, raw
+from airflow_b24.ledger.schema import dismissal, event, raw
 from airflow_b24.ledger.settlement import Patience
 from airflow_b24.ledger.states import State
 from airflow_b24.ledger.store import Store
@@ -348,6 +350,7 @@ def test_a_changed_event_changes_the_checkpoint(books: Store, column: str) -> No
         "UPDATE b24_dismissal SET what = 'dismissed'",
         "UPDATE b24_dismissal SET said_by = 'boris'",
         "UPDATE b24_dismissal SET payment_id = 4",
+        "UPDATE b24_dismissal SET word_id = 1",
         "UPDATE b24_dismissal SET said_at = '2026-01-01 00:00:00'",
     ],
 )
@@ -358,6 +361,18 @@ def test_a_changed_dismissal_changes_the_checkpoint(books: Store, statement: str
         before = examine(connection, TOMORROW).checkpoint.sha256
         plant(connection, statement)
         assert examine(connection, TOMORROW).checkpoint.sha256 != before
+
+
+def test_a_dismissal_that_rests_on_no_other_word_has_the_digest_it_had_before_there_were_such(
+    store: Store, receive: Callable[..., int]
+) -> None:
+    dismissals.dismiss(store, receive(store), "анна")
+    with store.snapshot() as connection:
+        said_at = connection.execute(select(dismissal.c.said_at)).scalar_one()
+    words = {"id": 1, "payment_id": 1, "what": "dismissed", "said_by": "анна"}
+    told = {**words, "said_at": said_at.isoformat(timespec="microseconds")}
+    line = json.dumps(told, sort_keys=True, ensure_ascii=False) + "\n"
+    assert check(store, TOMORROW).checkpoint.sha256 == hashlib.sha256(line.encode()).hexdigest()
 
 
 def unread(store: Store) -> int:

@@ -1,19 +1,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import DBAPIError
 
-from airflow_b24.ledger import record_words, records
+from airflow_b24.ledger import dismissals, payments, record_words, records, statuses
+from airflow_b24.ledger.checking import check
 from airflow_b24.ledger.errors import UnknownIdError
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.records import Record
 from airflow_b24.ledger.schema import record_word
 from airflow_b24.ledger.store import Store
 
+Make = Callable[..., NewPayment]
 ODD = Record("{odd}", "quarantined", rule="amount", detail="amount: a float", account="40702", key="id:Q1")
 
 
@@ -61,16 +64,130 @@ def test_what_the_bank_sends_in_other_words_waits_anew(store: Store) -> None:
     assert aside(store) == [(2, "quarantined", "amount", "empty")]
 
 
-def test_what_a_mended_mapping_reads_is_a_payment_whatever_was_said(
-    store: Store, payment: Callable[..., NewPayment]
+def paid(new: NewPayment, body: str = "{odd}") -> Record:
+    return Record(body, "payment", payment=new, account=new.account, key=new.key)
+
+
+def dismissed(store: Store) -> list[tuple[int, str, str]]:
+    """By payment that is dismissed, who said so and why."""
+    with store.snapshot() as connection:
+        rows = statuses.payments(connection)
+    return [(row["id"], row["dismissed_by"], row["dismissed_for"]) for row in rows if row["dismissed_at"]]
+
+
+def matched(store: Store) -> list[int]:
+    with store.snapshot() as connection:
+        return [row["id"] for row in payments.unallocated(connection)]
+
+
+@pytest.mark.parametrize("body", ["{odd}", "{in words that can be read}"])
+def test_what_a_person_has_dealt_with_as_a_record_is_a_payment_that_they_have_dismissed(
+    store: Store, payment: Make, body: str
 ) -> None:
     deliver(store, ODD)
-    record_words.ignore(store, 1, "anna", "no money")
-    new = payment("id:Q1")
-    deliver(store, Record("{odd}", "payment", payment=new, account=new.account, key=new.key))
-    assert aside(store) == []
+    record_words.ignore(store, 1, "anna", "paid back")
+    deliver(store, paid(payment("id:Q1"), body))
+    assert (aside(store), matched(store), dismissed(store)) == ([], [], [(1, "anna", "paid back")])
+    with store.snapshot() as connection:
+        [row], said_at = statuses.payments(connection), connection.execute(select(record_word.c.said_at)).scalar_one()
+    # When the person said so, not when the record could be read.
+    assert row["dismissed_at"] == said_at
+    checked = check(store)
+    assert (checked.violations, [each.dismissed for each in checked.turnovers]) == ([], [11800])
     with pytest.raises(ValueError, match="RECORD_ID: 1 can be read"):
         record_words.reopen(store, 1, "anna")
+    assert dismissals.reopen(store, 1, "boris")
+    assert (matched(store), dismissed(store)) == ([1], [])
+    deliver(store, paid(payment("id:Q1"), body))
+    assert matched(store) == [1]
+
+
+def test_the_newest_word_on_any_record_of_a_payment_counts(store: Store, payment: Make) -> None:
+    for number, by in ((1, "anna"), (2, "boris")):
+        deliver(store, replace(ODD, body=f"{{{number}}}"))
+        record_words.ignore(store, number, by, "paid back")
+    deliver(store, paid(payment("id:Q1"), "{3}"))
+    assert dismissed(store) == [(1, "boris", "paid back")]
+
+
+@pytest.mark.parametrize("taken_back", [True, False])
+def test_without_a_word_on_its_record_a_payment_is_matched(store: Store, payment: Make, taken_back: bool) -> None:
+    deliver(store, ODD, replace(ODD, body="{another}", key="id:Q2"))
+    record_words.ignore(store, 1 if taken_back else 2, "anna", "paid back")
+    if taken_back:
+        record_words.reopen(store, 1, "anna")
+    deliver(store, paid(payment("id:Q1")))
+    assert (matched(store), dismissed(store)) == ([1], [])
+
+
+@pytest.mark.parametrize(("ignored", "out"), [(1, [1]), (2, [2])])
+def test_of_equal_records_without_an_id_the_one_that_was_dealt_with_is_dismissed(
+    store: Store, payment: Make, ignored: int, out: list[int]
+) -> None:
+    deliver(store, *(replace(ODD, key="", number=number) for number in (0, 1)))
+    record_words.ignore(store, ignored, "anna", "paid back")
+    deliver(store, *(paid(payment("sha256:x", occurrence=number)) for number in (0, 1)))
+    assert [each for each, *_ in dismissed(store)] == out
+
+
+def test_a_record_without_an_id_that_is_counted_in_another_order_once_it_is_read_is_dismissed(
+    store: Store, payment: Make
+) -> None:
+    deliver(store, replace(ODD, key=""))
+    record_words.ignore(store, 1, "anna", "paid back")
+    same = [payment("sha256:x", occurrence=number) for number in (0, 1)]
+    deliver(store, paid(same[0], "{an equal payment}"), paid(same[1]))
+    assert [each for each, *_ in dismissed(store)] == [2]
+
+
+OTHER = replace(ODD, body="{other}", detail="status: reversed")
+WAITING = [(1, "quarantined", "amount", "amount: a float")]
+
+
+def test_when_the_bank_goes_back_to_its_words_of_before_a_person_is_asked_again(store: Store) -> None:
+    for record in (ODD, OTHER):
+        deliver(store, record)
+    record_words.ignore(store, 2, "anna", "reversed")
+    deliver(store, ODD)
+    assert aside(store) == WAITING
+    assert words(store) == [("ignored", "anna", "reversed"), ("reopened", "the bank", "")]
+    record_words.ignore(store, 1, "anna", "by hand")
+    deliver(store, ODD)
+    assert aside(store) == [(1, "ignored", "dismissed", "by hand")]
+    deliver(store, OTHER)
+    assert aside(store) == [(2, "quarantined", "amount", "status: reversed")]
+
+
+def test_what_was_ignored_before_waits_again_when_the_bank_goes_back_to_it(store: Store) -> None:
+    deliver(store, ODD)
+    record_words.ignore(store, 1, "anna", "by hand")
+    for record in (OTHER, ODD):
+        deliver(store, record)
+    assert aside(store) == WAITING
+
+
+def test_two_records_that_are_delivered_together_again_and_again_say_nothing_new(store: Store) -> None:
+    for record in (ODD, OTHER):
+        deliver(store, record)
+    record_words.ignore(store, 2, "anna", "reversed")
+    deliver(store, ODD, OTHER)
+    assert aside(store) == [(2, "ignored", "dismissed", "reversed")]
+
+
+def test_another_source_takes_nothing_back(store: Store) -> None:
+    records.ingest(store, "another", [ODD], None)
+    deliver(store, OTHER)
+    record_words.ignore(store, 2, "anna", "reversed")
+    records.ingest(store, "another", [ODD], None)
+    assert aside(store) == [(2, "ignored", "dismissed", "reversed")]
+
+
+@pytest.mark.parametrize("say", [lambda *of: record_words.ignore(*of, "no money"), record_words.reopen])
+def test_a_record_that_the_bank_has_said_otherwise_since_is_not_decided_on(store: Store, say: Any) -> None:
+    for record in (ODD, OTHER):
+        deliver(store, record)
+    with pytest.raises(ValueError, match="RECORD_ID: 1 is not the bank's last word on this: decide on record 2"):
+        say(store, 1, "anna")
 
 
 def test_what_a_mended_mapping_sets_aside_is_told_by_its_own_rule(store: Store) -> None:
@@ -80,7 +197,7 @@ def test_what_a_mended_mapping_sets_aside_is_told_by_its_own_rule(store: Store) 
     assert aside(store) == [(1, "ignored", "not_a_credit", "")]
 
 
-def test_what_speaks_of_a_payment_is_decided_with_it(store: Store, payment: Callable[..., NewPayment]) -> None:
+def test_what_speaks_of_a_payment_is_decided_with_it(store: Store, payment: Make) -> None:
     told = [payment("id:B1"), payment("id:B1", amount=1)]
     for new in told:
         deliver(store, Record(repr(new), "payment", payment=new, account=new.account, key=new.key))

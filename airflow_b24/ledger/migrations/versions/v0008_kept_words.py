@@ -1,6 +1,6 @@
 """On SQLite, what may not be changed is not replaced either: REPLACE deletes a row, and triggers on deleting hear nothing.
 
-Notes are found without reading all stories, and what is due in the order in which it is asked for.
+A person's word on a record dismisses the payment that comes of it. Notes are found without reading all stories, and what is due in the order in which it is asked for.
 
 Revision ID: 0008
 """
@@ -24,6 +24,12 @@ KEPT = {
 
 
 def upgrade() -> None:
+    # In plain words: Alembic adds the reference by itself, which SQLite cannot.
+    op.execute(
+        "ALTER TABLE b24_dismissal ADD COLUMN word_id "
+        f"{'INTEGER' if op.get_bind().dialect.name == 'sqlite' else 'BIGINT'} "
+        "CONSTRAINT fk_b24_dismissal_word_id_b24_record_word REFERENCES b24_record_word (id)"
+    )
     _index()
     # PostgreSQL has no REPLACE; what it does instead is an update, which is refused.
     if op.get_bind().dialect.name == "sqlite":
