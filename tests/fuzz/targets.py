@@ -265,7 +265,9 @@ def _shown(read: Callable[[], Any]) -> str:
 
 def _redirect(data: bytes) -> None:
     session = Session(Webhook.parse(f"https://portal.example/rest/1/{SECRET}/"), allowed_hosts=["new.example"])
-    judged = session._judge(PAY, Answer(302, {"location": data.decode("latin-1"), "retry-after": "9" * 7}, b""))
+    judged = session._judge(
+        PAY, Answer(302, {"location": data.decode("latin-1"), "retry-after": "9" * 7}, b""), session._origin
+    )
     assert isinstance(judged, BitrixError)
     assert SECRET not in str(judged)
     assert session.origin.netloc in {"portal.example", "new.example"}
