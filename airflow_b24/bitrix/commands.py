@@ -12,6 +12,8 @@ from airflow_b24.bitrix.errors import (
     ACCESS_DENIED,
     NOT_IN_BATCH,
     OPERATION_TIME_LIMIT,
+    SEND_WINDOW_PASSED,
+    UNREADABLE_ANSWER,
     AuthError,
     BitrixError,
     RefusedError,
@@ -22,6 +24,9 @@ from airflow_b24.bitrix.protocol import BATCH, Request, Response, Time, read_env
 
 # docs: a batch holds 50 commands at most
 MAX_COMMANDS: Final = 50
+# docs: common errors. Of one command it says that the user may not see or edit what it is about; what a page in front of
+# the portal is about nobody knows.
+_OF_ONE: Final = frozenset({ACCESS_DENIED, UNREADABLE_ANSWER})
 
 
 def in_batch(
@@ -41,9 +46,9 @@ def is_for_single_calls(outcome: object) -> TypeGuard[RequestError]:
 def is_closed_to_all(error: Exception) -> bool:
     """Say whether nothing else is to be asked of the portal either: just now, or until a person acts."""
     if isinstance(error, AuthError):
-        # docs: common errors. Of one command it says that the user may not see or edit what it is about.
-        return error.code != ACCESS_DENIED or error.method == BATCH
-    return isinstance(error, RefusedError)
+        return error.code not in _OF_ONE or error.method == BATCH
+    # A window that has passed is our own slowness.
+    return isinstance(error, RefusedError) and error.code != SEND_WINDOW_PASSED
 
 
 def encode(request: Request) -> str:

@@ -49,9 +49,20 @@ def reopen(store: Store, payment_id: int, by: str, shown: Facts | None = None) -
         return _say(connection, payment_id, REOPENED, by)
 
 
-def reopen_changed(connection: Connection, payment_id: int, by: str) -> None:
-    """Take a dismissal back because the payment is not what it was: what the person dealt with was another."""
-    _say(connection, payment_id, REOPENED, by)
+def reopen_changed(connection: Connection, payment_id: int) -> None:
+    """Take a dismissal back because the bank has changed the payment: what the person dealt with was another."""
+    _say(connection, payment_id, REOPENED, BANK)
+
+
+def reopen_misread(connection: Connection, payment_id: int) -> None:
+    """Take a dismissal back because a mended mapping reads another payment: it was of what was read before.
+
+    What a person has said of the record itself stays: that is what it was.
+    """
+    said = latest()
+    query = select(said.c.id).where(said.c.payment_id == payment_id, said.c.word_id.is_(None))
+    if connection.execute(query).first() is not None:
+        _say(connection, payment_id, REOPENED, MAPPING)
 
 
 def dismiss_new(connection: Connection, payment_id: int, word: RowMapping) -> None:
@@ -87,14 +98,15 @@ def dismissed_of(connection: Connection, payment_ids: Sequence[int]) -> set[int]
 
 @cache
 def latest() -> Any:
-    """A subquery with one row for each payment that is dismissed now: {id, payment_id, said_by, said_at, reason}.
+    """A subquery with one row for each payment that is dismissed now: {id, payment_id, said_by, said_at, word_id, reason}.
 
     Where it rests on a word on the payment's record, it was said then and for that reason; else the reason is null.
     """
     newer = dismissal.alias("newer")
     later = select(newer.c.id).where(newer.c.payment_id == dismissal.c.payment_id, newer.c.id > dismissal.c.id)
     said_at = func.coalesce(record_word.c.said_at, dismissal.c.said_at).label("said_at")
-    columns = (dismissal.c.id, dismissal.c.payment_id, dismissal.c.said_by, said_at, record_word.c.reason)
+    kept = (dismissal.c[name] for name in ("id", "payment_id", "said_by", "word_id"))
+    columns = (*kept, said_at, record_word.c.reason)
     on_record = record_word.c.id == dismissal.c.word_id
     query = select(*columns).select_from(dismissal).outerjoin(record_word, on_record)
     return query.where(dismissal.c.what == DISMISSED, ~later.exists()).subquery("dismissed")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, FromClause, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, case, func, literal, literal_column, or_, select
 
 from airflow_b24.ledger import events
 from airflow_b24.ledger.facts import Kind, Row
@@ -28,6 +28,8 @@ NOT_WRITTEN: Final = "not noted"
 TRIED_FOR: Final = timedelta(days=7)
 # Who paid it writes at once, perhaps after many others, and so does who has taken it: they must not meet.
 LEFT_ALONE: Final = timedelta(hours=1)
+# From the first try to the second, and so on; the last of them again and again.
+PAUSES: Final = (LEFT_ALONE, *(timedelta(hours=hours) for hours in (2, 4, 8, 24)))
 
 
 def take_all(store: Store, ids: Sequence[int]) -> list[Row]:
@@ -105,12 +107,12 @@ def _says(last: Any, row: Row, trouble: str) -> bool:
 def unwritten(store: Store, portal_id: int, kinds: Iterable[Kind], limit: int) -> list[Row]:
     """What our calls have paid lately, and nothing says that it was written on the invoice, or is being written.
 
-    What nobody has tried yet comes first, and then what was tried longest ago: what fails again and again hides no other.
+    What was tried least comes first, and is left alone for longer after each try: what fails again and again hides no
+    other, and its story does not grow by the hour.
     """
-    last = event.alias("last")
-    newest = select(func.max(event.c.id)).where(
-        event.c.settlement_id == settlement.c.id, event.c.what.in_([TAKEN, NOT_WRITTEN])
-    )
+    mine = and_(event.c.settlement_id == settlement.c.id, event.c.what == TAKEN)
+    times = select(func.count(event.c.id)).where(mine).correlate(settlement).scalar_subquery()
+    last = select(func.max(event.c.at)).where(mine).correlate(settlement).scalar_subquery()
     is_written = select(event.c.id).where(
         event.c.settlement_id == settlement.c.id,
         _is_note(event),
@@ -121,7 +123,6 @@ def unwritten(store: Store, portal_id: int, kinds: Iterable[Kind], limit: int) -
         now = utc_now(connection)
         query = (
             select(settlement)
-            .select_from(settlement.outerjoin(last, last.c.id == newest.correlate(settlement).scalar_subquery()))
             .where(
                 settlement.c.portal_id == portal_id,
                 settlement.c.kind.in_(kinds),
@@ -129,12 +130,18 @@ def unwritten(store: Store, portal_id: int, kinds: Iterable[Kind], limit: int) -
                 settlement.c.how == "sent",
                 settlement.c.updated_at.between(now - TRIED_FOR, now - LEFT_ALONE),
                 ~is_written.exists(),
-                or_(last.c.id.is_(None), last.c.what != TAKEN, last.c.at <= now - LEFT_ALONE),
+                or_(last.is_(None), last <= _tried_before(times, now)),
             )
-            .order_by(func.coalesce(last.c.id, 0), settlement.c.id)
+            .order_by(times, settlement.c.id)
             .limit(limit)
         )
         return rows_of(connection, [dict(each) for each in connection.execute(query).mappings()])
+
+
+def _tried_before(times: ColumnElement[int], now: datetime) -> ColumnElement[datetime]:
+    """When what was tried so often must have been tried last, to be tried again."""
+    moments = [literal(now - pause, event.c.at.type) for pause in PAUSES]
+    return case(*((times == number, moment) for number, moment in enumerate(moments, start=1)), else_=moments[-1])
 
 
 def troubles(connection: Connection, within: timedelta | None = None) -> dict[int, str]:

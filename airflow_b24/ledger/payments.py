@@ -53,7 +53,7 @@ def record(connection: Connection, new: NewPayment) -> tuple[int, Literal["new",
     if not _has_changed(known, values):
         _enrich(connection, known, values)
         return known["id"], "repeated"
-    _hold(connection, known["id"])
+    hold(connection, known["id"])
     return known["id"], "amended"
 
 
@@ -62,7 +62,7 @@ def hold_if_known(connection: Connection, account: str, key: str) -> int | None:
     query = select(payment.c.id).where(payment.c.account == account, payment.c.key == key, payment.c.occurrence == 0)
     payment_id = connection.execute(query).scalar_one_or_none()
     if payment_id is not None:
-        _hold(connection, payment_id)
+        hold(connection, payment_id)
     return payment_id
 
 
@@ -82,7 +82,7 @@ def read_anew(connection: Connection, payment_id: int, new: NewPayment) -> bool:
         return False
     connection.execute(update(payment).where(this).values(**read))
     if _has_changed(known, read):
-        dismissals.reopen_changed(connection, payment_id, dismissals.MAPPING)
+        dismissals.reopen_misread(connection, payment_id)
     return True
 
 
@@ -107,12 +107,13 @@ def _enrich(connection: Connection, known: RowMapping, values: dict[str, Any]) -
         connection.execute(update(payment).where(*free).values(**filled))
 
 
-def _hold(connection: Connection, payment_id: int) -> None:
+def hold(connection: Connection, payment_id: int) -> None:
+    """Let nothing be sent for a payment until a person accepts it."""
     # The payment first: a promise that is being made beside us has locked it, and is only seen once it is committed.
     connection.execute(update(payment).where(payment.c.id == payment_id).values(held=True))
     # The veto goes onto the settlements in this same transaction: a sender sees it in its own row, never too late.
     settlements.hold_for_payment(connection, payment_id, cases.AMENDED)
-    dismissals.reopen_changed(connection, payment_id, dismissals.BANK)
+    dismissals.reopen_changed(connection, payment_id)
 
 
 def unallocated(connection: Connection, *, held: bool = False) -> list[dict[str, Any]]:

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, bindparam, insert, or_, select
 
 from airflow_b24.ledger import dismissals
 from airflow_b24.ledger.errors import UnknownIdError
-from airflow_b24.ledger.schema import raw, record_word
+from airflow_b24.ledger.schema import dismissal, raw, record_word
 from airflow_b24.ledger.store import Store, utc_now
 
 IGNORED: Final = "ignored"
@@ -69,27 +69,32 @@ def newest_about(account: Any, key: Any) -> Select[Any]:
     return select(about.c.id).where(*known).order_by(about.c.received_at.desc(), about.c.id.desc()).limit(1)
 
 
-def carry_over(connection: Connection, payment_id: int, account: str, key: str, known: Mapping[str, Any]) -> None:
-    """Dismiss a new payment when a record that told of it is ignored now: it may be paid back, or put by hand.
+def on_record(connection: Connection, known: Mapping[str, Any]) -> RowMapping | None:
+    """The word by which a record is ignored that can be read by now; each dismisses one payment at most.
 
-    `known`: the source, digest and occurrence of the record it was read from.
+    `known`: the record's source, digest and occurrence.
     """
-    told = {"payment_id": payment_id, "account": account, "key": key, **known}
-    word = connection.execute(_newest_on(), told).mappings().first()
-    if word is not None:
-        dismissals.dismiss_new(connection, payment_id, word)
+    return connection.execute(_unspent(), known).mappings().first()
+
+
+def on_other_words(connection: Connection, payment_id: int) -> bool:
+    """Say whether a person has dealt with what the bank has said of a payment in words that could not be read."""
+    said = latest()
+    query = select(said.c.id).join(raw, raw.c.id == said.c.raw_id).where(raw.c.payment_id == payment_id)
+    return connection.execute(query.limit(1)).first() is not None
 
 
 @cache
-def _newest_on() -> Any:
+def _unspent() -> Any:
     # Made once: it is asked for every payment that comes in.
-    told = and_(*(raw.c[name] == bindparam(name) for name in ("account", "key", "payment_id")))
-    same = and_(*(raw.c[name] == bindparam(name) for name in ("source", "digest")), raw.c.payment_id.is_(None))
+    same = and_(*(raw.c[name] == bindparam(name) for name in ("source", "digest")))
     # Equal records without an id may have been counted in another order while they could not be read.
-    before = and_(same, raw.c.occurrence < bindparam("occurrence"))
+    before = and_(raw.c.payment_id.is_(None), raw.c.occurrence < bindparam("occurrence"))
     said = latest()
-    query = select(said).join(raw, raw.c.id == said.c.raw_id).where(or_(told, before))
-    return query.order_by(said.c.id.desc()).limit(1)
+    spent = select(dismissal.c.id).where(dismissal.c.word_id == said.c.id).exists()
+    query = select(said).join(raw, raw.c.id == said.c.raw_id)
+    query = query.where(same, or_(raw.c.occurrence == bindparam("occurrence"), before), ~spent)
+    return query.order_by(raw.c.occurrence.desc()).limit(1)
 
 
 def reopen_changed(connection: Connection, which: ColumnElement[bool]) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import groupby, repeat
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, func, or_, select, update
 
-from airflow_b24.ledger import cursors, payments, record_words
+from airflow_b24.ledger import cursors, dismissals, payments, record_words
 from airflow_b24.ledger.cursors import Cursor
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.schema import payment, raw
@@ -142,7 +143,7 @@ def _is_read_as(record: Record, row: RowMapping) -> bool:
 def _keep(connection: Connection, delivery: _Delivery, record: Record) -> str:
     judged = {"verdict": record.verdict, "rule": record.rule, "detail": record.detail}
     whose = {"account": record.account, "key": record.key, **record.read_as}
-    new = {**delivery.known(record), **whose, **judged, "body": record.body, "received_at": utc_now(connection)}
+    new = {**delivery.known(record), **whose, **judged, "body": record.body, "received_at": _now_of(connection, record)}
     if not insert_if_absent(connection, raw, new):
         return _again(connection, delivery, record, {**judged, **whose})
     return _judge(connection, delivery, record, judged)
@@ -184,8 +185,17 @@ def _speak_again(connection: Connection, delivery: _Delivery, record: Record) ->
     said = connection.execute(select(raw.c.source, raw.c.digest).where(newest)).one()
     # A delivery of both says nothing new, and what another source said is for that source to take back.
     if said.source == delivery.source and said.digest not in delivery.said:
-        connection.execute(update(raw).where(delivery.row_of(record)).values(received_at=utc_now(connection)))
+        connection.execute(update(raw).where(delivery.row_of(record)).values(received_at=_now_of(connection, record)))
         record_words.reopen_changed(connection, _aside(record.account, record.key))
+
+
+def _now_of(connection: Connection, record: Record) -> datetime:
+    """The time, later than that of anything that was said of the same: a clock may have been set back since."""
+    now = utc_now(connection)
+    if record.payment is not None or not record.key:
+        return now
+    last = connection.execute(select(func.max(raw.c.received_at)).where(_aside(record.account, record.key))).scalar()
+    return now if last is None else max(now, last + timedelta(microseconds=1))
 
 
 def _aside(account: str, key: str) -> ColumnElement[bool]:
@@ -214,8 +224,19 @@ def _as_payment(
     if new.occurrence == 0:
         connection.execute(update(raw).where(_aside(new.account, new.key)).values(payment_id=payment_id))
     if fate == "new":
-        record_words.carry_over(connection, payment_id, new.account, new.key, delivery.known(record))
+        _heed_words(connection, payment_id, delivery.known(record))
     return fate
+
+
+def _heed_words(connection: Connection, payment_id: int, known: Mapping[str, Any]) -> None:
+    """A person has dealt with what a new payment was read from: so with it. Of other words than those they are asked again."""
+    word = record_words.on_record(connection, known)
+    if word is not None:
+        dismissals.dismiss_new(connection, payment_id, word)
+        shifted = (raw.c.id == word["raw_id"], raw.c.payment_id.is_(None))
+        connection.execute(update(raw).where(*shifted).values(payment_id=payment_id))
+    elif record_words.on_other_words(connection, payment_id):
+        payments.hold(connection, payment_id)
 
 
 def set_aside(connection: Connection) -> list[dict[str, Any]]:

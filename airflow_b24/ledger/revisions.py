@@ -1,4 +1,7 @@
-"""Revisions: of a payment that the bank has changed, the record it was read from and the newest that says otherwise."""
+"""Revisions: of a payment that the bank has changed, the record it was read from and the newest that says otherwise.
+
+Where it was born with a question, because a person had dealt with other words of the bank's on it: those, and its record.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,19 @@ def of_held(connection: Connection) -> dict[int, Revision]:
     query = select(*columns).join(payment, whose).where(payment.c.held.is_(True))
     first: dict[tuple[int, str], str] = {}
     newest: dict[int, tuple[str, str]] = {}
+    unread: dict[int, str] = {}
     for payment_id, source, rule, verdict, body in connection.execute(query.order_by(raw.c.id)):
         if verdict == "payment":
             # Any source's record will do where the one that changed it has none of its own.
             first[payment_id, source] = first[payment_id, ""] = body
         elif rule == AMENDED["rule"]:
             newest[payment_id] = source, body
+        else:
+            unread[payment_id] = body
     found = {each: (first.get((each, source)) or first.get((each, "")), now) for each, (source, now) in newest.items()}
-    return {each: Revision(before, now) for each, (before, now) in found.items() if before is not None}
+    changed = {each: Revision(before, now) for each, (before, now) in found.items() if before is not None}
+    born = {each: Revision(before, first[each, ""]) for each, before in unread.items() if (each, "") in first}
+    return {**born, **changed}
 
 
 def newest(connection: Connection, payment_id: int) -> int:

@@ -239,10 +239,18 @@ def _send(sent: Committed, patience: Patience) -> Generator[Effect, Any, Attempt
 
 
 def rests_on_old(decided: Iterable[tuple[Row, Decision]], read_at: float | None, oldest: float) -> bool:
-    """Say whether any row is moved by what was read before `oldest`, or sent on a reading of nobody knows when."""
+    """Say whether any row is moved by what was read before `oldest`, or sent on a reading of nobody knows when.
+
+    That a call of ours has landed is so whenever it was seen: somebody may have taken it back since, which is a case.
+    """
     if read_at is None:
         return any(decision.state is State.SENDING for _, decision in decided)
-    return read_at < oldest and any(decision.state is not row.state for row, decision in decided)
+    return read_at < oldest and any(_may_have_changed(row, decision) for row, decision in decided)
+
+
+def _may_have_changed(row: Row, decision: Decision) -> bool:
+    has_landed = (row.state, decision.state) == (State.UNKNOWN, State.PAID)
+    return decision.state is not row.state and not has_landed
 
 
 def standing(row: Row) -> Settled:

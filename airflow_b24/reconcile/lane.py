@@ -14,7 +14,7 @@ from airflow_b24.bitrix.commands import encode, is_closed_to_all, is_for_single_
 from airflow_b24.bitrix.errors import BitrixError, RequestError
 from airflow_b24.bitrix.flows import Flow
 from airflow_b24.bitrix.invoice import Invoice, InvoiceKey
-from airflow_b24.bitrix.limits import now_s
+from airflow_b24.bitrix.limits import now_s, urgently
 from airflow_b24.bitrix.protocol import BATCH
 from airflow_b24.ledger import moves, settlements
 from airflow_b24.ledger.bulk import open_chunks, settle_chunks
@@ -32,7 +32,7 @@ from airflow_b24.ledger.chunks import (
     Report,
     Told,
 )
-from airflow_b24.ledger.facts import Decision, Fact, Key, Kind, Refused, Row
+from airflow_b24.ledger.facts import Decision, Fact, Key, Kind, Refused, Row, Unknown
 from airflow_b24.ledger.moves import Move
 from airflow_b24.ledger.settlement import Look, Pause, Reserve, Settled
 from airflow_b24.ledger.states import State
@@ -96,7 +96,7 @@ class Lane:
     def _settle_one(self, settlement_id: int) -> None:
         try:
             row = settlements.look(self.desk.store, settlement_id)
-            self._report([settle_row(self.desk, row, self.pay_system)])
+            self._report([settle_row(self.desk, row, self.pay_system, lambda: self.queue.why(settlement_id))])
         except (BitrixError, ValueError) as error:
             self._fail(settlement_id, error)
 
@@ -110,7 +110,9 @@ class Lane:
                 with self.turn:
                     return self._commit(effect)
             case ExchangeAll():
-                return self.desk.client.run(self.exchange(effect))
+                # What is looked at again was sent: others wait for it.
+                with urgently(effect.paced):
+                    return self.desk.client.run(self.exchange(effect))
             case Look():
                 return settlements.look(self.desk.store, effect.settlement_id)
         return self._share(effect)
@@ -201,7 +203,13 @@ class Lane:
         if pays:
             self.tempo.took(len(pays), now_s() - began)
         answers: dict[Key, Told] = {key: self._told(key, told) for key, told in got.pays.items()}
-        return ExchangedAll(answers, _facts(got.reads), began)
+        facts = _facts(got.reads)
+        if len(facts) == 1 and self.tempo.is_heard:
+            # The portal answers for others: what becomes of one that is asked for alone is its own.
+            facts = {key: _of_one(each) for key, each in facts.items()}
+        is_silent = any(isinstance(each, Unknown) and each.is_of_all for each in facts.values())
+        self.tempo.heard(len(effect.reads), is_answered=not is_silent)
+        return ExchangedAll(answers, facts, began)
 
     def _told(self, key: InvoiceKey, told: bool | BitrixError) -> Told:
         if is_for_single_calls(told):
@@ -213,6 +221,10 @@ class Lane:
 def _facts(reads: Mapping[InvoiceKey, Invoice | BitrixError]) -> dict[Key, Fact]:
     # A list that the portal will not give says nothing of an invoice: it is asked for by itself.
     return {key: fact(found) for key, found in reads.items() if not isinstance(found, RequestError)}
+
+
+def _of_one(found: Fact) -> Fact:
+    return replace(found, is_of_all=False) if isinstance(found, Unknown) else found
 
 
 def _not_sent(why: Exception) -> Refused:

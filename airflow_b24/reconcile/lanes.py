@@ -75,6 +75,10 @@ class Tempo:
 
     def __init__(self, total: int, lanes: int, most: int, at_once: int) -> None:
         self._total, self._lanes, self._most = max(total, 1), lanes, most
+        # Of what nobody answers for, one may be to blame: by and by each is asked for with fewer others.
+        self._bound = most
+        # Whether anything has come back in this run.
+        self.is_heard = False
         self._seconds = SECONDS_A_PAY
         self._waited = False
         # Each lane that has anything to do reads its first chunk before it pays it.
@@ -84,7 +88,7 @@ class Tempo:
     @property
     def size(self) -> int:
         """As many as take no longer than they may; no more than leaves each lane as much to do as the others."""
-        most = max(1, min(int(LONGEST_BATCH_S / self._seconds), self._most))
+        most = max(1, min(int(LONGEST_BATCH_S / self._seconds), self._bound))
         if self._waited or self.is_scarce:
             # Requests are what is waited for: each carries as much as it can.
             return most
@@ -97,6 +101,11 @@ class Tempo:
         """Learn from a request; a portal that has become slow counts at once, one that is fast again by and by."""
         measured = max(seconds / pays, LONGEST_BATCH_S / 1000)
         self._seconds = max(measured, (self._seconds + measured) / 2)
+
+    def heard(self, asked: int, *, is_answered: bool) -> None:
+        """Learn from whether anything came back of a request that asked for so many."""
+        self.is_heard |= is_answered
+        self._bound = min(2 * self._bound, self._most) if is_answered else max(min(self._bound, asked) // 2, 1)
 
     def waited(self, has_waited: bool) -> None:
         """Learn from a reservation."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from airflow_b24.ledger.settlement import (
     Claim,
     Commit,
     Committed,
+    Conversation,
     Exchange,
     Exchanged,
     Look,
@@ -86,12 +87,32 @@ def _invoice(desk: Desk, kind: Kind, invoice_id: int) -> Invoice:
     return desk.client.run(desk.invoices.of(kind).get_invoice(invoice_id))
 
 
-def settle_row(desk: Desk, row: Row, pay_system: PaySystem | None) -> Settled:
-    """Settle the row that was just looked at; safe to repeat by its id. Raises ValueError, BitrixError, LedgerError."""
+def settle_row(
+    desk: Desk, row: Row, pay_system: PaySystem | None, why_not: Callable[[], Exception | None] | None = None
+) -> Settled:
+    """Settle the row that was just looked at; safe to repeat by its id. Raises ValueError, BitrixError, LedgerError.
+
+    Before anything is sent `why_not` is asked, and what it answers is raised.
+    """
     same_portal(desk, row)
+    conversation = settle(row, desk.patience)
     # What became of a call of ours is not to be found out after all that can be paid yet.
     with urgently(row.is_open_ended):
-        return drive(settle(row, desk.patience), desk, way_of(desk, row, pay_system))
+        asked = conversation if why_not is None else _unless(why_not, conversation)
+        return drive(asked, desk, way_of(desk, row, pay_system))
+
+
+def _unless(why_not: Callable[[], Exception | None], conversation: Conversation) -> Conversation:
+    reply: Any = None
+    while True:
+        try:
+            effect = conversation.send(reply)
+        except StopIteration as done:
+            settled: Settled = done.value
+            return settled
+        if isinstance(effect, Commit) and effect.decision.state is State.SENDING and (why := why_not()) is not None:
+            raise why
+        reply = yield effect
 
 
 def drive(conversation: Generator[PartialEffect, Any, Ended], desk: Desk, way: Way) -> Ended:

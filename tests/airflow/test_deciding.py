@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from getpass import getuser
 from typing import Any
@@ -24,13 +25,17 @@ TODAY = NOW.date()
 ACCOUNT = "40702810900000000001"
 
 
-def receive(world: Any, number: str = "7", **changed: Any) -> None:
+def told(number: str = "7", **changed: Any) -> Record:
+    """What the bank says of a payment."""
     texts = {"payer_name": "ООО «Северный ветер»", "payer_tax_id": "7711000219", "payer_account": ""}
     money = {"amount": 11800, "currency": "RUB", "exponent": 2, "booked_on": TODAY, "document_number": "17"}
     words = {"remittance": f"Оплата по счету № 2026/{number}", **texts, **money, **changed}
     new = NewPayment(account=ACCOUNT, key=f"id:B{number}", occurrence=0, **words)
-    record = Record(json.dumps(words, default=str), "payment", payment=new, account=new.account, key=new.key)
-    ingest(world.store(), "bank", [record], None)
+    return Record(json.dumps(words, default=str), "payment", payment=new, account=new.account, key=new.key)
+
+
+def receive(world: Any, number: str = "7", **changed: Any) -> None:
+    ingest(world.store(), "bank", [told(number, **changed)], None)
 
 
 def match() -> list[dict[str, int]]:
@@ -112,7 +117,7 @@ def test_a_record_that_was_dealt_with_and_can_be_read_later_pays_nothing_until_i
     world: Any, run: Run
 ) -> None:
     world.bill(7)
-    odd = Record("{odd}", "quarantined", rule="amount", detail="a float", account=ACCOUNT, key="id:B7")
+    odd = replace(told(), verdict="quarantined", payment=None, rule="amount", detail="a float")
     ingest(world.store(), "bank", [odd], None)
     run("ledger", "ignore", "1", "--reason", "paid back on Monday", "--yes")
     receive(world)

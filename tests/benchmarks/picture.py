@@ -51,4 +51,6 @@ def _line(axes: Any, curve: Sequence[Row]) -> None:
     axes.plot(list(measured), list(measured.values()), "o", color=COLOURS["ours"], label="measured")
     for invoices, seconds in measured.items():
         axes.annotate(f"{seconds:.0f} s", (invoices, seconds), (4, -12), textcoords="offset points", fontsize=8)
+    # Room for what is written below the first.
+    axes.margins(y=0.12)
     axes.legend()

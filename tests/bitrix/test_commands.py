@@ -42,6 +42,10 @@ CLOSED: list[tuple[Exception, bool]] = [
     (AuthError("insufficient_scope", method="x.add"), True),
     (AuthError("ACCESS_DENIED", method="batch"), True),
     (AuthError("ACCESS_DENIED", method="x.add"), False),
+    # A page in front of the portal may be about this one alone.
+    (AuthError("UNREADABLE_ANSWER", status=403, method="x.get"), False),
+    (AuthError("UNREADABLE_ANSWER", status=403, method="batch"), True),
+    (RefusedError("SEND_WINDOW_PASSED", method="x.add"), False),
     (RequestError("NOT_FOUND", method="batch"), False),
     (ResponseError("ANSWER_LOST", method="batch"), False),
     (ValueError("ACCESS_DENIED"), False),

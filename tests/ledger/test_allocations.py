@@ -125,7 +125,7 @@ def test_an_amendment_beside_an_unfinished_promise_still_holds_its_settlement(
     def amend() -> None:
         # The last step alone: the one before it would wait for the promise by luck of how a conflict is looked up.
         with store.transaction() as connection:
-            payments._hold(connection, payment_id)
+            payments.hold(connection, payment_id)
 
     with store.transaction() as connection:
         ((settlement_id,),) = allocations._allocate(connection, [made])
@@ -176,7 +176,7 @@ def test_an_accepted_payment_lifts_no_veto_of_another_that_is_being_held(
     hold(store, one)
     with ThreadPoolExecutor(1) as pool:
         with store.transaction() as connection:
-            payments._hold(connection, other)
+            payments.hold(connection, other)
             waiting = pool.submit(releases.accept, store, one)
             wait_until_blocked(store)
         assert waiting.result()
@@ -187,7 +187,7 @@ def test_an_accepted_payment_lifts_no_veto_of_another_that_is_being_held(
 
 def hold(store: Store, payment_id: int) -> None:
     with store.transaction() as connection:
-        payments._hold(connection, payment_id)
+        payments.hold(connection, payment_id)
 
 
 def wait_until_blocked(store: Store) -> None:

@@ -2,19 +2,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import DBAPIError
 
-from airflow_b24.ledger import dismissals, payments, record_words, records, statuses
+from airflow_b24.ledger import dismissals, payments, record_words, records, releases, statuses
 from airflow_b24.ledger.checking import check
 from airflow_b24.ledger.errors import UnknownIdError
 from airflow_b24.ledger.payments import NewPayment
 from airflow_b24.ledger.records import Record
 from airflow_b24.ledger.schema import record_word
 from airflow_b24.ledger.store import Store
+from airflow_b24.reconcile.reporting import unended
 
 Make = Callable[..., NewPayment]
 ODD = Record("{odd}", "quarantined", rule="amount", detail="amount: a float", account="40702", key="id:Q1")
@@ -80,13 +82,12 @@ def matched(store: Store) -> list[int]:
         return [row["id"] for row in payments.unallocated(connection)]
 
 
-@pytest.mark.parametrize("body", ["{odd}", "{in words that can be read}"])
 def test_what_a_person_has_dealt_with_as_a_record_is_a_payment_that_they_have_dismissed(
-    store: Store, payment: Make, body: str
+    store: Store, payment: Make
 ) -> None:
     deliver(store, ODD)
     record_words.ignore(store, 1, "anna", "paid back")
-    deliver(store, paid(payment("id:Q1"), body))
+    deliver(store, paid(payment("id:Q1")))
     assert (aside(store), matched(store), dismissed(store)) == ([], [], [(1, "anna", "paid back")])
     with store.snapshot() as connection:
         [row], said_at = statuses.payments(connection), connection.execute(select(record_word.c.said_at)).scalar_one()
@@ -98,16 +99,35 @@ def test_what_a_person_has_dealt_with_as_a_record_is_a_payment_that_they_have_di
         record_words.reopen(store, 1, "anna")
     assert dismissals.reopen(store, 1, "boris")
     assert (matched(store), dismissed(store)) == ([1], [])
-    deliver(store, paid(payment("id:Q1"), body))
+    deliver(store, paid(payment("id:Q1")))
     assert matched(store) == [1]
 
 
-def test_the_newest_word_on_any_record_of_a_payment_counts(store: Store, payment: Make) -> None:
-    for number, by in ((1, "anna"), (2, "boris")):
-        deliver(store, replace(ODD, body=f"{{{number}}}"))
-        record_words.ignore(store, number, by, "paid back")
-    deliver(store, paid(payment("id:Q1"), "{3}"))
-    assert dismissed(store) == [(1, "boris", "paid back")]
+def test_a_mapping_that_is_mended_once_more_takes_no_word_on_the_record_back(store: Store, payment: Make) -> None:
+    deliver(store, ODD)
+    record_words.ignore(store, 1, "anna", "paid back")
+    for remittance in ("", "Invoice 2026/2"):
+        deliver(store, paid(payment("id:Q1", remittance=remittance)))
+    assert (matched(store), dismissed(store)) == ([], [(1, "anna", "paid back")])
+
+
+@pytest.mark.parametrize("is_decided", [True, False])
+def test_of_a_payment_in_other_words_than_a_person_has_dealt_with_they_are_asked_again(
+    store: Store, payment: Make, is_decided: bool
+) -> None:
+    deliver(store, replace(ODD, body='{"status": "hold"}'))
+    record_words.ignore(store, 1, "anna", "no money yet")
+    if not is_decided:
+        deliver(store, replace(ODD, body='{"status": "clearing"}'))
+    deliver(store, paid(payment("id:Q1"), '{"status": "booked"}'))
+    assert (aside(store), matched(store), dismissed(store)) == ([], [], [])
+    [line] = unended(store)
+    before = "hold" if is_decided else "clearing"
+    assert (line.status, line.reason) == ("review", "amended")
+    assert f"Changed: status: {before} -> booked" in line.why
+    assert check(store).violations == []
+    assert releases.accept(store, 1)
+    assert matched(store) == [1]
 
 
 @pytest.mark.parametrize("taken_back", [True, False])
@@ -137,7 +157,27 @@ def test_a_record_without_an_id_that_is_counted_in_another_order_once_it_is_read
     record_words.ignore(store, 1, "anna", "paid back")
     same = [payment("sha256:x", occurrence=number) for number in (0, 1)]
     deliver(store, paid(same[0], "{an equal payment}"), paid(same[1]))
-    assert [each for each, *_ in dismissed(store)] == [2]
+    assert ([each for each, *_ in dismissed(store)], aside(store)) == ([2], [])
+
+
+def test_one_word_dismisses_one_payment(store: Store, payment: Make) -> None:
+    deliver(store, *(replace(ODD, key="", number=number) for number in (0, 1)))
+    record_words.ignore(store, 1, "anna", "paid back")
+    same = [payment("sha256:x", occurrence=number) for number in range(3)]
+    deliver(store, paid(same[0], "{an equal payment}"), paid(same[1]), paid(same[2]))
+    assert len(dismissed(store)) == 1
+
+
+def test_what_the_bank_said_last_is_known_though_the_clock_was_set_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(store, ODD)
+    record_words.ignore(store, 1, "anna", "no money")
+    monkeypatch.setattr(records, "utc_now", lambda _: datetime(2020, 1, 1, tzinfo=UTC))
+    deliver(store, OTHER)
+    assert aside(store) == [(2, "quarantined", "amount", "status: reversed")]
+    deliver(store, ODD)
+    assert aside(store) == WAITING
 
 
 OTHER = replace(ODD, body="{other}", detail="status: reversed")

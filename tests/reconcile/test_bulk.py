@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import pytest
 from airflow_b24.bitrix import stage_history
 from airflow_b24.bitrix.auth import Webhook
 from airflow_b24.bitrix.client import Client
-from airflow_b24.bitrix.errors import AuthError, RefusedError
+from airflow_b24.bitrix.errors import AuthError, RefusedError, ResponseError, UnknownOutcomeError
 from airflow_b24.bitrix.limits import Unpaced, now_s
 from airflow_b24.bitrix.stages import Wishes
 from airflow_b24.ledger import moves, payments, settlements
@@ -782,6 +783,53 @@ def test_a_chunk_is_never_longer_than_the_portal_takes_five_seconds_for() -> Non
     assert tempo.size == 5
     tempo.took(5, 60.0)
     assert tempo.size == 1
+
+
+def test_of_what_nobody_answers_for_fewer_and_fewer_are_asked_for_together_until_somebody_does() -> None:
+    tempo, sizes = Tempo(10_000, 1, 48, 1000), []
+    for asked, is_answered in (
+        (30, False),
+        (15, False),
+        (7, True),
+        (14, False),
+        (7, False),
+        (1, False),
+        *[(9, True)] * 6,
+    ):
+        tempo.heard(asked, is_answered=is_answered)
+        sizes.append(tempo.size)
+    assert sizes == [15, 7, 14, 7, 3, 1, 2, 4, 8, 16, 32, 48]
+
+
+def test_one_that_no_list_with_it_can_be_shown_of_keeps_its_neighbours_from_nothing_for_long(office: Any) -> None:
+    wanted = ready(office, range(2, 50))
+    for _ in range(8):
+        outcomes = settle(office.with_desk(client=Poisoned(office, 33)), wanted)
+    left = [each for each in outcomes.values() if each.row.state is not State.PAID]
+    assert [(each.row.invoice_id, each.row.attempts > 0) for each in left] == [(33, True)]
+    assert executed(office) == {1: 47, 0: 1}
+
+
+class Poisoned:
+    """The real client of a portal that dies, whatever else it was asked, where it lists one of its invoices."""
+
+    def __init__(self, office: Any, invoice_id: int) -> None:
+        self._client, self._named = office.desk.client, re.compile(rf"\.list\?.*={invoice_id}(&|$)")
+
+    def run(self, flow: Any) -> Any:
+        return self._client.run(self._dying(flow))
+
+    def _dying(self, flow: Any) -> Any:
+        reply = None
+        while True:
+            try:
+                request = flow.send(reply)
+            except StopIteration as done:
+                return done.value
+            reply = yield request
+            if any(map(self._named.search, getattr(request, "arguments", {}).get("cmd", {}).values())):
+                kind = UnknownOutcomeError if request.write else ResponseError
+                reply = kind("UNREADABLE_ANSWER", "not JSON", status=500, method=request.method)
 
 
 def test_where_requests_are_scarce_each_carries_as_much_as_it_can() -> None:

@@ -68,6 +68,23 @@ def test_a_lane_that_waits_for_its_turn_stops_waiting_once_the_run_is_told_to_en
     assert sum(office.naps) < 2
 
 
+def test_one_that_is_settled_by_itself_is_not_sent_once_the_run_is_told_to_end(office: Any) -> None:
+    wanted, ending = ready(office), Ending()
+    # The portal takes no batch: each lane reads one by itself, before it pays it.
+    office.fault("error", times=10**6, method="batch", code="ERROR_METHOD_NOT_FOUND", status=404)
+    tells = iter([False, False, True])
+
+    class Told:
+        def run(self, flow: Any) -> Any:
+            if next(tells, False):
+                ending.tell()
+            return office.desk.client.run(flow)
+
+    outcomes = settle(office.with_desk(client=Told()), wanted, ending=ending)
+    assert (states(outcomes), executed(office)) == ({"ready": 12}, {0: 12})
+    assert {str(each.trouble.cause) for each in outcomes.values()} == {"the run was told to end"}
+
+
 def test_where_each_is_settled_by_itself_no_other_is_begun_once_the_run_is_told_to_end(office: Any) -> None:
     by_document, wanted = one_by_one(office)
     ending = Ending()

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from airflow_b24.bitrix.errors import AuthError, BitrixError, RequestError, UnknownOutcomeError
 from airflow_b24.bitrix.flows import Flow
 from airflow_b24.bitrix.stages import Wishes
-from airflow_b24.ledger import settlements
+from airflow_b24.ledger import notes, settlements
 from airflow_b24.ledger.checking import check
 from airflow_b24.ledger.events import history
 from airflow_b24.ledger.schema import settlement
@@ -26,6 +26,12 @@ ADD, UPDATE = "crm.timeline.comment.add", "crm.item.update"
 # README: 22 to 28 for 300 invoices; 120 of both kinds with comments and fields took 9.
 MOST_REQUESTS = 10
 FIELD = "ufCrm_SMART_INVOICE_1700000021"
+
+
+@pytest.fixture(autouse=True)
+def tried_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has failed is tried again at once: of an event the time cannot be changed."""
+    monkeypatch.setattr(notes, "PAUSES", (timedelta(),))
 
 
 def paid(office: Any, invoice_id: int = 2) -> Any:
