@@ -147,8 +147,8 @@ class SweepLedgerOperator(PortalOperator):
     def _note_again(self, desk: Desk, *, in_timeline: bool) -> None:
         try:
             note_again(desk, in_timeline=in_timeline)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next sweep tries again
-            self.log.warning("Not everything was written on paid invoices, the next sweep tries again: %s", error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a later sweep tries again
+            self.log.warning("Not everything was written on paid invoices, a later sweep tries again: %s", error)
 
 
 def _start_day(value: str) -> date:
