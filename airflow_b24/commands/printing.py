@@ -71,7 +71,7 @@ def report_lines(shown: Sequence[Line], totals: Mapping[str, Any]) -> Iterator[s
         f"{_cases(totals['open_cases'])}"
     )
     if totals["not_written"]:
-        yield f"{plural(totals['not_written'], 'invoice')} could not be written on as wished: the next sweep tries again."
+        yield f"{plural(totals['not_written'], 'invoice')} could not be written on as wished: a later sweep tries again."
     yield from (f"Received on {one_line(account)}: {money}" for account, money in totals["received"].items())
 
 

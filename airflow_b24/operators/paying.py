@@ -136,4 +136,4 @@ def write_on_invoices(desk: Desk, rows: Sequence[Row], *, in_timeline: bool, log
     try:
         note_on_invoices(desk, rows, in_timeline=in_timeline, tell=tell)
     except Exception as error:  # noqa: BLE001 - whatever it is, what was settled is settled
-        log.warning("Not everything was written on the invoices, the next sweep tries again: %s", error)
+        log.warning("Not everything was written on the invoices, a later sweep tries again: %s", error)

@@ -289,7 +289,7 @@ def test_once_the_portal_takes_no_comment_the_rest_is_left_to_the_sweep(
     said = " ".join(capsys.readouterr().out.split())
     assert (said.count("Written on"), said.count("Written on 0 of 3 invoices")) == (1, 1)
     assert said.count("Not everything was written on the invoices") == 1
-    assert re.search(r"the next sweep tries again: crm\.timeline\.comment\.list: insufficient_scope", said)
+    assert re.search(r"a later sweep tries again: crm\.timeline\.comment\.list: insufficient_scope", said)
     assert world.state.comments == []
 
 
