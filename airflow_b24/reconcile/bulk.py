@@ -25,6 +25,8 @@ from airflow_b24.reconcile.settling import check_invoice, same_portal
 MOST_LANES: Final = 12
 # How often it is told how far it has come.
 TELL_S: Final = 5.0
+# An invoice that is gone tells nothing of the pay system: then the next one is asked about.
+PROBES: Final = 5
 _IN_HAND: Final = frozenset({State.READY, State.SENDING, State.UNKNOWN})
 
 
@@ -86,7 +88,7 @@ def _prepared(desk: Desk, rows: list[Row], pay_system: PaySystem | None, outcome
     legacy = [row for row in rows if row.kind == "legacy" and row.state is State.READY]
     smart = [row for row in rows if row.kind == "smart" or any(each.kind == "smart" for each in row.siblings)]
     left_out: dict[int, Exception] = {}
-    for those, ask in ((legacy, lambda: _ask(desk, legacy[0], pay_system)), (smart, lambda: desk.invoices.smart)):
+    for those, ask in ((legacy, lambda: _ask(desk, legacy, pay_system)), (smart, lambda: desk.invoices.smart)):
         try:
             _ = those and ask()
         except (BitrixError, ValueError) as error:
@@ -97,10 +99,10 @@ def _prepared(desk: Desk, rows: list[Row], pay_system: PaySystem | None, outcome
     return [row for row in rows if row.id not in left_out]
 
 
-def _ask(desk: Desk, row: Row, pay_system: PaySystem | None) -> None:
+def _ask(desk: Desk, rows: Sequence[Row], pay_system: PaySystem | None) -> None:
     check_way("legacy", pay_system)
     assert pay_system is not None  # noqa: S101 - looked at just above
-    refuse_idle(desk, row, pay_system)
+    _ = any(refuse_idle(desk, row, pay_system) for row in rows[:PROBES])
 
 
 def _lane(

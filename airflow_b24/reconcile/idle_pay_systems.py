@@ -18,14 +18,17 @@ FIX = (
 )
 
 
-def refuse_idle(desk: Desk, row: Row, pay_system: PaySystem) -> None:
+def refuse_idle(desk: Desk, row: Row, pay_system: PaySystem) -> bool:
     """Raise ValueError rather than send through a pay system that does not pay; nothing is sent then.
 
     One that has not paid yet in this ledger is asked about first: one request more, until its first payment. What is
-    `unknown` goes on: it is read before anything else.
+    `unknown` goes on: it is read before anything else. Returns whether it is known to pay now: an invoice that is gone
+    tells nothing of it.
     """
-    if row.state is State.READY and not refuse_known_idle(desk, row, pay_system.name):
-        _probe(desk, PayInvoice(row.invoice_id, pay_system.pay_system_id, pay_system.bx_rest_handler), pay_system)
+    if row.state is not State.READY:
+        return False
+    pay = PayInvoice(row.invoice_id, pay_system.pay_system_id, pay_system.bx_rest_handler)
+    return refuse_known_idle(desk, row, pay_system.name) or _probe(desk, pay, pay_system)
 
 
 def refuse_known_idle(desk: Desk, row: Row, name: str) -> bool:
@@ -39,7 +42,7 @@ def refuse_known_idle(desk: Desk, row: Row, name: str) -> bool:
     return any(record)
 
 
-def _probe(desk: Desk, pay: PayInvoice, pay_system: PaySystem) -> None:
+def _probe(desk: Desk, pay: PayInvoice, pay_system: PaySystem) -> bool:
     try:
         desk.client.run(invoice_settings(pay))
     except AuthError as error:
@@ -50,4 +53,5 @@ def _probe(desk: Desk, pay: PayInvoice, pay_system: PaySystem) -> None:
         raise ValueError(f"pay_system_id or bx_rest_handler: {why}: {FIX}") from None
     except RequestError:
         # The call itself will say what is wrong with the invoice or the arguments.
-        return
+        return False
+    return True

@@ -27,9 +27,11 @@ from airflow_b24.ledger.settlement import Patience, Settled
 from airflow_b24.ledger.states import State
 from airflow_b24.reconcile import bulk, lane
 from airflow_b24.reconcile.bulk import settle_all
+from airflow_b24.reconcile.desk import PaySystem
 from airflow_b24.reconcile.ending import Ending
 from airflow_b24.reconcile.lanes import Outcomes, Progress, Queue, Tempo
 from airflow_b24.reconcile.settling import settle_matched
+from airflow_b24.sandbox import seed
 from airflow_b24.sandbox.funnel import Funnel, Robot, Stage
 from airflow_b24.sandbox.operating import WINDOW, OperatingTime
 
@@ -550,6 +552,15 @@ def test_two_runs_over_the_same_at_once_pay_each_once(office: Any) -> None:
     office.let_the_quiet_time_pass()
     assert states(settle(office, wanted)) == {"paid": 60}
     assert executed(office) == {1: 60}
+
+
+def test_a_pay_system_that_does_nothing_is_found_out_though_the_first_invoices_are_gone(office: Any) -> None:
+    wanted = ready(office)
+    for invoice_id in (2, 3):
+        office.delete(invoice_id)
+    outcomes = settle_all(office.desk, wanted, PaySystem(seed.BILL_SYSTEM), lanes=1)
+    assert (states(outcomes), executed(office)) == ({"ready": 12}, {0: 10})
+    assert all("is not built on a REST handler" in each.trouble.text for each in outcomes.values())
 
 
 def test_a_pay_system_that_does_nothing_stops_the_run(office: Any) -> None:
