@@ -229,10 +229,9 @@ def _beside(sibling: Sibling) -> str:
 
 def _told(payment: dict[str, Any], amount: int) -> str:
     words = (
-        f"Payment {payment['id']}:",
-        payment["key"].partition(":")[2] + ",",
-        f"{Money(amount, payment['currency'])},",
-        f"booked {payment['booked_on']},",
+        payment["key"].partition(":")[2],
+        str(Money(amount, payment["currency"])),
+        f"booked {payment['booked_on']}",
         payment["payer_name"],
     )
-    return one_line(" ".join(words))
+    return one_line(f"Payment {payment['id']}: {', '.join(filter(None, words))}")

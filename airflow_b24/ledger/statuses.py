@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, or_, select, true
 from sqlalchemy import case as either
 
 from airflow_b24.ledger import dismissals, notes, outcomes, revisions
@@ -84,6 +84,7 @@ def payments(connection: Connection, *, unended: bool = False, newest: int | Non
             dismissed.c.said_at.label("dismissed_at"),
             dismissed.c.said_by.label("dismissed_by"),
             dismissed.c.reason.label("dismissed_for"),
+            _freed_since(said.c.decided_at).label("is_freed"),
         )
         .outerjoin(said, said.c.payment_id == payment.c.id)
         .outerjoin(dismissed, dismissed.c.payment_id == payment.c.id)
@@ -92,7 +93,20 @@ def payments(connection: Connection, *, unended: bool = False, newest: int | Non
     )
     rows = connection.execute(query).mappings().all()
     live, revised = _live(connection, which), revisions.of_held(connection)
-    return [{**row, "settlements": live.get(row["id"], []), "revision": revised.get(row["id"])} for row in rows]
+    return [
+        {**_as_of_now(row), "settlements": live.get(row["id"], []), "revision": revised.get(row["id"])} for row in rows
+    ]
+
+
+def _freed_since(moment: ColumnElement[Any]) -> ColumnElement[bool]:
+    freed = select(allocation.c.id).join(settlement, settlement.c.id == allocation.c.settlement_id)
+    of_it = (allocation.c.payment_id == payment.c.id, settlement.c.state == State.RELEASED)
+    return freed.where(*of_it, settlement.c.updated_at > moment).correlate_except(allocation, settlement).exists()
+
+
+def _as_of_now(row: RowMapping) -> dict[str, Any]:
+    # What matching said before a person parted the two is no word on what it will say.
+    return {**row, **({"verdict": None, "outcome_reason": None} if row["is_freed"] else {})}
 
 
 def _live(connection: Connection, which: ColumnElement[bool]) -> dict[int, list[dict[str, Any]]]:

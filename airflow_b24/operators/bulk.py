@@ -103,7 +103,8 @@ class PayMatchedInvoicesOperator(PortalOperator):
 
     def _tell(self, progress: Progress) -> None:
         trouble = f"; the portal said: {progress.trouble}" if progress.trouble else ""
-        self.log.info("%s of %s: %s%s", progress.done, progress.of, dict(progress.states), trouble)
+        states = ", ".join(f"{count} {state}" for state, count in progress.states.items()) or "on their way"
+        self.log.info("%s of %s done: %s%s", progress.done, progress.of, states, trouble)
         for why in progress.broken:
             self.log.warning("A lane ended early: %s", why)
 

@@ -114,7 +114,7 @@ class Tempo:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come: how many of how many have an outcome, by what the operator's result calls it.
+    """How far a run has come: how many of how many are done, by what the operator's result calls it.
 
     `trouble` is what the portal has had, since this was last told, against all that one request asked for; empty if nothing.
     `broken` is what ended lanes before their time, told once the run is over.
@@ -159,9 +159,10 @@ class Outcomes:
 
     def progress(self) -> Progress:
         """How far it has come."""
-        found = self.all()
+        states = Counter(map(_state, self.all().values()))
         trouble, self._trouble = self._trouble, ""
-        return Progress(len(found), len(self._found), Counter(map(_state, found.values())), trouble)
+        # What waits has no end yet.
+        return Progress(states.total() - states["waiting"], len(self._found), states, trouble)
 
 
 def _later(error: BitrixError) -> str:

@@ -691,6 +691,7 @@ def test_what_keeps_a_run_from_coming_any_further_is_told_until_it_is_over(offic
     office.fault("refused", times=1000, method="batch", match={})
     settle(office, wanted, tell=told.append)
     assert (told[-1].states, "QUERY_LIMIT_EXCEEDED" in told[-1].trouble) == ({"waiting": 12}, True)
+    assert (told[-1].done, told[-1].of) == (0, 12)
     office.state.faults.rules.clear()
     settle(office, wanted, tell=told.append)
     assert (told[-1].states, told[-1].trouble) == ({"paid": 12}, "")

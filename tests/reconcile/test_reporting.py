@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_b24.commands.ways import ways_on
-from airflow_b24.ledger import records
+from airflow_b24.ledger import records, releases, settlements
 from airflow_b24.ledger.records import Record
 from airflow_b24.ledger.states import IN_WORDS, UNDER_WAY, State
 from airflow_b24.reconcile import reporting, reviewing
@@ -44,6 +44,16 @@ def test_an_empty_ledger_reports_nothing(office: Any) -> None:
         "would_pay": 0,
         "received": {},
     }
+
+
+def test_what_was_matched_before_a_person_parted_the_two_is_no_forecast(office: Any) -> None:
+    settlement_id = office.ready(2)
+    releases.release(office.store, settlements.look(office.store, settlement_id))
+    assert lines(office) == {"B2": ("waiting", "new")}
+    [line] = reporting.lines(office.store)
+    assert (line.would, line.why) == ("", "Not matched yet: the next run does it.")
+    office.match()
+    assert lines(office) == {"B2": ("review", "released_before")}
 
 
 def test_each_payment_has_one_fate_and_they_add_up(office: Any) -> None:
