@@ -73,7 +73,7 @@ def test_a_released_settlement_says_nothing_of_its_payment_any_more(office: Any)
     settle(office, settlement_id)
     release(office.desk, settlement_id)
     [line] = reporting.lines(office.store)
-    assert (line.status, line.reason, line.settlement_id) == ("waiting", "number_and_tax_id", None)
+    assert (line.status, line.reason, line.settlement_id) == ("waiting", "new", None)
 
 
 def test_what_is_paid_is_released_only_after_it_was_reversed_and_seen(office: Any) -> None:
@@ -294,7 +294,7 @@ def test_with_one_of_several_invoices_all_that_were_not_sent_are_released(office
     both(office)
     release(office.desk, 2)
     assert [state(office, each) for each in (1, 2)] == [State.RELEASED, State.RELEASED]
-    assert {(line.status, line.reason) for line in reporting.lines(office.store)} == {("waiting", "number_and_tax_id")}
+    assert {(line.status, line.reason) for line in reporting.lines(office.store)} == {("waiting", "new")}
 
 
 def test_money_that_a_release_left_over_waits_for_a_person(office: Any) -> None:
