@@ -250,6 +250,12 @@ def test_what_rests_on_a_reading_that_is_too_old_is_stale(
     assert CommitAll(((ride.book.open(), Decision(state)),), read_at).is_stale(100.0) is is_stale
 
 
+def test_that_a_call_of_ours_has_landed_is_believed_however_long_ago_it_was_seen(ride: Ride) -> None:
+    row = ride.book.open(state=State.UNKNOWN, sends=1)
+    stale = [CommitAll(((row, Decision(state)),), 1.0).is_stale(100.0) for state in (State.PAID, State.SENDING)]
+    assert stale == [False, True]
+
+
 def test_a_pre_read_that_is_too_old_once_more_is_claimed_anew_at_once(ride: Ride) -> None:
     ride.slow_s = [TOO_SLOW_S, TOO_SLOW_S]
     ride.run(2)
