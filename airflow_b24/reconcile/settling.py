@@ -19,7 +19,6 @@ from airflow_b24.ledger.settlement import (
     Claim,
     Commit,
     Committed,
-    Conversation,
     Exchange,
     Exchanged,
     Look,
@@ -95,28 +94,21 @@ def settle_row(
     Before anything is sent `why_not` is asked, and what it answers is raised.
     """
     same_portal(desk, row)
-    conversation = settle(row, desk.patience)
     # What became of a call of ours is not to be found out after all that can be paid yet.
     with urgently(row.is_open_ended):
-        asked = conversation if why_not is None else _unless(why_not, conversation)
-        return drive(asked, desk, way_of(desk, row, pay_system))
+        return drive(settle(row, desk.patience), desk, way_of(desk, row, pay_system), why_not)
 
 
-def _unless(why_not: Callable[[], Exception | None], conversation: Conversation) -> Conversation:
-    reply: Any = None
-    while True:
-        try:
-            effect = conversation.send(reply)
-        except StopIteration as done:
-            settled: Settled = done.value
-            return settled
-        if isinstance(effect, Commit) and effect.decision.state is State.SENDING and (why := why_not()) is not None:
-            raise why
-        reply = yield effect
+def drive(
+    conversation: Generator[PartialEffect, Any, Ended],
+    desk: Desk,
+    way: Way,
+    why_not: Callable[[], Exception | None] | None = None,
+) -> Ended:
+    """Perform what the conversation asks for until it returns. Raises LedgerError, or RefusedError when out of pace.
 
-
-def drive(conversation: Generator[PartialEffect, Any, Ended], desk: Desk, way: Way) -> Ended:
-    """Perform what the conversation asks for until it returns. Raises LedgerError, or RefusedError when out of pace."""
+    Before anything is sent `why_not` is asked, and what it answers is raised.
+    """
     reply: Any = None
     while True:
         try:
@@ -124,7 +116,13 @@ def drive(conversation: Generator[PartialEffect, Any, Ended], desk: Desk, way: W
         except StopIteration as done:
             ended: Ended = done.value
             return ended
+        if why_not is not None and _sends(effect) and (why := why_not()) is not None:
+            raise why
         reply = _perform(effect, desk, way)
+
+
+def _sends(effect: PartialEffect) -> bool:
+    return isinstance(effect, Commit) and effect.decision.state is State.SENDING
 
 
 def _perform(effect: PartialEffect, desk: Desk, way: Way) -> Any:
@@ -161,7 +159,7 @@ def _commit(desk: Desk, effect: Commit, way: Way) -> Committed:
     began = now_s()
     if effect.is_stale(began - desk.patience.read_age_s):
         return Committed(None, stale=True)
-    sending = effect.decision.state is State.SENDING
+    sending = _sends(effect)
     through = way.through((effect.decision.evidence or {})["marks"]) if sending else ""
     decision = unless_paid_as_order(desk, effect.decision)
     row = moves.move(desk.store, effect.row, decision, desk.patience, through)

@@ -26,7 +26,7 @@ STALLS = (1.0, 4.0, 6.0, 20.0, 70.0, 150.0, 186.0, 200.0, 400.0)
 class Handoff:
     """What `settling.drive` would have driven: from here on the simulator does."""
 
-    def __init__(self, conversation: Any, desk: Any, way: Any) -> None:
+    def __init__(self, conversation: Any, desk: Any, way: Any, _why_not: Any = None) -> None:
         self.conversation = conversation
         self.desk = desk
         self.way = way
