@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, bind
 
 from airflow_b24.ledger import dismissals
 from airflow_b24.ledger.errors import UnknownIdError
-from airflow_b24.ledger.schema import dismissal, raw, record_word
+from airflow_b24.ledger.schema import raw, record_word
 from airflow_b24.ledger.store import Store, utc_now
 
 IGNORED: Final = "ignored"
@@ -74,7 +74,7 @@ def on_record(connection: Connection, known: Mapping[str, Any]) -> RowMapping | 
 
     `known`: the record's source, digest and occurrence.
     """
-    return connection.execute(_unspent(), known).mappings().first()
+    return connection.execute(_word_on(), known).mappings().first()
 
 
 def on_other_words(connection: Connection, payment_id: int) -> bool:
@@ -85,15 +85,15 @@ def on_other_words(connection: Connection, payment_id: int) -> bool:
 
 
 @cache
-def _unspent() -> Any:
+def _word_on() -> Any:
     # Made once: it is asked for every payment that comes in.
     same = and_(*(raw.c[name] == bindparam(name) for name in ("source", "digest")))
-    # Equal records without an id may have been counted in another order while they could not be read.
+    # Equal records without an id may have been counted in another order while they could not be read; one that has
+    # found its payment speaks of no other.
     before = and_(raw.c.payment_id.is_(None), raw.c.occurrence < bindparam("occurrence"))
     said = latest()
-    spent = select(dismissal.c.id).where(dismissal.c.word_id == said.c.id).exists()
     query = select(said).join(raw, raw.c.id == said.c.raw_id)
-    query = query.where(same, or_(raw.c.occurrence == bindparam("occurrence"), before), ~spent)
+    query = query.where(same, or_(raw.c.occurrence == bindparam("occurrence"), before))
     return query.order_by(raw.c.occurrence.desc()).limit(1)
 
 
